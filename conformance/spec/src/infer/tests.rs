@@ -1,0 +1,234 @@
+//! Types worked out by hand.
+
+use super::*;
+
+fn ty(text: &str) -> TensorType {
+    let (dtype, dims) = text.trim_end_matches(']').split_once('[').unwrap();
+    let dims: Vec<usize> = dims
+        .split(',')
+        .filter(|d| !d.is_empty())
+        .map(|d| d.parse().unwrap())
+        .collect();
+    TensorType::new(dtype.parse().unwrap(), dims)
+}
+
+/// Infers `{"op": name, "attrs": attrs}` on operands written as text.
+fn infer(op: &str, inputs: &[&str]) -> Result<String> {
+    let op: Op = serde_json::from_str(op).unwrap();
+    let inputs: Vec<_> = inputs.iter().map(|text| ty(text)).collect();
+    let results = op.infer(&inputs)?;
+    assert_eq!(results.len(), Row::of(&op).results);
+    let results: Vec<_> = results.iter().map(ToString::to_string).collect();
+    Ok(results.join(" "))
+}
+
+#[track_caller]
+fn gives(op: &str, inputs: &[&str], want: &str) {
+    assert_eq!(infer(op, inputs).unwrap(), want);
+}
+
+#[track_caller]
+fn fails(op: &str, inputs: &[&str], kind: ErrorKind) {
+    let err = infer(op, inputs).unwrap_err();
+    assert_eq!(err.kind, kind, "{err}");
+    assert!(err.context.is_some());
+}
+
+#[test]
+fn binary_ops_merge_and_broadcast() {
+    let add = r#"{"op":"add","attrs":{}}"#;
+    gives(add, &["u8[2,1]", "s8[3]"], "s16[2,3]");
+    gives(add, &["s64[]", "bf16[0]"], "bf16[0]");
+    gives(
+        r#"{"op":"add","attrs":{"dtype":"u8"}}"#,
+        &["u8[]", "s32[]"],
+        "u8[]",
+    );
+    gives(r#"{"op":"divide","attrs":{}}"#, &["s64[]", "u8[]"], "f32[]");
+    gives(r#"{"op":"divide","attrs":{}}"#, &["f16[]", "u8[]"], "f16[]");
+    gives(r#"{"op":"equal"}"#, &["u64[2]", "c64[2]"], "u8[2]");
+    fails(add, &["f32[2]", "f32[3]"], ErrorKind::Shape);
+    fails(add, &["f32[2]"], ErrorKind::Argument);
+    let remainder = r#"{"op":"remainder","attrs":{}}"#;
+    fails(remainder, &["c64[]", "f32[]"], ErrorKind::Dtype);
+    let divide = r#"{"op":"divide","attrs":{"dtype":"s32"}}"#;
+    fails(divide, &["s32[]", "s32[]"], ErrorKind::Dtype);
+}
+
+#[test]
+fn unary_ops_keep_shapes() {
+    gives(r#"{"op":"exp"}"#, &["s64[2]"], "f32[2]");
+    gives(r#"{"op":"exp"}"#, &["c64[2]"], "c64[2]");
+    gives(r#"{"op":"round"}"#, &["bf16[0,3]"], "bf16[0,3]");
+    gives(
+        r#"{"op":"as_type","attrs":{"dtype":"u8"}}"#,
+        &["f32[3]"],
+        "u8[3]",
+    );
+    fails(r#"{"op":"round"}"#, &["u8[1]"], ErrorKind::Dtype);
+    fails(r#"{"op":"erfc"}"#, &["c64[1]"], ErrorKind::Dtype);
+}
+
+#[test]
+fn an_error_names_op_inputs_and_remedy() {
+    let err = infer(r#"{"op":"erfc"}"#, &["c64[1]"]).unwrap_err();
+    assert_eq!(
+        err.to_string(),
+        "erfc(c64[1]): erfc does not take c64; \
+         cast to one of u8 u16 u32 u64 s8 s16 s32 s64 f16 bf16 f32 f64"
+    );
+}
+
+#[test]
+fn iota_counts_along_its_axis() {
+    gives(
+        r#"{"op":"iota","attrs":{"dtype":"s32","shape":[2,3],"axis":1}}"#,
+        &[],
+        "s32[2,3]",
+    );
+    fails(
+        r#"{"op":"iota","attrs":{"dtype":"s32","shape":[2],"axis":1}}"#,
+        &[],
+        ErrorKind::Argument,
+    );
+    fails(
+        r#"{"op":"iota","attrs":{"dtype":"u8","shape":[2147483647,2147483647,1024]}}"#,
+        &[],
+        ErrorKind::Memory,
+    );
+}
+
+#[test]
+fn shape_ops() {
+    gives(
+        r#"{"op":"transpose","attrs":{"axes":[2,0,1]}}"#,
+        &["u8[2,3,4]"],
+        "u8[4,2,3]",
+    );
+    fails(
+        r#"{"op":"transpose","attrs":{"axes":[0]}}"#,
+        &["u8[2,3]"],
+        ErrorKind::Argument,
+    );
+    fails(
+        r#"{"op":"transpose","attrs":{"axes":[0,0]}}"#,
+        &["u8[2,3]"],
+        ErrorKind::Argument,
+    );
+    gives(
+        r#"{"op":"broadcast","attrs":{"shape":[2,3],"axes":[0]}}"#,
+        &["u8[2]"],
+        "u8[2,3]",
+    );
+    fails(
+        r#"{"op":"broadcast","attrs":{"shape":[2,3]}}"#,
+        &["u8[2]"],
+        ErrorKind::Shape,
+    );
+    fails(
+        r#"{"op":"broadcast","attrs":{"shape":[1]}}"#,
+        &["u8[2]"],
+        ErrorKind::Shape,
+    );
+    fails(
+        r#"{"op":"broadcast","attrs":{"shape":[2,3],"axes":[1,0]}}"#,
+        &["u8[3,2]"],
+        ErrorKind::Argument,
+    );
+    let join = r#"{"op":"concatenate","attrs":{"axis":1}}"#;
+    gives(join, &["u8[2,1]", "s8[2,3]", "u8[2,0]"], "s16[2,4]");
+    fails(join, &["u8[2,1]", "u8[3,1]"], ErrorKind::Shape);
+    fails(join, &["u8[2]", "u8[2]"], ErrorKind::Argument);
+    fails(join, &[], ErrorKind::Argument);
+}
+
+#[test]
+fn select_takes_its_shape_from_a_non_scalar_predicate() {
+    let select = r#"{"op":"select","attrs":{}}"#;
+    gives(select, &["u8[2,3]", "f32[]", "s8[3]"], "f32[2,3]");
+    gives(select, &["u8[]", "u8[2,1]", "s8[3]"], "s16[2,3]");
+    fails(select, &["u8[3]", "f32[2,3]", "f32[]"], ErrorKind::Shape);
+}
+
+#[test]
+fn slices_and_gathers() {
+    let slice = r#"{"op":"slice","attrs":{"starts":[0,9],"lengths":[2,3],"strides":[1,2]}}"#;
+    gives(slice, &["f32[2,5]"], "f32[2,2]");
+    fails(slice, &["f32[2,2]"], ErrorKind::Argument);
+    fails(slice, &["f32[2]"], ErrorKind::Argument);
+    let dynamic = r#"{"op":"slice","attrs":{"lengths":[2],"strides":[1]}}"#;
+    gives(dynamic, &["f32[4]", "u8[]"], "f32[2]");
+    fails(dynamic, &["f32[4]", "f32[]"], ErrorKind::Dtype);
+    fails(dynamic, &["f32[4]", "s32[1]"], ErrorKind::Shape);
+    fails(dynamic, &["f32[4]"], ErrorKind::Argument);
+    let zero = r#"{"op":"slice","attrs":{"starts":[0],"lengths":[0],"strides":[1]}}"#;
+    fails(zero, &["f32[4]"], ErrorKind::Argument);
+
+    let gather = r#"{"op":"gather","attrs":{"axes":[0,2]}}"#;
+    gives(gather, &["f32[4,5,6]", "s32[7,2]"], "f32[7,5]");
+    fails(gather, &["f32[4,5,6]", "s32[7,3]"], ErrorKind::Shape);
+    fails(gather, &["f32[4,5,6]", "f32[7,2]"], ErrorKind::Dtype);
+    fails(gather, &["f32[4,5,6]", "s32[]"], ErrorKind::Shape);
+}
+
+#[test]
+fn reductions_aggregate_as_nx_does() {
+    let all = r#"{"op":"sum","attrs":{}}"#;
+    gives(all, &["u8[2,3]"], "u32[]");
+    gives(all, &["u64[2,3]"], "s64[]");
+    gives(all, &["bf16[0]"], "bf16[]");
+    gives(
+        r#"{"op":"sum","attrs":{"axes":[1],"keep_axes":true}}"#,
+        &["s8[2,3]"],
+        "s32[2,1]",
+    );
+    fails(
+        r#"{"op":"sum","attrs":{"axes":[0]}}"#,
+        &["f32[]"],
+        ErrorKind::Argument,
+    );
+    let argmax = r#"{"op":"argmax","attrs":{"axis":0}}"#;
+    gives(argmax, &["f32[2,3]"], "s32[3]");
+    gives(argmax, &["f32[0,0]"], "s32[0]");
+    fails(argmax, &["f32[0,3]"], ErrorKind::Shape);
+    fails(argmax, &["c64[2]"], ErrorKind::Dtype);
+    fails(
+        r#"{"op":"argmax","attrs":{"dtype":"f32"}}"#,
+        &["f32[2]"],
+        ErrorKind::Dtype,
+    );
+    gives(
+        r#"{"op":"argsort","attrs":{"axis":1}}"#,
+        &["f32[2,3]"],
+        "s32[2,3]",
+    );
+    gives(
+        r#"{"op":"argsort","attrs":{"axis":0}}"#,
+        &["f32[]"],
+        "s32[]",
+    );
+}
+
+#[test]
+fn products_and_decompositions() {
+    let dot = r#"{"op":"dot","attrs":{"contract_left":[2],"batch_left":[0],
+                  "contract_right":[1],"batch_right":[0]}}"#;
+    gives(dot, &["f32[7,2,3]", "f32[7,3,4]"], "f32[7,2,4]");
+    fails(dot, &["f32[7,2,3]", "f32[7,4,4]"], ErrorKind::Shape);
+    fails(dot, &["f32[7,2,3]", "f32[3,4]"], ErrorKind::Shape);
+    let outer = r#"{"op":"dot","attrs":{"contract_left":[],"contract_right":[]}}"#;
+    gives(outer, &["u8[2]", "s8[3]"], "s16[2,3]");
+
+    gives(
+        r#"{"op":"qr","attrs":{}}"#,
+        &["f32[5,4,3]"],
+        "f32[5,4,3] f32[5,3,3]",
+    );
+    gives(
+        r#"{"op":"qr","attrs":{"mode":"complete"}}"#,
+        &["s32[4,3]"],
+        "f32[4,4] f32[4,3]",
+    );
+    fails(r#"{"op":"qr","attrs":{}}"#, &["f32[3]"], ErrorKind::Shape);
+    fails(r#"{"op":"qr","attrs":{}}"#, &["f32[3,0]"], ErrorKind::Shape);
+}

@@ -1,0 +1,28 @@
+//! The contract: what an op is, what it accepts, what type it gives, and how near its answer must be.
+//!
+//! Every other crate speaks in these words. A case file names an [`Op`], the engine and the oracle
+//! execute it, and the NIF receives it; [`Op::infer`] gives the result types before anything runs,
+//! and the op's [`Row`] says which dtypes it takes and how its answer is judged.
+//!
+//! **Architecture invariant:** this crate depends on serde and on nothing of ours, and holds no
+//! arithmetic on tensor elements: that is what the oracle and the engine are judged by.
+#![forbid(unsafe_code)]
+
+mod dtype;
+mod error;
+mod infer;
+mod listing;
+mod op;
+mod row;
+mod shape;
+mod tensor;
+mod tolerance;
+
+pub use dtype::{Class, DType};
+pub use error::{Context, Error, ErrorKind, Result};
+pub use listing::fingerprint;
+pub use op::{Direction, Op, QrMode, TieBreak};
+pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, ROWS, Row, row_named};
+pub use shape::{Shape, row_major_strides};
+pub use tensor::{Tensor, TensorType};
+pub use tolerance::Tolerance;

@@ -1,0 +1,95 @@
+//! How near an answer must be to the reference.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Serialize, Serializer};
+
+/// The allowed distance between an answer and its reference, in the result's own dtype.
+///
+/// The text form is `bits`, `exact`, `ulp(4)` or `accum(2)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tolerance {
+    /// The same bytes.
+    Bits,
+    /// The same values: any NaN equals any NaN, and the two zeros differ.
+    Exact,
+    /// At most this many representable values apart.
+    Ulp(u32),
+    /// `|got − want| ≤ k · eps · magnitude`, the magnitude given by the oracle beside the value:
+    /// Σ|xᵢ| for a sum; Σ|aᵢ·bᵢ| for a product, times n/4 where a BLAS adds its n terms in an order
+    /// of its own; the modulus for a complex function. A bound from rounding-error analysis.
+    Accum(f64),
+}
+
+impl fmt::Display for Tolerance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Tolerance::Bits => f.write_str("bits"),
+            Tolerance::Exact => f.write_str("exact"),
+            Tolerance::Ulp(n) => write!(f, "ulp({n})"),
+            Tolerance::Accum(k) => write!(f, "accum({k})"),
+        }
+    }
+}
+
+impl FromStr for Tolerance {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Tolerance, String> {
+        let inside = |name: &str| {
+            let rest = text.strip_prefix(name)?;
+            rest.strip_prefix('(')?.strip_suffix(')')
+        };
+        match text {
+            "bits" => return Ok(Tolerance::Bits),
+            "exact" => return Ok(Tolerance::Exact),
+            _ => {}
+        }
+        let bad = || format!("tolerance {text:?} is none of bits, exact, ulp(N), accum(K)");
+        if let Some(n) = inside("ulp") {
+            return n.parse().map(Tolerance::Ulp).map_err(|_| bad());
+        }
+        if let Some(k) = inside("accum") {
+            let k: f64 = k.parse().map_err(|_| bad())?;
+            if k.is_finite() && k >= 0.0 {
+                return Ok(Tolerance::Accum(k));
+            }
+        }
+        Err(bad())
+    }
+}
+
+impl Serialize for Tolerance {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tolerance {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips() {
+        for t in [
+            Tolerance::Bits,
+            Tolerance::Exact,
+            Tolerance::Ulp(4),
+            Tolerance::Accum(2.5),
+        ] {
+            assert_eq!(t.to_string().parse::<Tolerance>(), Ok(t));
+        }
+        assert!("ulp(-1)".parse::<Tolerance>().is_err());
+        assert!("accum(nan)".parse::<Tolerance>().is_err());
+        assert!("ulp 4".parse::<Tolerance>().is_err());
+    }
+}
