@@ -1,0 +1,87 @@
+//! The reference: what every op's answer is, computed slowly and plainly.
+//!
+//! Operands are decoded to [`value::Wide`] (`i128`, `f64` or complex `f64`), cast to the result's
+//! dtype as Nx casts, computed on without rounding, and rounded once to the result's dtype. Speed
+//! is no aim beyond letting exhaustive sweeps run.
+//!
+//! **Architecture invariant:** this crate knows no MLX and never depends on the engine, which it
+//! judges; it shares with it the contract in emily-spec and nothing else. `ops/` has one file per
+//! family, named as in the engine, so that the two open side by side.
+#![forbid(unsafe_code)]
+
+mod array;
+mod eval;
+mod format;
+pub mod grad;
+mod ops;
+#[cfg(test)]
+mod testing;
+pub mod value;
+
+use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType};
+
+use eval::{Precision, WideAnswer, eval_wide};
+
+/// The most elements a result may have: 2 GiB of wide values.
+const MAX_ELEMENTS: usize = 1 << 26;
+
+/// A result, and how large the terms were that it was added up from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The result, rounded once.
+    pub tensor: Tensor,
+    /// Per element, row-major, what `Tolerance::Accum` is relative to: Σ|xᵢ| for a sum, Σ|aᵢ·bᵢ|
+    /// for a dot, the modulus for a complex quotient, power or exponential. `None` where no such
+    /// tolerance applies: integers, and ops that do not accumulate.
+    pub magnitude: Option<Vec<f64>>,
+}
+
+/// Runs the op on these operands.
+///
+/// # Errors
+/// Those of [`Op::infer`]; [`ErrorKind::Index`] for a gathered index out of range;
+/// [`ErrorKind::Numeric`] for an integer remainder by zero and a negative integer exponent;
+/// [`ErrorKind::Memory`] for a result of more than 2²⁶ elements, too many for a reference.
+pub fn run(op: &Op, inputs: &[Tensor]) -> Result<Vec<Answer>> {
+    let types: Vec<_> = inputs.iter().map(|input| input.ty().clone()).collect();
+    let results = op.infer(&types)?;
+    compute(op, inputs, &results).map_err(|err| err.at(op, &types))
+}
+
+fn compute(op: &Op, inputs: &[Tensor], results: &[TensorType]) -> Result<Vec<Answer>> {
+    check_size(results)?;
+    let inputs: Vec<_> = inputs.iter().map(array::decode).collect::<Result<_>>()?;
+    let answers = eval_wide(op, &inputs, results, Precision::Rounded)?;
+    answers
+        .into_iter()
+        .zip(results)
+        .map(|(answer, ty)| round(answer, ty))
+        .collect()
+}
+
+/// Rounds to the result's dtype. A shape other than the inferred one is a fault of the kernel's.
+fn round(answer: WideAnswer, ty: &TensorType) -> Result<Answer> {
+    let WideAnswer { values, magnitude } = answer;
+    if values.shape() != ty.shape.dims() {
+        return Err(Error::new(
+            ErrorKind::Internal,
+            format!("the oracle computed {:?} for {ty}", values.shape()),
+        ));
+    }
+    Ok(Answer {
+        tensor: array::encode(&values, ty.dtype)?,
+        magnitude,
+    })
+}
+
+fn check_size(results: &[TensorType]) -> Result<()> {
+    for ty in results {
+        if ty.shape.size()? > MAX_ELEMENTS {
+            return Err(Error::new(
+                ErrorKind::Memory,
+                format!("{ty} is too large for the oracle, which stops at {MAX_ELEMENTS} elements"),
+            ));
+        }
+    }
+    Ok(())
+}

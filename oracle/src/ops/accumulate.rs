@@ -1,0 +1,176 @@
+//! Sums of many terms, with the magnitude their rounding errors are measured by.
+//!
+//! Integers add exactly modulo 2^128, of which every dtype keeps the low bits. Floats add with
+//! Neumaier's compensation and products with their rounding error, so that the total is good to
+//! about twice the digits of `f64` before it is rounded. Sums that leave the finite range are what
+//! plain `f64` addition in order gives.
+
+use emily_spec::Class;
+use num_complex::Complex;
+
+use crate::value::Wide;
+
+/// A sum of terms of one class.
+pub(crate) struct Total {
+    pub(crate) value: Wide,
+    /// The sum of the terms' moduli; 0 for integers, which have no rounding error.
+    pub(crate) magnitude: f64,
+}
+
+/// Σxᵢ; 0 for no terms.
+pub(crate) fn sum(class: Class, terms: impl Iterator<Item = Wide>) -> Total {
+    let one = match class {
+        Class::Unsigned | Class::Signed => Wide::Int(1),
+        Class::Float => Wide::Float(1.0),
+        // A real one: multiplying by 0·i would turn infinite parts into NaN.
+        Class::Complex => return complex_sum(terms.map(Wide::complex)),
+    };
+    dot(class, terms.map(|term| (term, one)))
+}
+
+/// Σaᵢ·bᵢ; 0 for no terms.
+pub(crate) fn dot(class: Class, terms: impl Iterator<Item = (Wide, Wide)>) -> Total {
+    match class {
+        Class::Unsigned | Class::Signed => int_dot(terms.map(|(a, b)| (a.int(), b.int()))),
+        Class::Float => float_dot(terms.map(|(a, b)| (a.float(), b.float()))),
+        Class::Complex => complex_dot(terms.map(|(a, b)| (a.complex(), b.complex()))),
+    }
+}
+
+fn int_dot(terms: impl Iterator<Item = (i128, i128)>) -> Total {
+    let total = terms.fold(0i128, |sum, (a, b)| sum.wrapping_add(a.wrapping_mul(b)));
+    Total {
+        value: Wide::Int(total),
+        magnitude: 0.0,
+    }
+}
+
+fn float_dot(terms: impl Iterator<Item = (f64, f64)>) -> Total {
+    let mut sum = Compensated::default();
+    let mut magnitude = 0.0;
+    for (a, b) in terms {
+        sum.add_product(a, b);
+        magnitude += (a * b).abs();
+    }
+    Total {
+        value: Wide::Float(sum.total()),
+        magnitude,
+    }
+}
+
+fn complex_sum(terms: impl Iterator<Item = Complex<f64>>) -> Total {
+    let (mut re, mut im) = (Compensated::default(), Compensated::default());
+    let mut magnitude = 0.0;
+    for term in terms {
+        re.add(term.re);
+        im.add(term.im);
+        magnitude += term.norm();
+    }
+    Total {
+        value: Wide::Complex(Complex::new(re.total(), im.total())),
+        magnitude,
+    }
+}
+
+fn complex_dot(terms: impl Iterator<Item = (Complex<f64>, Complex<f64>)>) -> Total {
+    let (mut re, mut im) = (Compensated::default(), Compensated::default());
+    let mut magnitude = 0.0;
+    for (a, b) in terms {
+        re.add_product(a.re, b.re);
+        re.add_product(-a.im, b.im);
+        im.add_product(a.re, b.im);
+        im.add_product(a.im, b.re);
+        magnitude += a.norm() * b.norm();
+    }
+    Total {
+        value: Wide::Complex(Complex::new(re.total(), im.total())),
+        magnitude,
+    }
+}
+
+/// A sum and, beside it, what its additions rounded away.
+#[derive(Default)]
+struct Compensated {
+    sum: f64,
+    lost: f64,
+}
+
+impl Compensated {
+    fn add(&mut self, term: f64) {
+        let sum = self.sum + term;
+        self.lost += if self.sum.abs() >= term.abs() {
+            (self.sum - sum) + term
+        } else {
+            (term - sum) + self.sum
+        };
+        self.sum = sum;
+    }
+
+    fn add_product(&mut self, a: f64, b: f64) {
+        let product = a * b;
+        self.add(product);
+        // The fused product minus the rounded one is what rounding took away.
+        self.lost += a.mul_add(b, -product);
+    }
+
+    /// The total. Once the sum is infinite or NaN, what was lost means nothing.
+    fn total(&self) -> f64 {
+        if self.sum.is_finite() {
+            self.sum + self.lost
+        } else {
+            self.sum
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn float_sum(terms: &[f64]) -> f64 {
+        sum(Class::Float, terms.iter().map(|&x| Wide::Float(x)))
+            .value
+            .float()
+    }
+
+    #[test]
+    fn small_terms_survive_large_ones() {
+        assert_eq!(float_sum(&[1e100, 1.0, -1e100]), 1.0);
+        assert_eq!(float_sum(&[1.0, 1e100, -1e100]), 1.0);
+    }
+
+    #[test]
+    fn infinities_and_nan_are_natural() {
+        assert_eq!(float_sum(&[f64::INFINITY, 1.0]), f64::INFINITY);
+        assert!(float_sum(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
+        assert!(float_sum(&[1.0, f64::NAN, 1.0]).is_nan());
+        assert_eq!(float_sum(&[f64::MAX, f64::MAX]), f64::INFINITY);
+    }
+
+    #[test]
+    fn products_keep_what_f64_rounds_away() {
+        // (1 + 2^-30)² − (1 + 2^-29) = 2^-60, below the last bit of f64 at 1.
+        let a = 1.0 + 2f64.powi(-30);
+        let b = 1.0 + 2f64.powi(-29);
+        let total = float_dot([(a, a), (-1.0, b)].into_iter());
+        assert_eq!(total.value, Wide::Float(2f64.powi(-60)));
+    }
+
+    #[test]
+    fn an_infinite_part_leaves_the_other_part_alone() {
+        let terms = [Complex::new(f64::INFINITY, 1.0), Complex::new(1.0, 2.0)];
+        let total = complex_sum(terms.into_iter());
+        assert_eq!(total.value, Wide::Complex(Complex::new(f64::INFINITY, 3.0)));
+    }
+
+    #[test]
+    fn nothing_sums_to_zero() {
+        for (class, zero) in [
+            (Class::Signed, Wide::Int(0)),
+            (Class::Float, Wide::Float(0.0)),
+            (Class::Complex, Wide::Complex(Complex::ZERO)),
+        ] {
+            assert_eq!(sum(class, std::iter::empty()).value, zero);
+        }
+    }
+}

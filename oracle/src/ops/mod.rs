@@ -1,0 +1,11 @@
+//! One kernel per op, on wide values. Operand types have passed `Op::infer`.
+
+pub(crate) mod accumulate;
+pub(crate) mod binary;
+pub(crate) mod creation;
+pub(crate) mod index;
+pub(crate) mod linalg;
+pub(crate) mod reduce;
+pub(crate) mod shape;
+pub(crate) mod sort;
+pub(crate) mod unary;
