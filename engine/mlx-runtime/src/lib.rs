@@ -1,0 +1,201 @@
+//! Finds or fetches the MLX runtime: the shared library, its headers, its BLAS.
+//!
+//! [`Runtime::ensure`] answers with the MLX that `MLX_HOME` names, or else with
+//! a copy in Emily's cache, which it fetches at first use from the wheels that
+//! MLX publishes (by pip, with the hashes pinned in `wheels/`).
+//!
+//! **Architecture invariant:** nothing here links or loads MLX. Build scripts
+//! and `cargo xtask doctor` use this crate before there is anything to link.
+#![forbid(unsafe_code)]
+
+mod blas;
+mod error;
+mod fetch;
+mod platform;
+mod variant;
+
+use std::path::{Path, PathBuf};
+
+pub use blas::Blas;
+pub use error::Error;
+pub use platform::cache_dir;
+pub use variant::Variant;
+
+/// The one MLX version that headers, library and bindings are made for.
+pub const MLX_VERSION: &str = "0.32.2";
+
+/// The environment variables that decide which runtime [`Runtime::ensure`] finds.
+///
+/// A build script that calls it names them in `cargo::rerun-if-env-changed`.
+pub const ENV: [&str; 3] = ["MLX_HOME", "EMILY_CACHE", "EMILY_MLX_VARIANT"];
+
+/// An MLX of version [`MLX_VERSION`] on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    home: PathBuf,
+    lib_dir: PathBuf,
+    variant: Variant,
+}
+
+impl Runtime {
+    /// Finds the runtime, fetching it into the cache if it is not there.
+    ///
+    /// `MLX_HOME`, when set, is used as it is and never written to; `variant`
+    /// is then taken on trust. A cached runtime is also told to use the system's
+    /// OpenBLAS, if there is one, at every call.
+    ///
+    /// # Errors
+    /// Each [`Error`] says what is missing and what to do about it.
+    pub fn ensure(variant: Variant) -> Result<Self, Error> {
+        if let Some(home) = platform::env_path("MLX_HOME")? {
+            return Self::installed(home, variant);
+        }
+        let wheels = variant.wheels()?;
+        let unpacked = cache_dir()?.join(format!("mlx-{MLX_VERSION}-{variant}"));
+        let home = unpacked.join("mlx");
+        let complete = || library_dir(&home).is_some();
+        if !complete() {
+            fetch::fetch(&unpacked, wheels, complete)?;
+        }
+        let runtime = Self::installed(home, variant)?;
+        blas::refresh(&unpacked)?;
+        Ok(runtime)
+    }
+
+    /// The MLX installed at `home`, if it is one and of the right version.
+    fn installed(home: PathBuf, variant: Variant) -> Result<Self, Error> {
+        let header = home.join("include/mlx/version.h");
+        let Some(found) = std::fs::read_to_string(&header)
+            .ok()
+            .as_deref()
+            .and_then(header_version)
+        else {
+            return Err(Error::NotMlx {
+                home,
+                missing: "include/mlx/version.h".into(),
+            });
+        };
+        if found != MLX_VERSION {
+            return Err(Error::WrongVersion { home, found });
+        }
+        let Some(lib_dir) = library_dir(&home) else {
+            return Err(Error::NotMlx {
+                home,
+                missing: format!("lib/{}", platform::LIBRARY),
+            });
+        };
+        Ok(Self {
+            home,
+            lib_dir,
+            variant,
+        })
+    }
+
+    /// The directory that holds `include` and `lib`; good as an `MLX_HOME`.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The variant it was asked for as.
+    #[must_use]
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// Where the C++ headers (`mlx/mlx.h`) are.
+    #[must_use]
+    pub fn include_dir(&self) -> PathBuf {
+        self.home.join("include")
+    }
+
+    /// The directory to link against and to find the library in at run time.
+    #[must_use]
+    pub fn lib_dir(&self) -> &Path {
+        &self.lib_dir
+    }
+
+    /// The shared library itself.
+    #[must_use]
+    pub fn library(&self) -> PathBuf {
+        self.lib_dir.join(platform::LIBRARY)
+    }
+
+    /// The version its headers state, which is always [`MLX_VERSION`].
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        MLX_VERSION
+    }
+
+    /// The BLAS and LAPACK that the library loads.
+    #[must_use]
+    pub fn blas(&self) -> Blas {
+        self.home.parent().map_or(Blas::Own, blas::current)
+    }
+}
+
+/// The directory under `home` that holds the shared library.
+fn library_dir(home: &Path) -> Option<PathBuf> {
+    ["lib", "lib64"]
+        .map(|dir| home.join(dir))
+        .into_iter()
+        .find(|dir| dir.join(platform::LIBRARY).is_file())
+}
+
+/// Reads `major.minor.patch` from the text of `mlx/version.h`.
+fn header_version(header: &str) -> Option<String> {
+    let part = |name: &str| {
+        header.lines().find_map(|line| {
+            let number = line
+                .strip_prefix("#define MLX_VERSION_")?
+                .strip_prefix(name)?;
+            number.trim().parse::<u32>().ok()
+        })
+    };
+    Some(format!(
+        "{}.{}.{}",
+        part("MAJOR")?,
+        part("MINOR")?,
+        part("PATCH")?
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "#define MLX_VERSION_MAJOR 0\n#define MLX_VERSION_MINOR 31\n\
+                          #define MLX_VERSION_PATCH 7\n#define MLX_VERSION_NUMERIC \\\n  (100000)\n";
+
+    fn install(header: &str) -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        let include = home.path().join("include/mlx");
+        std::fs::create_dir_all(&include).unwrap();
+        std::fs::write(include.join("version.h"), header).unwrap();
+        home
+    }
+
+    #[test]
+    fn another_version_is_refused_by_name() {
+        let home = install(HEADER);
+        let error = Runtime::installed(home.path().into(), Variant::Cpu).unwrap_err();
+        assert!(
+            matches!(&error, Error::WrongVersion { found, .. } if found == "0.31.7"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_home_without_the_library_is_refused() {
+        let home = install(&HEADER.replace("31", "32").replace('7', "2"));
+        let error = Runtime::installed(home.path().into(), Variant::Cpu).unwrap_err();
+        assert!(matches!(&error, Error::NotMlx { missing, .. } if missing.starts_with("lib/")));
+    }
+
+    #[test]
+    fn a_home_without_headers_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let error = Runtime::installed(home.path().into(), Variant::Cpu).unwrap_err();
+        assert!(matches!(error, Error::NotMlx { .. }));
+    }
+}
