@@ -1,0 +1,106 @@
+//! MLX's allocator: what it holds, and how much it may.
+//!
+//! The figures and limits belong to the whole process, all workers together, in bytes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use emily_spec::{Error, ErrorKind, Result};
+
+use crate::mlx::from_mlx;
+
+/// What the allocator holds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// In use by tensors.
+    pub active: usize,
+    /// The most that was in use since the start or [`reset_peak`].
+    pub peak: usize,
+    /// Freed and kept for reuse.
+    pub cache: usize,
+}
+
+/// What the allocator holds now.
+///
+/// # Errors
+/// [`ErrorKind::Internal`] when MLX cannot say.
+pub fn stats() -> Result<Stats> {
+    use mlx_rs::memory::{active_memory, cache_memory, peak_memory};
+    Ok(Stats {
+        active: active_memory().map_err(from_mlx)?,
+        peak: peak_memory().map_err(from_mlx)?,
+        cache: cache_memory().map_err(from_mlx)?,
+    })
+}
+
+/// Starts [`Stats::peak`] anew.
+///
+/// # Errors
+/// [`ErrorKind::Internal`] when MLX refuses.
+pub fn reset_peak() -> Result<()> {
+    mlx_rs::memory::reset_peak_memory().map_err(from_mlx)
+}
+
+/// Gives the cached buffers back to the system; tensors stay. On the CPU this waits for every
+/// worker's running kernels, so it belongs on a worker: [`crate::Worker::call`].
+///
+/// # Errors
+/// [`ErrorKind::Internal`] when MLX refuses.
+pub fn clear_cache() -> Result<()> {
+    mlx_rs::memory::clear_cache().map_err(from_mlx)
+}
+
+/// The limit on tensors' memory; work beyond it is a [`ErrorKind::Memory`] error.
+static LIMIT: AtomicUsize = AtomicUsize::new(0);
+
+/// The limit on tensors' memory in bytes: what [`set_limit`] set, else MLX's own, which it derives
+/// from the machine's memory.
+pub fn limit() -> usize {
+    match LIMIT.load(Ordering::Relaxed) {
+        0 => {
+            let limit = mlx_rs::memory::memory_limit().unwrap_or(usize::MAX);
+            LIMIT.store(limit, Ordering::Relaxed);
+            limit
+        }
+        limit => limit,
+    }
+}
+
+/// Sets the limit on tensors' memory in bytes and returns the one before.
+///
+/// # Errors
+/// [`ErrorKind::Argument`] for 0, [`ErrorKind::Internal`] when MLX refuses.
+pub fn set_limit(bytes: usize) -> Result<usize> {
+    if bytes == 0 {
+        return Err(Error::new(
+            ErrorKind::Argument,
+            "a memory limit of 0 leaves room for nothing",
+        ));
+    }
+    let before = limit();
+    mlx_rs::memory::set_memory_limit(bytes).map_err(from_mlx)?;
+    LIMIT.store(bytes, Ordering::Relaxed);
+    Ok(before)
+}
+
+/// Sets the limit on cached buffers in bytes and returns the one before; 0 keeps nothing. Like
+/// [`clear_cache`] it belongs on a worker.
+///
+/// # Errors
+/// [`ErrorKind::Internal`] when MLX refuses.
+pub fn set_cache_limit(bytes: usize) -> Result<usize> {
+    mlx_rs::memory::set_cache_limit(bytes).map_err(from_mlx)
+}
+
+/// Checks that one more tensor of this many bytes could be held at all.
+pub(crate) fn check(bytes: usize) -> Result<()> {
+    let limit = limit();
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Memory,
+        format!(
+            "{bytes} bytes are over the memory limit of {limit}; use a smaller shape or raise the limit"
+        ),
+    ))
+}

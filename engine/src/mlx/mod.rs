@@ -1,0 +1,26 @@
+//! What the engine needs of MLX below mlx-rs, and how MLX's words map to ours.
+//!
+//! **Architecture invariant:** the only place with raw `mlx_sys` calls. Everything here is safe to
+//! call: an `unsafe` block's conditions hold by what stands next to it.
+
+mod array;
+mod device;
+mod dtype;
+mod error;
+mod raw;
+mod scalar;
+mod stream;
+
+pub(crate) use array::{
+    clone_array, contiguous, data_ptr, is_available, is_row_contiguous, shape_of, upload,
+};
+pub use device::version;
+pub(crate) use device::{gpu_available, install_error_handler};
+pub(crate) use dtype::{dtype_of, to_mlx};
+pub(crate) use error::from_mlx;
+pub(crate) use raw::{
+    arange, bitwise_and, bitwise_or, bitwise_xor, gather, left_shift, right_shift, slice,
+    slice_dynamic,
+};
+pub(crate) use scalar::{integer, real};
+pub(crate) use stream::{new_stream, synchronize};

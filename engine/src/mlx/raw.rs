@@ -1,0 +1,142 @@
+//! MLX operations that mlx-rs has no safe wrapper for.
+//!
+//! Like mlx-rs's own, they run on the thread's scoped stream.
+
+use std::ffi::c_int;
+
+use mlx_rs::error::{Exception, Result};
+use mlx_rs::{Array, Dtype, Stream};
+use mlx_sys::{mlx_array, mlx_stream};
+
+use super::install_error_handler;
+
+/// Bits that both have; the operands are integers of one dtype.
+pub(crate) fn bitwise_and(a: &Array, b: &Array) -> Result<Array> {
+    binary("bitwise_and", mlx_sys::mlx_bitwise_and, a, b)
+}
+
+/// Bits that either has; the operands are integers of one dtype.
+pub(crate) fn bitwise_or(a: &Array, b: &Array) -> Result<Array> {
+    binary("bitwise_or", mlx_sys::mlx_bitwise_or, a, b)
+}
+
+/// Bits that just one has; the operands are integers of one dtype.
+pub(crate) fn bitwise_xor(a: &Array, b: &Array) -> Result<Array> {
+    binary("bitwise_xor", mlx_sys::mlx_bitwise_xor, a, b)
+}
+
+/// `a · 2^b` modulo 2^bits, for `b` below the width.
+pub(crate) fn left_shift(a: &Array, b: &Array) -> Result<Array> {
+    binary("left_shift", mlx_sys::mlx_left_shift, a, b)
+}
+
+/// `a / 2^b` rounded down, for `b` below the width.
+pub(crate) fn right_shift(a: &Array, b: &Array) -> Result<Array> {
+    binary("right_shift", mlx_sys::mlx_right_shift, a, b)
+}
+
+/// `0, 1, … len − 1`, counted in the dtype, so integers wrap.
+pub(crate) fn arange(len: i32, dtype: Dtype) -> Result<Array> {
+    call("arange", |result, stream| {
+        // SAFETY: `call` passes a valid place and a live stream.
+        unsafe { mlx_sys::mlx_arange(result, 0.0, len.into(), 1.0, dtype.into(), stream) }
+    })
+}
+
+/// Every `strides`-th element from `starts` up to before `stops`, one entry per axis.
+pub(crate) fn slice(a: &Array, starts: &[i32], stops: &[i32], strides: &[i32]) -> Result<Array> {
+    call("slice", |result, stream| {
+        // SAFETY: the handle is live, the lists outlive the call, and each goes with its length.
+        unsafe {
+            mlx_sys::mlx_slice(
+                result,
+                a.as_ptr(),
+                starts.as_ptr(),
+                starts.len(),
+                stops.as_ptr(),
+                stops.len(),
+                strides.as_ptr(),
+                strides.len(),
+                stream,
+            )
+        }
+    })
+}
+
+/// The window of `size` of `a` that begins at `starts`, an integer vector with one entry per axis.
+///
+/// The starts are read when the array is evaluated; a window that does not fit inside `a` reads
+/// beyond it, so the caller clamps them.
+pub(crate) fn slice_dynamic(a: &Array, starts: &Array, size: &[i32]) -> Result<Array> {
+    let axes: Vec<c_int> = (0..size.len() as c_int).collect();
+    call("slice_dynamic", |result, stream| {
+        // SAFETY: both handles are live, the lists outlive the call, and each goes with its length.
+        unsafe {
+            mlx_sys::mlx_slice_dynamic(
+                result,
+                a.as_ptr(),
+                starts.as_ptr(),
+                axes.as_ptr(),
+                axes.len(),
+                size.as_ptr(),
+                size.len(),
+                stream,
+            )
+        }
+    })
+}
+
+/// The parts of `size` of `a` at the positions that `indices` give along `axes`, one array each,
+/// all of one integer dtype and shape. The result's axes are the indices', then `a`'s.
+///
+/// The indices are read when the array is evaluated; one out of range reads beyond `a`, so the
+/// caller clamps them.
+pub(crate) fn gather(a: &Array, indices: &[Array], axes: &[i32], size: &[i32]) -> Result<Array> {
+    let handles: Vec<mlx_array> = indices.iter().map(Array::as_ptr).collect();
+    call("gather", |result, stream| {
+        // SAFETY: every handle is live, the lists outlive the calls, and each goes with its length.
+        // The vector holds references of its own, and is freed here once.
+        unsafe {
+            let vector = mlx_sys::mlx_vector_array_new_data(handles.as_ptr(), handles.len());
+            let status = mlx_sys::mlx_gather(
+                result,
+                a.as_ptr(),
+                vector,
+                axes.as_ptr(),
+                axes.len(),
+                size.as_ptr(),
+                size.len(),
+                stream,
+            );
+            mlx_sys::mlx_vector_array_free(vector);
+            status
+        }
+    })
+}
+
+type Binary = unsafe extern "C" fn(*mut mlx_array, mlx_array, mlx_array, mlx_stream) -> c_int;
+
+fn binary(name: &str, op: Binary, a: &Array, b: &Array) -> Result<Array> {
+    call(name, |result, stream| {
+        // SAFETY: both handles are live, and `call` passes a valid place and a live stream.
+        unsafe { op(result, a.as_ptr(), b.as_ptr(), stream) }
+    })
+}
+
+/// Runs one operation with a place for its result and the thread's stream.
+///
+/// What MLX threw is kept by mlx-rs, which gives it to its own callers only; the name has to do.
+fn call(name: &str, op: impl FnOnce(*mut mlx_array, mlx_stream) -> c_int) -> Result<Array> {
+    install_error_handler();
+    let stream = Stream::thread_local_or_default();
+    // SAFETY: takes nothing; the empty handle is owned here.
+    let mut handle = unsafe { mlx_sys::mlx_array_new() };
+    let status = op(&raw mut handle, stream.as_ptr());
+    if status == 0 && !handle.ctx.is_null() {
+        // SAFETY: a valid handle that nobody else owns.
+        return Ok(unsafe { Array::from_ptr(handle) });
+    }
+    // SAFETY: as above; freeing an empty handle is allowed.
+    unsafe { mlx_sys::mlx_array_free(handle) };
+    Err(Exception::custom(format!("{name} was refused")))
+}

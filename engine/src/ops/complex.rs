@@ -1,0 +1,171 @@
+//! Complex arithmetic where MLX's is not exact enough, out of real parts.
+
+use emily_spec::DType;
+use mlx_rs::error::Result;
+use mlx_rs::ops::{atan2, maximum, select, stack, tan};
+use mlx_rs::{Array, Dtype};
+
+use super::{Cx, float};
+use crate::Device;
+use crate::mlx::{bitwise_and, dtype_of, integer, real, to_mlx};
+
+/// Real and imaginary parts of one float dtype.
+struct Parts {
+    re: Array,
+    im: Array,
+}
+
+impl Parts {
+    fn of(z: &Array, dtype: DType) -> Result<Parts> {
+        Ok(Parts {
+            re: z.real()?.as_dtype(to_mlx(dtype))?,
+            im: z.imag()?.as_dtype(to_mlx(dtype))?,
+        })
+    }
+
+    /// The parts side by side in memory are the complex number.
+    fn join(&self) -> Result<Array> {
+        let [re, im] = [&self.re, &self.im].map(|part| part.as_dtype(Dtype::Float32));
+        stack(&[re?, im?], -1)?
+            .view_dtype(Dtype::Complex64)?
+            .squeeze_axes(&[-1])
+    }
+
+    fn map(&self, f: impl Fn(&Array) -> Result<Array>) -> Result<Parts> {
+        Ok(Parts {
+            re: f(&self.re)?,
+            im: f(&self.im)?,
+        })
+    }
+
+    /// The product, its parts' products being `times`: of elements, or of matrices.
+    fn product(&self, b: &Parts, times: impl Fn(&Array, &Array) -> Result<Array>) -> Result<Parts> {
+        let a = self;
+        Ok(Parts {
+            re: times(&a.re, &b.re)?.subtract(times(&a.im, &b.im)?)?,
+            im: times(&a.re, &b.im)?.add(times(&a.im, &b.re)?)?,
+        })
+    }
+
+    /// The principal logarithm. In `f64` the squares of `f32` parts neither overflow nor vanish.
+    fn ln(&self) -> Result<Parts> {
+        let infinity = real(dtype_of(&self.re), f64::INFINITY);
+        let squared = self.squared_modulus()?;
+        // An infinite part counts also beside NaN.
+        let largest = maximum(nan_to_zero(&self.re.abs()?)?, nan_to_zero(&self.im.abs()?)?)?;
+        let squared = select(largest.eq(&infinity)?, &infinity, squared)?;
+        Ok(Parts {
+            re: squared.log()?.multiply(real(dtype_of(&self.re), 0.5))?,
+            im: atan2(&self.im, &self.re)?,
+        })
+    }
+
+    /// e^re · (cos im + i·sin im). Where im is 0, so is the result's, whatever e^re is; where re is
+    /// infinite and im not finite, C's limits: 0 and ∞ + NaN·i.
+    ///
+    /// MLX's sine and cosine of `f64` have an `f32`'s digits. Its tangent is the C library's, and
+    /// with t = tan(im / 2) the two are 2t / (1 + t²) and (1 − t²) / (1 + t²).
+    fn exp(&self, cx: &Cx) -> Result<Parts> {
+        let constant = |value: f64| real(dtype_of(&self.re), value);
+        let (zero, one) = (constant(0.0), constant(1.0));
+        let t = tan(self.im.multiply(constant(0.5))?)?;
+        let squared = t.multiply(&t)?;
+        let scale = float::exp(&self.re, cx)?;
+        let per = |x: &Array| scale.multiply(x.divide(one.add(&squared)?)?);
+        let (re, im) = (per(&one.subtract(&squared)?)?, per(&t.add(&t)?)?);
+
+        let infinity = constant(f64::INFINITY);
+        let real_number = self.im.eq(&zero)?;
+        let limit = self
+            .re
+            .abs()?
+            .eq(&infinity)?
+            .logical_and(self.im.abs()?.lt(&infinity)?.logical_not()?)?;
+        let vanishes = limit.logical_and(scale.eq(&zero)?)?;
+        let im = select(vanishes, &zero, im)?;
+        Ok(Parts {
+            re: select(real_number.logical_or(limit)?, &scale, re)?,
+            im: select(real_number, &self.im, im)?,
+        })
+    }
+
+    fn squared_modulus(&self) -> Result<Array> {
+        let square = |part: &Array| part.multiply(part);
+        square(&self.re)?.add(square(&self.im)?)
+    }
+
+    /// a·conj(b) / |b|².
+    fn quotient(&self, b: &Parts) -> Result<Parts> {
+        let a = self;
+        let squared = b.squared_modulus()?;
+        let re = a.re.multiply(&b.re)?.add(a.im.multiply(&b.im)?)?;
+        let im = a.im.multiply(&b.re)?.subtract(a.re.multiply(&b.im)?)?;
+        Parts { re, im }.map(|part| part.divide(&squared))
+    }
+}
+
+/// Matrix products. BLAS's complex one scales its result by 1 + 0·i, which makes both parts NaN
+/// where either is infinite; the parts' products cost the same.
+pub(super) fn matmul(z: &Array, w: &Array) -> Result<Array> {
+    let (z, w) = (Parts::of(z, DType::F32)?, Parts::of(w, DType::F32)?);
+    z.product(&w, |a, b| a.matmul(b))?.join()
+}
+
+/// z / w in `f64`, where the squares of `f32` parts neither overflow nor vanish.
+pub(super) fn divide(z: &Array, w: &Array) -> Result<Array> {
+    let parts = |x: &Array| Parts::of(x, DType::F64);
+    parts(z)?.quotient(&parts(w)?)?.join()
+}
+
+/// z / w in `f32`, for devices without `f64`: both are scaled by powers of two, which is exact, so
+/// that their larger parts lie between 1 and 2.
+pub(super) fn divide_scaled(z: &Array, w: &Array) -> Result<Array> {
+    let (a, b) = (Parts::of(z, DType::F32)?, Parts::of(w, DType::F32)?);
+    let (scale_a, scale_b) = (scale(&a)?, scale(&b)?);
+    let a = a.map(|part| part.divide(&scale_a))?;
+    let b = b.map(|part| part.divide(&scale_b))?;
+    let scale = scale_a.divide(&scale_b)?;
+    a.quotient(&b)?.map(|part| part.multiply(&scale))?.join()
+}
+
+fn nan_to_zero(x: &Array) -> Result<Array> {
+    select(x.eq(x)?, x, real(dtype_of(x), 0.0))
+}
+
+/// The power of two at or below the larger part; 1 where that is zero, subnormal or not finite.
+fn scale(z: &Parts) -> Result<Array> {
+    let larger = maximum(z.re.abs()?, z.im.abs()?)?;
+    let exponent = bitwise_and(
+        &larger.view_dtype(Dtype::Int32)?,
+        &integer(DType::S32, 0x7f80_0000),
+    )?;
+    let power = exponent.view_dtype(Dtype::Float32)?;
+    let usual = power
+        .gt(real(DType::F32, 0.0))?
+        .logical_and(power.lt(real(DType::F32, f64::INFINITY))?)?;
+    select(usual, &power, real(DType::F32, 1.0))
+}
+
+/// z^w = e^(w · ln z) on the principal branch. At z = 0, which has no logarithm, 0⁰ is 1, and 0^w
+/// is 0 where w's real part is positive and NaN elsewhere.
+pub(super) fn pow(z: &Array, w: &Array, cx: &Cx) -> Result<Array> {
+    let constant = |value: f64| real(dtype_of(z), value);
+    let (zero, one) = (constant(0.0), constant(1.0));
+    let no_base = z.eq(&zero)?;
+    let base = select(&no_base, &one, z)?;
+    let power = match cx.device {
+        Device::Cpu => pow_by_parts(&base, w, cx)?,
+        Device::Gpu => base.power(w)?,
+    };
+    let positive = w.real()?.gt(real(DType::F32, 0.0))?;
+    let nan = Array::from_complex(mlx_rs::complex64::new(f32::NAN, f32::NAN));
+    let of_zero = select(positive, &zero, nan)?;
+    let power = select(no_base, of_zero, power)?;
+    select(w.eq(&zero)?, one, power)
+}
+
+/// In `f64`, because in `f32` the rounding of a large w · ln z is an error of many units.
+fn pow_by_parts(z: &Array, w: &Array, cx: &Cx) -> Result<Array> {
+    let (z, w) = (Parts::of(z, DType::F64)?, Parts::of(w, DType::F64)?);
+    w.product(&z.ln()?, |a, b| a.multiply(b))?.exp(cx)?.join()
+}

@@ -1,0 +1,213 @@
+//! Workers: where ops are queued, and the threads that run them.
+//!
+//! A [`Worker`] is a caller's lane on a [`Thread`]. Threads come from a fixed pool per device and
+//! live as long as the process, each with one MLX stream, because MLX never frees a stream. Workers
+//! beyond the pool's size share threads.
+
+mod guard;
+mod pool;
+mod queue;
+mod runner;
+mod thread;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use emily_spec::{DType, Error, ErrorKind, Op, Result, TensorType};
+
+use crate::handle::{Handle, Slot, State, Use, Value};
+use crate::{Config, Device, memory, mlx};
+
+pub(crate) use guard::Guards;
+pub use queue::Backlog;
+pub(crate) use runner::Origin;
+pub(crate) use thread::{Apply, Gate, Input, Job, Lane, Reply, Thread};
+
+/// A lane on which ops run in the order of submission.
+///
+/// Clones are the same lane. Dropping the last one leaves queued work in place; [`Worker::stop`]
+/// refuses it.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    thread: Arc<Thread>,
+    lane: Arc<Lane>,
+    f64: bool,
+}
+
+impl Worker {
+    /// A worker on the least loaded thread of the device's pool.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] when the device is not there or the MLX that was loaded is not the
+    /// release this engine is written for.
+    pub fn start(config: Config) -> Result<Worker> {
+        config.device.check()?;
+        let version = mlx::version();
+        if version != crate::MLX_VERSION {
+            return Err(Error::new(
+                ErrorKind::Device,
+                format!(
+                    "MLX {version} was loaded where {} is needed; check MLX_HOME and the \
+                     library path",
+                    crate::MLX_VERSION
+                ),
+            ));
+        }
+        let (thread, lane) = pool::join(config.device)?;
+        Ok(Worker {
+            thread,
+            lane,
+            f64: config.f64,
+        })
+    }
+
+    /// The device its ops run on.
+    pub fn device(&self) -> Device {
+        self.thread.device
+    }
+
+    /// The name that errors give it.
+    pub fn name(&self) -> &str {
+        &self.lane.name
+    }
+
+    /// Jobs that wait on this worker's thread.
+    pub fn depth(&self) -> usize {
+        self.thread.depth()
+    }
+
+    /// A tensor from row-major little-endian bytes, which are copied now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] for a wrong byte count, [`ErrorKind::Dtype`] for `f64` where it is
+    /// not on, [`ErrorKind::Memory`], [`ErrorKind::Stopped`].
+    pub fn from_bytes(&self, ty: TensorType, bytes: &[u8]) -> Result<Handle> {
+        self.lane.check_running()?;
+        self.check_dtype(ty.dtype)?;
+        ty.check_byte_count(bytes.len())?;
+        memory::check(bytes.len())?;
+        let value = Value {
+            array: mlx::upload(&ty, bytes)?,
+            guards: Guards::default(),
+            evaluated: true,
+            origin: None,
+        };
+        Ok(Handle(Slot::new(
+            ty,
+            self.thread.clone(),
+            State::Ready(value),
+        )))
+    }
+
+    /// Queues an op and returns its results' handles, without waiting for anything.
+    ///
+    /// The backlog is there when the queue is over its bound: wait for it before submitting more.
+    ///
+    /// # Errors
+    /// What [`Op::infer`] says of the operands, [`ErrorKind::Dtype`] for `f64` where it is not on,
+    /// [`ErrorKind::Memory`] for a result over the limit, [`ErrorKind::Stopped`]. What depends on
+    /// values is reported when the result is read.
+    pub fn submit(&self, op: Op, inputs: &[Handle]) -> Result<(Vec<Handle>, Option<Backlog>)> {
+        self.lane.check_running()?;
+        let types: Vec<TensorType> = inputs.iter().map(|input| input.ty().clone()).collect();
+        let results = op.infer(&types)?;
+        self.check(&results, inputs)
+            .map_err(|error| error.at(&op, &types))?;
+        let outputs: Vec<Handle> = results
+            .into_iter()
+            .map(|ty| Handle(Slot::new(ty, self.thread.clone(), State::Pending)))
+            .collect();
+        let apply = Apply {
+            op,
+            inputs: inputs.iter().map(|input| self.import(input)).collect(),
+            outputs: outputs.iter().map(|out| Arc::downgrade(&out.0)).collect(),
+            lane: self.lane.clone(),
+        };
+        let backlog = self.thread.push_bounded(Job::Apply(apply));
+        Ok((outputs, backlog))
+    }
+
+    /// [`Worker::submit`], waiting while the queue is over its bound.
+    ///
+    /// # Errors
+    /// As [`Worker::submit`].
+    pub fn apply(&self, op: &Op, inputs: &[Handle]) -> Result<Vec<Handle>> {
+        let (outputs, backlog) = self.submit(op.clone(), inputs)?;
+        if let Some(backlog) = backlog {
+            backlog.wait();
+        }
+        Ok(outputs)
+    }
+
+    /// Runs `f` on the worker's thread, after what was submitted before.
+    pub fn call(&self, f: impl FnOnce() + Send + 'static) {
+        self.thread.push(Job::Call(Box::new(f)));
+    }
+
+    /// Refuses new work and fails what is queued with [`ErrorKind::Stopped`]. What is already
+    /// computed, or in the lazy graph, can still be read. Waits for nothing.
+    pub fn stop(&self) {
+        self.lane.stop();
+    }
+
+    /// A foreign tensor is evaluated by its own thread first. That order is fixed here, at the
+    /// call, so that two threads can never wait for each other in a circle.
+    fn import(&self, input: &Handle) -> Input {
+        if Arc::ptr_eq(&input.0.thread, &self.thread) {
+            return Input::Here(Use::of(input));
+        }
+        let gate = Arc::new(Gate::default());
+        let open = gate.clone();
+        let reply = Reply::new(move |_: Result<()>| open.open());
+        input.0.thread.push(Job::Eval(Use::of(input), reply));
+        Input::Foreign(Use::of(input), gate)
+    }
+
+    fn check(&self, results: &[TensorType], inputs: &[Handle]) -> Result<()> {
+        for result in results {
+            self.check_dtype(result.dtype)?;
+            memory::check(result.byte_size()?)?;
+        }
+        inputs.iter().try_for_each(|input| {
+            self.check_dtype(input.ty().dtype)?;
+            input.0.check_held()
+        })
+    }
+
+    fn check_dtype(&self, dtype: DType) -> Result<()> {
+        if dtype != DType::F64 || (self.f64 && self.device() == Device::Cpu) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Dtype,
+            "f64 is not supported: MLX has it on the CPU only. Use f32, or, on the cpu device, \
+             turn the f64 option on",
+        ))
+    }
+}
+
+impl Lane {
+    fn check_running(&self) -> Result<()> {
+        if self.stopped() {
+            return Err(self.stopped_error());
+        }
+        Ok(())
+    }
+}
+
+/// A flag that is set once.
+#[derive(Debug, Default)]
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! The inside of a worker thread: it owns the stream, builds the graph and evaluates it.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+
+use emily_spec::{Context, Error, ErrorKind, Result, TensorType};
+use mlx_rs::{Array, Stream, with_stream};
+
+use crate::handle::{Bytes, Slot, State, Value};
+use crate::ops::{self, Cx};
+use crate::worker::guard::{Guard, Guards};
+use crate::worker::thread::{Apply, Input, Job, Lane, Thread};
+use crate::{Device, memory, mlx};
+
+/// Evaluation starts, without waiting, once this many ops or bytes are pending: enough to keep the
+/// graph wide, little enough that the device is never idle for long.
+const PENDING_OPS: usize = 64;
+const PENDING_BYTES: usize = 64 << 20;
+
+/// The call a value came from, for errors that only its evaluation shows.
+pub(crate) type Origin = Arc<Context>;
+
+/// A worker thread's own state; it never leaves the thread.
+pub(crate) struct Runner {
+    thread: Arc<Thread>,
+    stream: Stream,
+    /// For what MLX has on the CPU only; the same stream on a CPU worker.
+    cpu: Stream,
+    pending: Pending,
+}
+
+/// Results whose evaluation has not been started.
+#[derive(Default)]
+struct Pending {
+    slots: Vec<Weak<Slot>>,
+    ops: usize,
+    bytes: usize,
+}
+
+impl Runner {
+    pub(crate) fn new(thread: Arc<Thread>) -> Result<Runner> {
+        let (stream, cpu) = match thread.device {
+            Device::Cpu => {
+                let stream = mlx::new_stream(Device::Cpu)?;
+                (stream.clone(), stream)
+            }
+            Device::Gpu => (mlx::new_stream(Device::Gpu)?, mlx::new_stream(Device::Cpu)?),
+        };
+        Ok(Runner {
+            thread,
+            stream,
+            cpu,
+            pending: Pending::default(),
+        })
+    }
+
+    /// Takes jobs for the rest of the process's life.
+    pub(crate) fn run(mut self) {
+        let stream = self.stream.clone();
+        with_stream(&stream, || {
+            let mut jobs = VecDeque::new();
+            let mut trash = Vec::new();
+            loop {
+                self.thread.queue().take(&mut jobs, &mut trash);
+                trash.clear();
+                while let Some(job) = jobs.pop_front() {
+                    self.job(job);
+                    self.thread.queue().done(1);
+                }
+            }
+        });
+    }
+
+    /// One job. A panic in it is caught: the replies and slots it held report it.
+    fn job(&mut self, job: Job) {
+        let caught = catch_unwind(AssertUnwindSafe(|| match job {
+            Job::Apply(apply) => self.apply(apply),
+            // The use ends before the reply, so that a release right after it frees at once.
+            Job::Read(tensor, reply) => {
+                let result = self.read(tensor.slot());
+                drop(tensor);
+                reply.send(result);
+            }
+            Job::Eval(tensor, reply) => {
+                let result = self.eval(tensor.slot()).map(drop);
+                drop(tensor);
+                reply.send(result.map_err(|error| (*error).clone()));
+            }
+            Job::Call(f) => f(),
+        }));
+        // Slots and replies carry the message to whoever waits; nobody waits for a call.
+        drop(caught);
+    }
+
+    fn apply(&mut self, apply: Apply) {
+        let outputs: Vec<Arc<Slot>> = apply.outputs.iter().filter_map(Weak::upgrade).collect();
+        if outputs.is_empty() {
+            return;
+        }
+        let types: Vec<TensorType> = apply.inputs.iter().map(Input::ty).collect();
+        let lane = apply.lane.clone();
+        let origin = Arc::new(Context {
+            op: apply.op,
+            inputs: types,
+            worker: Some(lane.name.clone()),
+        });
+        let computed = catch_unwind(AssertUnwindSafe(|| {
+            self.compute(&origin, &apply.inputs, &apply.outputs, &lane)
+        }))
+        .unwrap_or_else(|panic| Err(Arc::new(at(panicked(&*panic), &origin))));
+        match computed {
+            Ok(values) => {
+                for (slot, value) in apply.outputs.iter().zip(values) {
+                    if let Some(slot) = slot.upgrade() {
+                        slot.fill(State::Ready(value));
+                    }
+                }
+                self.account(&apply.outputs, &outputs);
+            }
+            Err(error) => {
+                for slot in outputs {
+                    slot.fill(State::Failed(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// Builds the op's graph on its operands' values.
+    fn compute(
+        &mut self,
+        origin: &Origin,
+        inputs: &[Input],
+        outputs: &[Weak<Slot>],
+        lane: &Lane,
+    ) -> std::result::Result<Vec<Value>, Arc<Error>> {
+        if lane.stopped() {
+            return Err(Arc::new(at(lane.stopped_error(), origin)));
+        }
+        let mut guards = Guards::default();
+        let mut arrays = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let value = input.value()?;
+            guards.join(&value.guards);
+            arrays.push(value.array);
+        }
+        let results = origin
+            .op
+            .infer(&origin.inputs)
+            .map_err(|error| Arc::new(at(error, origin)))?;
+        self.make_room(&results)
+            .map_err(|error| Arc::new(at(error, origin)))?;
+        let mut cx = Cx::new(self.thread.device, &self.cpu);
+        let arrays = ops::run(&origin.op, &arrays, &results, &mut cx)
+            .map_err(|error| Arc::new(at(error, origin)))?;
+        debug_assert_eq!(arrays.len(), outputs.len());
+        for condition in cx.into_conditions() {
+            let failed = condition
+                .failed
+                .any(None)
+                .map_err(|error| Arc::new(at(mlx::from_mlx(error), origin)))?;
+            guards.push(Guard::new(failed, at(condition.error, origin)));
+        }
+        Ok(arrays
+            .into_iter()
+            .map(|array| Value {
+                array,
+                guards: guards.clone(),
+                evaluated: false,
+                origin: Some(origin.clone()),
+            })
+            .collect())
+    }
+
+    /// Sees that large results fit beside what is in use: computes what is pending, so that its
+    /// operands can go, then gives the cache back, and only then refuses.
+    fn make_room(&mut self, results: &[TensorType]) -> Result<()> {
+        let mut bytes = 0usize;
+        for result in results {
+            bytes = bytes.saturating_add(result.byte_size()?);
+        }
+        if bytes < PENDING_BYTES {
+            return Ok(());
+        }
+        let fits = || -> Result<bool> {
+            Ok(memory::stats()?.active.saturating_add(bytes) <= memory::limit())
+        };
+        if fits()? {
+            return Ok(());
+        }
+        self.flush();
+        mlx::synchronize(&self.stream)?;
+        memory::clear_cache()?;
+        if fits()? {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Memory,
+            format!(
+                "{bytes} bytes do not fit: {} of {} are in use; drop tensors or raise the limit",
+                memory::stats()?.active,
+                memory::limit()
+            ),
+        ))
+    }
+
+    /// Counts what is pending and starts evaluation when it is enough.
+    fn account(&mut self, weak: &[Weak<Slot>], slots: &[Arc<Slot>]) {
+        self.pending.slots.extend(weak.iter().cloned());
+        self.pending.ops += 1;
+        for slot in slots {
+            let bytes = slot.ty.byte_size().unwrap_or(usize::MAX);
+            self.pending.bytes = self.pending.bytes.saturating_add(bytes);
+        }
+        if self.pending.ops >= PENDING_OPS || self.pending.bytes >= PENDING_BYTES {
+            self.flush();
+        }
+    }
+
+    /// Starts the evaluation of every pending result that somebody still holds.
+    fn flush(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        let live: Vec<Arc<Slot>> = pending.slots.iter().filter_map(Weak::upgrade).collect();
+        let mut arrays = Vec::with_capacity(live.len());
+        for slot in &live {
+            if let Ok(value) = slot.value() {
+                value.guards.settle_available();
+                arrays.extend(value.guards.arrays());
+                arrays.push(value.array);
+            }
+        }
+        if mlx_rs::transforms::async_eval(&arrays).is_err() {
+            // One of them failed; evaluating each alone tells which, and leaves the others whole.
+            for slot in &live {
+                // The slot keeps the error for its reader.
+                let _ = self.eval(slot);
+            }
+        }
+    }
+
+    fn read(&mut self, slot: &Arc<Slot>) -> Result<Bytes> {
+        let array = self.eval(slot).map_err(|error| (*error).clone())?;
+        if mlx::is_row_contiguous(&array) {
+            return Ok(Bytes::new(array));
+        }
+        let dense = mlx::contiguous(&array)?;
+        mlx_rs::transforms::eval([&dense]).map_err(mlx::from_mlx)?;
+        Ok(Bytes::new(dense))
+    }
+
+    /// Evaluates a slot's value and the conditions on it, and records the outcome in the slot.
+    fn eval(&mut self, slot: &Arc<Slot>) -> std::result::Result<Array, Arc<Error>> {
+        let mut value = slot.value()?;
+        if value.evaluated {
+            return Ok(value.array);
+        }
+        let outcome = evaluate(&value);
+        match outcome {
+            Ok(()) => {
+                let array = mlx::clone_array(&value.array);
+                value.guards = Guards::default();
+                value.evaluated = true;
+                slot.fill(State::Ready(value));
+                Ok(array)
+            }
+            Err(error) => {
+                slot.fill(State::Failed(error.clone()));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Evaluates a value with its conditions.
+fn evaluate(value: &Value) -> std::result::Result<(), Arc<Error>> {
+    let mut arrays: Vec<Array> = value.guards.arrays().collect();
+    arrays.push(mlx::clone_array(&value.array));
+    mlx_rs::transforms::eval(&arrays).map_err(|exception| {
+        let error = mlx::from_mlx(exception);
+        Arc::new(match &value.origin {
+            Some(origin) => at(error, origin),
+            None => error,
+        })
+    })?;
+    value.guards.settle()
+}
+
+impl Input {
+    fn ty(&self) -> TensorType {
+        match self {
+            Input::Here(tensor) | Input::Foreign(tensor, _) => tensor.slot().ty.clone(),
+        }
+    }
+
+    /// The operand's value; for a foreign one, after its own thread has evaluated it.
+    fn value(&self) -> std::result::Result<Value, Arc<Error>> {
+        match self {
+            Input::Here(tensor) => tensor.slot().value(),
+            Input::Foreign(tensor, gate) => {
+                gate.wait();
+                tensor.slot().value()
+            }
+        }
+    }
+}
+
+/// The error at the call it belongs to.
+fn at(error: Error, origin: &Origin) -> Error {
+    let error = error.at(&origin.op, &origin.inputs);
+    match &origin.worker {
+        Some(worker) => error.on(worker),
+        None => error,
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    Error::new(
+        ErrorKind::Internal,
+        format!("the worker panicked: {text}; please report it"),
+    )
+}

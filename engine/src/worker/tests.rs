@@ -1,0 +1,318 @@
+//! What a worker promises besides right answers.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use emily_spec::{Shape, Tensor};
+
+use super::*;
+
+fn worker() -> Worker {
+    Worker::start(Config {
+        device: Device::Cpu,
+        f64: false,
+    })
+    .unwrap()
+}
+
+fn add(worker: &Worker, a: &Handle, b: &Handle) -> Handle {
+    let outputs = worker.apply(&Op::Add { dtype: None }, &[a.clone(), b.clone()]);
+    outputs.unwrap().remove(0)
+}
+
+fn vector(worker: &Worker, values: &[f32]) -> Handle {
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let ty = TensorType::new(DType::F32, [values.len()]);
+    worker.from_bytes(ty, &bytes).unwrap()
+}
+
+fn integers(worker: &Worker, values: &[i32]) -> Handle {
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let ty = TensorType::new(DType::S32, [values.len()]);
+    worker.from_bytes(ty, &bytes).unwrap()
+}
+
+fn floats(tensor: &Tensor) -> Vec<f32> {
+    let chunks = tensor.bytes().chunks_exact(4);
+    chunks
+        .map(|c| f32::from_le_bytes(c.try_into().unwrap()))
+        .collect()
+}
+
+/// Keeps the worker's thread busy until the returned sender is used or dropped.
+fn hold(worker: &Worker) -> mpsc::Sender<()> {
+    let (release, held) = mpsc::channel();
+    let (entered, running) = mpsc::channel();
+    worker.call(move || {
+        entered.send(()).unwrap();
+        // Ends when the test lets go, one way or the other.
+        let _ = held.recv();
+    });
+    running.recv().unwrap();
+    release
+}
+
+fn ones(elements: usize) -> Op {
+    Op::Iota {
+        dtype: DType::U8,
+        shape: Shape::from([elements]),
+        axis: None,
+    }
+}
+
+#[test]
+fn a_chain_of_ops_gives_its_sum() {
+    let worker = worker();
+    let one = vector(&worker, &[1.0, -1.0]);
+    let mut sum = one.clone();
+    for _ in 0..1000 {
+        sum = add(&worker, &sum, &one);
+    }
+    assert_eq!(floats(&sum.read().unwrap()), [1001.0, -1001.0]);
+    assert_eq!(floats(&sum.read().unwrap()), [1001.0, -1001.0]);
+}
+
+#[test]
+fn a_wrong_call_is_an_error_at_the_call() {
+    let worker = worker();
+    let a = vector(&worker, &[1.0, 2.0]);
+    let b = vector(&worker, &[1.0, 2.0, 3.0]);
+    let error = worker
+        .submit(Op::Add { dtype: None }, &[a.clone(), b])
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Shape);
+    assert!(error.to_string().starts_with("add(f32[2], f32[3]): "));
+    let error = worker.submit(Op::Exp, &[]).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Argument);
+    let ty = TensorType::new(DType::F32, [2]);
+    let error = worker.from_bytes(ty, &[0; 7]).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Argument);
+}
+
+#[test]
+fn a_value_error_is_reported_as_the_first_cause_by_all_that_follows() {
+    let worker = worker();
+    let seven = integers(&worker, &[7, 7]);
+    let zero = integers(&worker, &[1, 0]);
+    let remainder = worker
+        .apply(&Op::Remainder { dtype: None }, &[seven.clone(), zero])
+        .unwrap()
+        .remove(0);
+    let after = add(&worker, &remainder, &seven);
+    for handle in [&after, &remainder, &after] {
+        let error = handle.read().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Numeric, "{error}");
+        let context = error.context.unwrap();
+        assert_eq!(context.op, Op::Remainder { dtype: None });
+        assert_eq!(context.inputs.len(), 2);
+        assert!(context.worker.is_some());
+    }
+    // The operand and the worker are none the worse.
+    let double = add(&worker, &seven, &seven);
+    assert_eq!(double.read().unwrap().bytes()[0], 14);
+}
+
+#[test]
+fn a_value_error_crosses_to_another_worker() {
+    let (a, b) = (worker(), worker());
+    let seven = integers(&a, &[7]);
+    let zero = integers(&a, &[0]);
+    let remainder = a
+        .apply(&Op::Remainder { dtype: None }, &[seven.clone(), zero])
+        .unwrap()
+        .remove(0);
+    let after = add(&b, &remainder, &seven);
+    assert_eq!(after.read().unwrap_err().kind, ErrorKind::Numeric);
+}
+
+#[test]
+fn work_that_nobody_waits_for_is_not_done() {
+    let worker = worker();
+    let held = hold(&worker);
+    let handle = worker.apply(&ones(8), &[]).unwrap().remove(0);
+    let weak = Arc::downgrade(&handle.0);
+    let consumer = worker
+        .apply(&Op::Round, &[vector(&worker, &[0.5])])
+        .unwrap();
+    drop(handle);
+    assert!(weak.upgrade().is_none(), "the queue does not hold results");
+    drop(held);
+    assert_eq!(floats(&consumer[0].read().unwrap()), [1.0]);
+}
+
+#[test]
+fn a_full_queue_asks_callers_to_wait() {
+    let worker = worker();
+    let one = vector(&worker, &[1.0]);
+    let held = hold(&worker);
+    let mut handles = Vec::new();
+    let backlog = loop {
+        let inputs = [one.clone(), one.clone()];
+        let (outputs, backlog) = worker.submit(Op::Add { dtype: None }, &inputs).unwrap();
+        handles.extend(outputs);
+        if let Some(backlog) = backlog {
+            break backlog;
+        }
+    };
+    assert!(handles.len() > 1000);
+    let (sender, told) = mpsc::channel();
+    backlog.notify(move || sender.send(()).unwrap());
+    assert!(told.recv_timeout(Duration::from_millis(50)).is_err());
+    drop(held);
+    told.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(floats(&handles.pop().unwrap().read().unwrap()), [2.0]);
+}
+
+#[test]
+fn stopping_fails_queued_work_and_waits_for_nothing() {
+    let worker = worker();
+    let one = vector(&worker, &[1.0]);
+    let built = add(&worker, &one, &one);
+    built.eval().unwrap();
+    let held = hold(&worker);
+    let queued = add(&worker, &one, &one);
+    worker.stop();
+    let error = worker
+        .submit(Op::Exp, std::slice::from_ref(&one))
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Stopped);
+    drop(held);
+    assert_eq!(queued.read().unwrap_err().kind, ErrorKind::Stopped);
+    assert_eq!(floats(&built.read().unwrap()), [2.0]);
+}
+
+#[test]
+fn workers_that_share_a_thread_stop_alone() {
+    let first = worker();
+    let others: Vec<Worker> = (0..64).map(|_| worker()).collect();
+    first.stop();
+    for other in &others {
+        let one = vector(other, &[1.0]);
+        assert_eq!(floats(&add(other, &one, &one).read().unwrap()), [2.0]);
+    }
+}
+
+#[test]
+fn two_workers_can_use_each_others_results_without_end() {
+    let (a, b) = (worker(), worker());
+    let one = vector(&a, &[1.0]);
+    let mut sum = one.clone();
+    for i in 0..500 {
+        let lane = if i % 2 == 0 { &b } else { &a };
+        sum = add(lane, &sum, &one);
+    }
+    assert_eq!(floats(&sum.read().unwrap()), [501.0]);
+}
+
+#[test]
+fn eight_workers_at_once_give_right_answers() {
+    let threads: Vec<_> = (0..8)
+        .map(|i| {
+            std::thread::spawn(move || {
+                let worker = worker();
+                let step = vector(&worker, &[i as f32]);
+                let mut sum = step.clone();
+                for _ in 0..300 {
+                    sum = add(&worker, &sum, &step);
+                }
+                floats(&sum.read().unwrap())
+            })
+        })
+        .collect();
+    for (i, thread) in threads.into_iter().enumerate() {
+        assert_eq!(thread.join().unwrap(), [301.0 * i as f32]);
+    }
+}
+
+#[test]
+fn a_released_tensor_is_refused_and_queued_uses_still_work() {
+    let worker = worker();
+    let one = vector(&worker, &[1.0]);
+    let held = hold(&worker);
+    let before = add(&worker, &one, &one);
+    assert!(one.release());
+    assert!(!one.release());
+    let error = worker
+        .submit(Op::Exp, std::slice::from_ref(&one))
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Argument);
+    assert!(error.message.contains("deallocated"), "{error}");
+    drop(held);
+    assert_eq!(floats(&before.read().unwrap()), [2.0]);
+    assert_eq!(one.read().unwrap_err().kind, ErrorKind::Argument);
+}
+
+#[test]
+fn a_panic_on_the_worker_leaves_it_working() {
+    let worker = worker();
+    worker.call(|| panic!("on purpose"));
+    let one = vector(&worker, &[1.0]);
+    assert_eq!(floats(&add(&worker, &one, &one).read().unwrap()), [2.0]);
+}
+
+#[test]
+fn sizes_over_the_limit_are_errors_and_allocate_nothing() {
+    let worker = worker();
+    let eight_terabytes = Op::Iota {
+        dtype: DType::S64,
+        shape: Shape::from([1 << 20, 1 << 20]),
+        axis: None,
+    };
+    let error = worker.submit(eight_terabytes, &[]).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Memory, "{error}");
+}
+
+#[test]
+fn f64_is_refused_unless_asked_for() {
+    let plain = worker();
+    let ty = TensorType::new(DType::F64, [1]);
+    let error = plain.from_bytes(ty.clone(), &[0; 8]).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Dtype);
+    assert!(error.message.contains("f32"), "{error}");
+    let cast = Op::AsType { dtype: DType::F64 };
+    let error = plain.submit(cast, &[vector(&plain, &[1.0])]).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Dtype);
+
+    let wide = Worker::start(Config {
+        device: Device::Cpu,
+        f64: true,
+    })
+    .unwrap();
+    let third = wide.from_bytes(ty, &(1.0f64 / 3.0).to_le_bytes()).unwrap();
+    let sum = add(&wide, &third, &third).read().unwrap();
+    assert_eq!(sum.bytes(), (2.0f64 / 3.0).to_le_bytes());
+}
+
+#[test]
+fn an_absent_device_is_an_error_with_the_remedy() {
+    if Device::Gpu.check().is_ok() {
+        return; // There is one: the error cannot be had here.
+    }
+    let error = Worker::start(Config {
+        device: Device::Gpu,
+        f64: false,
+    })
+    .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Device);
+    assert!(error.message.contains("cuda13"), "{error}");
+}
+
+#[test]
+fn bytes_outlive_the_handle_and_may_leave_the_thread() {
+    let worker = worker();
+    let bytes = vector(&worker, &[1.0, 2.0]).to_bytes().unwrap();
+    let length = std::thread::spawn(move || bytes.len()).join().unwrap();
+    assert_eq!(length, 8);
+    let empty = worker.from_bytes(TensorType::new(DType::F32, [0]), &[]);
+    assert!(empty.unwrap().to_bytes().unwrap().is_empty());
+}
+
+#[test]
+fn a_strided_view_reads_in_row_major_order() {
+    let worker = worker();
+    let ty = TensorType::new(DType::U8, [2, 3]);
+    let matrix = worker.from_bytes(ty, &[1, 2, 3, 4, 5, 6]).unwrap();
+    let transpose = Op::Transpose { axes: vec![1, 0] };
+    let view = worker.apply(&transpose, &[matrix]).unwrap().remove(0);
+    assert_eq!(view.read().unwrap().bytes(), [1, 4, 2, 5, 3, 6]);
+}

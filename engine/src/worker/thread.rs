@@ -1,0 +1,232 @@
+//! The part of a worker thread that callers see: its queue, and what can be put into it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak, mpsc};
+use std::thread::ThreadId;
+
+use emily_spec::{Error, ErrorKind, Op, Result};
+
+use crate::Device;
+use crate::handle::{Bytes, Slot, State, Use, Value};
+use crate::worker::Flag;
+use crate::worker::queue::{Backlog, Queue};
+use crate::worker::runner::Runner;
+
+/// Something for a thread to do, in order.
+pub(crate) enum Job {
+    Apply(Apply),
+    Read(Use, Reply<Bytes>),
+    Eval(Use, Reply<()>),
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+/// An op, its operands and the slots it fills. The slots are weak: work nobody waits for any more
+/// is not done.
+pub(crate) struct Apply {
+    pub(crate) op: Op,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) outputs: Vec<Weak<Slot>>,
+    pub(crate) lane: Arc<Lane>,
+}
+
+/// An operand.
+pub(crate) enum Input {
+    /// On the same thread, so its graph can be built upon.
+    Here(Use),
+    /// On another thread, which opens the gate once it has evaluated it.
+    Foreign(Use, Arc<Gate>),
+}
+
+/// A door that opens once.
+#[derive(Default)]
+pub(crate) struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.opened.notify_all();
+    }
+
+    pub(crate) fn wait(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let _open = self
+            .opened
+            .wait_while(open, |open| !*open)
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// A callback that is called exactly once: dropped unsent, it says so.
+pub(crate) struct Reply<T>(Option<Callback<T>>);
+
+type Callback<T> = Box<dyn FnOnce(Result<T>) + Send>;
+
+impl<T> Reply<T> {
+    pub(crate) fn new(callback: impl FnOnce(Result<T>) + Send + 'static) -> Reply<T> {
+        Reply(Some(Box::new(callback)))
+    }
+
+    pub(crate) fn send(mut self, result: Result<T>) {
+        if let Some(callback) = self.0.take() {
+            callback(result);
+        }
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        if let Some(callback) = self.0.take() {
+            callback(Err(Error::new(
+                ErrorKind::Internal,
+                "the worker dropped this request; please report it",
+            )));
+        }
+    }
+}
+
+/// One worker's share of a thread.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) name: String,
+    stopped: Flag,
+    thread: Weak<Thread>,
+}
+
+impl Lane {
+    pub(crate) fn new(name: String, thread: &Arc<Thread>) -> Arc<Lane> {
+        thread.lanes.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Lane {
+            name,
+            stopped: Flag::default(),
+            thread: Arc::downgrade(thread),
+        })
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.set();
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    pub(crate) fn stopped_error(&self) -> Error {
+        Error::new(
+            ErrorKind::Stopped,
+            format!("{} was stopped; start another one", self.name),
+        )
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.upgrade() {
+            thread.lanes.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A worker thread, seen from outside.
+pub(crate) struct Thread {
+    pub(crate) name: String,
+    pub(crate) device: Device,
+    queue: Queue<Job, Value>,
+    id: OnceLock<ThreadId>,
+    lanes: AtomicUsize,
+}
+
+impl Thread {
+    /// Starts the thread and waits until its stream is there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] when the thread or its stream cannot be made.
+    pub(crate) fn start(device: Device, number: usize) -> Result<Arc<Thread>> {
+        let thread = Arc::new(Thread {
+            name: format!("{device}:{number}"),
+            device,
+            queue: Queue::new(),
+            id: OnceLock::new(),
+            lanes: AtomicUsize::new(0),
+        });
+        let (ready, started) = mpsc::sync_channel(1);
+        let inner = thread.clone();
+        let spawned = std::thread::Builder::new()
+            .name(format!("emily {}", thread.name))
+            .spawn(move || {
+                // Each thread sets its own identity once.
+                let _ = inner.id.set(std::thread::current().id());
+                let runner = Runner::new(inner);
+                // The starter waits for this; if it is gone, there is nobody to tell.
+                let _ = ready.send(runner.as_ref().err().cloned());
+                if let Ok(runner) = runner {
+                    runner.run();
+                }
+            });
+        spawned.map_err(|error| {
+            Error::new(
+                ErrorKind::Device,
+                format!("no thread for a worker: {error}"),
+            )
+        })?;
+        match started.recv() {
+            Ok(None) => Ok(thread),
+            Ok(Some(error)) => Err(error),
+            Err(_) => Err(Error::new(
+                ErrorKind::Internal,
+                "a worker's thread ended while it started",
+            )),
+        }
+    }
+
+    pub(crate) fn queue(&self) -> &Queue<Job, Value> {
+        &self.queue
+    }
+
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.queue.depth()
+    }
+
+    pub(crate) fn when_room(&self, reply: Reply<()>) {
+        self.queue.when_room(reply);
+    }
+
+    /// Queues a job that has its own way of waiting.
+    pub(crate) fn push(&self, job: Job) {
+        self.queue.push(job);
+    }
+
+    /// Queues a job; the backlog says that the caller should wait.
+    pub(crate) fn push_bounded(self: &Arc<Thread>, job: Job) -> Option<Backlog> {
+        self.queue.push(job).then(|| Backlog(self.clone()))
+    }
+
+    /// Drops what a slot held, on the thread that may.
+    pub(crate) fn discard(&self, state: State) {
+        match state {
+            State::Ready(value) => {
+                let here = self.id.get() == Some(&std::thread::current().id());
+                // An evaluated array has no graph, so any thread may drop it, and frees it now.
+                if here || (value.evaluated && value.guards.is_empty()) {
+                    drop(value);
+                } else {
+                    self.queue.discard(value);
+                }
+            }
+            State::Pending | State::Failed(_) | State::Released => {}
+        }
+    }
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Thread({})", self.name)
+    }
+}

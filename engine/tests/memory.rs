@@ -1,0 +1,94 @@
+//! What the engine does to memory. A process of its own, because MLX's counters are process-wide,
+//! and one test, because tests of one process run side by side.
+
+use emily_engine::{Config, Device, Handle, Worker, memory};
+use emily_spec::{DType, ErrorKind, Op, Shape, TensorType};
+
+const MIB: usize = 1 << 20;
+
+fn iota(worker: &Worker, dtype: DType, elements: usize) -> Handle {
+    let op = Op::Iota {
+        dtype,
+        shape: Shape::from([elements]),
+        axis: None,
+    };
+    worker.apply(&op, &[]).unwrap().remove(0)
+}
+
+/// Waits for everything queued on the worker, then gives the cache back.
+fn settle(worker: &Worker) {
+    let (sender, done) = std::sync::mpsc::channel();
+    worker.call(move || {
+        memory::clear_cache().unwrap();
+        sender.send(()).unwrap();
+    });
+    done.recv().unwrap();
+}
+
+#[test]
+fn memory_is_shared_freed_and_limited() {
+    let worker = Worker::start(Config {
+        device: Device::Cpu,
+        f64: false,
+    })
+    .unwrap();
+
+    // Reading a contiguous tensor aliases it.
+    let large = iota(&worker, DType::S32, 16 * MIB);
+    large.eval().unwrap();
+    settle(&worker);
+    let before = memory::stats().unwrap().active;
+    let bytes = large.to_bytes().unwrap();
+    let after = memory::stats().unwrap().active;
+    assert_eq!(bytes.len(), 64 * MIB);
+    assert!(after - before < MIB, "{} bytes more", after - before);
+
+    // The bytes keep the buffer; once they go too it is freed at once.
+    assert!(large.release());
+    assert_eq!(bytes[4..8], 1i32.to_le_bytes());
+    drop(bytes);
+    let freed = memory::stats().unwrap().active;
+    assert!(before - freed >= 64 * MIB, "{before} to {freed}");
+
+    // Work that nobody holds when its turn comes is never computed.
+    settle(&worker);
+    memory::reset_peak().unwrap();
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    worker.call(move || held.recv().unwrap());
+    drop(iota(&worker, DType::S32, 64 * MIB));
+    let_go.send(()).unwrap();
+    settle(&worker);
+    let peak = memory::stats().unwrap().peak;
+    assert!(peak < freed + 64 * MIB, "peak {peak}");
+
+    // A loop over a large tensor runs in bounded memory.
+    let mut sum = iota(&worker, DType::S32, MIB);
+    for _ in 0..200 {
+        let inputs = [sum.clone(), sum.clone()];
+        sum = worker
+            .apply(&Op::Add { dtype: None }, &inputs)
+            .unwrap()
+            .remove(0);
+    }
+    sum.eval().unwrap();
+    drop(sum);
+    settle(&worker);
+    let peak = memory::stats().unwrap().peak;
+    assert!(peak < freed + 400 * MIB, "peak {peak}");
+
+    // A limit is kept, and lifted again.
+    let limit = memory::set_limit(100 * MIB).unwrap();
+    assert_eq!(memory::limit(), 100 * MIB);
+    let huge = worker
+        .from_bytes(TensorType::new(DType::U8, [101 * MIB]), &vec![0; 101 * MIB])
+        .unwrap_err();
+    assert_eq!(huge.kind, ErrorKind::Memory);
+    let held = iota(&worker, DType::U8, 90 * MIB);
+    held.eval().unwrap();
+    let refused = iota(&worker, DType::U8, 90 * MIB).read().unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Memory, "{refused}");
+    drop(held);
+    iota(&worker, DType::U8, 90 * MIB).eval().unwrap();
+    assert_eq!(memory::set_limit(limit).unwrap(), 100 * MIB);
+    assert_eq!(memory::set_limit(0).unwrap_err().kind, ErrorKind::Argument);
+}
