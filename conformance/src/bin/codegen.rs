@@ -1,0 +1,87 @@
+//! Writes what is generated and committed, or with `--check` says what is stale.
+//!
+//! OPS.md, DIVERGENCES.md and Elixir's op list follow from the cases and the contract; ACCURACY.md
+//! from the report of a whole run.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Parser;
+use emily_conformance::codegen_elixir::{ELIXIR_OPS, elixir_ops};
+use emily_conformance::layer;
+use emily_conformance::outcome::Report;
+use emily_conformance::report::{Accuracy, accuracy_markdown, divergences_markdown, ops_markdown};
+use emily_conformance::run::{Filter, Fixtures, Run, repository};
+
+const ACCURACY: &str = "ACCURACY.md";
+
+/// Writes what is generated and committed.
+#[derive(Parser)]
+struct Options {
+    /// Write nothing; fail when something is stale.
+    #[arg(long)]
+    check: bool,
+    /// report.json of a whole conformance run.
+    report: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let root = repository();
+    let report: Report = serde_json::from_str(&read(&options.report)?)
+        .with_context(|| options.report.display().to_string())?;
+    let pages = pages()?;
+    let accuracy = root.join(ACCURACY);
+    if options.check {
+        return check(&root, &pages, &report);
+    }
+    for (name, text) in &pages {
+        write(&root.join(name), text)?;
+    }
+    let page = fs::read_to_string(&accuracy).ok();
+    write(&accuracy, &accuracy_markdown(&report, page.as_deref()))
+}
+
+/// The files that are the same on every machine.
+fn pages() -> anyhow::Result<Vec<(&'static str, String)>> {
+    let problems = |problems: Vec<emily_conformance::case::Problem>| {
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow!(texts.join("\n"))
+    };
+    let fixtures = Fixtures::load(&repository()).map_err(problems)?;
+    let run = Run::new(fixtures, layer::all(), &Filter::default()).map_err(problems)?;
+    Ok(vec![
+        ("OPS.md", ops_markdown(&run.layer_names(), run.planned())),
+        ("DIVERGENCES.md", divergences_markdown(run.recorded())),
+        (ELIXIR_OPS, elixir_ops()),
+    ])
+}
+
+fn check(root: &Path, pages: &[(&str, String)], report: &Report) -> anyhow::Result<()> {
+    let mut stale = Vec::new();
+    for (name, text) in pages {
+        if read(&root.join(name))? != *text {
+            stale.push(format!("{name} is stale"));
+        }
+    }
+    if let Err(reason) = Accuracy::parse(&read(&root.join(ACCURACY))?).check(report) {
+        stale.push(format!("{ACCURACY} is stale: {reason}"));
+    }
+    if !stale.is_empty() {
+        bail!(
+            "{}\nrun `cargo xtask codegen` and commit what it writes",
+            stale.join("\n")
+        );
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(file).with_context(|| file.display().to_string())
+}
+
+fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(file, text).with_context(|| file.display().to_string())
+}

@@ -1,0 +1,368 @@
+//! Fuzzing: random calls of an op, held against the oracle, shrunk to a case.
+//!
+//! What is found is written as a `[[case]]` to `fixtures/cases/found/`, where every later run
+//! replays it. Calls that the op refuses are tried too: a layer must refuse them likewise.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use emily_spec::{Op, Row, Shape, Tensor, TensorType, row_major_strides};
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+use toml::Value;
+
+use crate::case::{Body, Case, Location, Reading, Want};
+use crate::judge::judge;
+use crate::layer::Layer;
+use crate::ledger::Ledger;
+use crate::literal;
+use crate::number;
+use crate::outcome::Outcome;
+use crate::plan::Call;
+use crate::view::{Input, View};
+
+mod generate;
+
+/// A random call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Specimen {
+    /// The op.
+    pub op: Op,
+    /// Its operands' values.
+    pub tensors: Vec<Tensor>,
+    /// How the operands come to be.
+    pub view: View,
+}
+
+/// A call on which a layer and the oracle disagree, as small as shrinking made it.
+#[derive(Clone, Debug)]
+pub struct Find {
+    /// The call.
+    pub specimen: Specimen,
+    /// The disagreement, as a failed trial prints it.
+    pub message: String,
+}
+
+/// Tries `count` random calls of the op that `exemplar` is a call of; the first disagreement ends it.
+///
+/// # Errors
+/// When proptest gives up: its strategy rejects too much.
+pub fn fuzz(
+    exemplar: &Op,
+    layer: &dyn Layer,
+    count: u32,
+    seed: u64,
+) -> anyhow::Result<Option<Find>> {
+    let config = Config {
+        cases: count,
+        failure_persistence: None,
+        // Shrinking is where a find becomes worth reading; it ends within seconds all the same.
+        max_shrink_iters: 1 << 18,
+        max_shrink_time: 20_000,
+        rng_seed: RngSeed::Fixed(seed),
+        ..Config::default()
+    };
+    let run = TestRunner::new(config).run(&generate::specimens(exemplar), |specimen| {
+        disagreement(&specimen, layer).map_or(Ok(()), |message| Err(TestCaseError::fail(message)))
+    });
+    match run {
+        Ok(()) => Ok(None),
+        Err(TestError::Fail(_, specimen)) => {
+            let specimen = one_element(&specimen, layer).unwrap_or(specimen);
+            let message = disagreement(&specimen, layer)
+                .unwrap_or_else(|| "it failed once, and not again".to_owned());
+            Ok(Some(Find { specimen, message }))
+        }
+        Err(TestError::Abort(reason)) => {
+            anyhow::bail!("fuzzing {} gave up: {reason}", exemplar.name())
+        }
+    }
+}
+
+/// For element-wise ops, the first element on which the layer and the oracle disagree: proptest
+/// makes the values of a smaller shape anew, and so seldom finds one that still fails.
+fn one_element(specimen: &Specimen, layer: &dyn Layer) -> Option<Specimen> {
+    if !matches!(Row::of(&specimen.op).family, "unary" | "binary") {
+        return None;
+    }
+    let types: Vec<TensorType> = specimen.tensors.iter().map(|t| t.ty().clone()).collect();
+    let shape = specimen.op.infer(&types).ok()?.first()?.shape.clone();
+    let size = shape.size().ok()?;
+    let alone = |index: usize| {
+        let scalar = |tensor: &Tensor| {
+            let ty = TensorType::new(tensor.dtype(), Shape::scalar());
+            number::tensor(ty, [element_under(tensor, &shape, index)?])
+        };
+        let tensors = specimen
+            .tensors
+            .iter()
+            .map(scalar)
+            .collect::<Option<Vec<_>>>()?;
+        Some(Specimen {
+            op: specimen.op.clone(),
+            tensors,
+            view: View::Plain,
+        })
+    };
+    (0..size)
+        .filter_map(alone)
+        .find(|alone| disagreement(alone, layer).is_some())
+}
+
+/// The operand's element that the result's element `index` is computed from, by broadcasting.
+fn element_under(tensor: &Tensor, shape: &Shape, index: usize) -> Option<u64> {
+    let outer = row_major_strides(shape);
+    let inner = row_major_strides(tensor.shape());
+    let skipped = shape.rank() - tensor.shape().rank();
+    let axes = tensor.shape().iter().zip(inner).enumerate();
+    let place: usize = axes
+        .map(|(axis, (&dim, stride))| {
+            let at = index / outer[skipped + axis] % shape[skipped + axis];
+            at % dim * stride
+        })
+        .sum();
+    number::elements(tensor).nth(place)
+}
+
+/// How the layer and the oracle disagree on a call, if they do.
+fn disagreement(specimen: &Specimen, layer: &dyn Layer) -> Option<String> {
+    let dtype = specimen
+        .tensors
+        .first()
+        .map_or("none", |tensor| tensor.dtype().name());
+    let call = Call {
+        op: specimen.op.clone(),
+        inputs: specimen.inputs(),
+        what: String::new(),
+    };
+    let reading = Reading {
+        dtype: dtype.to_owned(),
+        body: Body::Fact {
+            call,
+            want: Want::Oracle,
+        },
+    };
+    let case = Case {
+        row: Row::of(&specimen.op),
+        name: "fuzz".to_owned(),
+        why: None,
+        at: Location {
+            file: PathBuf::from("fuzz"),
+            line: 0,
+        },
+        tolerance: None,
+        layers: None,
+        grad: None,
+        readings: Vec::new(),
+    };
+    let result = judge(&case, &reading, &[layer], &Ledger::default()).pop()?;
+    match result.outcome {
+        Outcome::Passed => None,
+        _ => Some(result.message.unwrap_or_default()),
+    }
+}
+
+impl Specimen {
+    fn inputs(&self) -> Vec<Input> {
+        self.tensors
+            .iter()
+            .map(|tensor| Input::viewed(tensor.clone(), self.view))
+            .collect()
+    }
+
+    /// The specimen as a `[[case]]`, with the oracle deciding.
+    ///
+    /// # Errors
+    /// When the op has no form in TOML.
+    pub fn to_case(&self, layer: &str, date: &str) -> anyhow::Result<String> {
+        let op = Value::try_from(&self.op).context("an op has a form in TOML")?;
+        let mut body = String::new();
+        let attrs = op
+            .get("attrs")
+            .and_then(Value::as_table)
+            .filter(|table| !table.is_empty());
+        if let Some(attrs) = attrs {
+            body += &format!("attrs = {attrs}\n");
+        }
+        let literals = self.tensors.iter().map(literal::print);
+        let literals: Vec<String> = literals.map(|text| format!("{text:?}")).collect();
+        if !literals.is_empty() {
+            body += &format!("in = [{}]\n", literals.join(", "));
+        }
+        if self.view != View::Plain {
+            body += &format!("view = \"{}\"\n", self.view);
+        }
+        let name = format!(
+            "found_{}_{:08x}",
+            date.replace('-', "_"),
+            fingerprint(&body)
+        );
+        let why = format!("found by fuzzing on {date}: {layer} did not agree with the oracle");
+        Ok(format!(
+            "[[case]]\nname = \"{name}\"\nwhy = \"{why}\"\n{body}"
+        ))
+    }
+}
+
+/// Appends a case to the op's file of finds, unless it is there; gives the file's path.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn append(root: &Path, op: &str, case: &str) -> anyhow::Result<PathBuf> {
+    let path = root.join("fixtures/cases/found").join(format!("{op}.toml"));
+    let folder = path.parent().context("the file has a folder")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("op = \"{op}\"\ndoc = \"What fuzzing found, shrunk.\"\n")
+        }
+        Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
+    };
+    if !text.contains(case) {
+        text += &format!("\n{case}");
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(path)
+}
+
+/// A hash that stays the same between releases (FNV-1a), for a name.
+fn fingerprint(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+/// One op per row, as the first case that has one names it.
+pub fn exemplars(cases: &[Case]) -> Vec<Op> {
+    let mut found: Vec<Op> = Vec::new();
+    for case in cases {
+        let op = case
+            .readings
+            .first()
+            .and_then(|reading| match &reading.body {
+                Body::Fact { call, .. } => Some(&call.op),
+                Body::Sweep(plans) => plans.first().map(|plan| plan.op()),
+            });
+        if let Some(op) = op.filter(|op| found.iter().all(|known| known.name() != op.name())) {
+            found.push(op.clone());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use emily_spec::DType;
+
+    use super::*;
+    use crate::case;
+    use crate::layer::{Absent, Oracle, Reference};
+
+    /// An oracle whose 16-bit sums lose everything beyond 100.
+    struct Saturating;
+
+    impl Layer for Saturating {
+        fn name(&self) -> &'static str {
+            "saturating"
+        }
+
+        fn reference(&self) -> Reference {
+            Reference::Oracle
+        }
+
+        fn available(&self) -> Result<(), Absent> {
+            Ok(())
+        }
+
+        fn run(&self, op: &Op, inputs: &[Input]) -> emily_spec::Result<Vec<Tensor>> {
+            let results = Oracle.run(op, inputs)?;
+            let lower = |tensor: Tensor| {
+                let ty = tensor.ty().clone();
+                if ty.dtype != DType::U8 {
+                    return Ok(tensor);
+                }
+                Tensor::new(
+                    ty,
+                    tensor.bytes().iter().map(|&byte| byte.min(100)).collect(),
+                )
+            };
+            results.into_iter().map(lower).collect()
+        }
+    }
+
+    #[test]
+    fn a_disagreement_shrinks_to_a_case_that_loads() {
+        let add = Op::Add { dtype: None };
+        let find = fuzz(&add, &Saturating, 4000, 1).unwrap().unwrap();
+        let sizes: Vec<usize> = find
+            .specimen
+            .tensors
+            .iter()
+            .map(|t| t.shape().size().unwrap())
+            .collect();
+        assert!(sizes.iter().all(|&size| size == 1), "{find:?}");
+        let text = find.specimen.to_case("saturating", "2026-01-02").unwrap();
+        let file = format!("op = \"add\"\ndoc = \"d\"\n\n{text}");
+        let cases = case::parse(Path::new("fixtures/cases/found/add.toml"), &file).unwrap();
+        assert!(cases[0].name.starts_with("found_2026_01_02_"));
+        let Body::Fact { call, .. } = &cases[0].readings[0].body else {
+            panic!("a fact")
+        };
+        assert_eq!(call.op, find.specimen.op);
+        assert_eq!(call.inputs, find.specimen.inputs());
+    }
+
+    #[test]
+    fn the_oracle_agrees_with_itself_on_every_op() {
+        struct Mirror;
+        impl Layer for Mirror {
+            fn name(&self) -> &'static str {
+                "mirror"
+            }
+            fn reference(&self) -> Reference {
+                Reference::Oracle
+            }
+            fn available(&self) -> Result<(), Absent> {
+                Ok(())
+            }
+            fn run(&self, op: &Op, inputs: &[Input]) -> emily_spec::Result<Vec<Tensor>> {
+                Oracle.run(op, inputs)
+            }
+        }
+        let fixtures = crate::run::Fixtures::load(&crate::run::repository()).unwrap();
+        for op in crate::fuzz::exemplars(&fixtures.cases) {
+            let find = fuzz(&op, &Mirror, 100, 1).unwrap();
+            assert!(find.is_none(), "{find:?}");
+        }
+    }
+
+    #[test]
+    fn an_element_is_found_under_its_result() {
+        let row = Tensor::new(TensorType::new(DType::U8, [1, 3]), vec![7, 8, 9]).unwrap();
+        let shape = Shape::from([2, 3]);
+        let under: Vec<_> = (0..6)
+            .map(|i| element_under(&row, &shape, i).unwrap())
+            .collect();
+        assert_eq!(under, [7, 8, 9, 7, 8, 9]);
+        let scalar = Tensor::new(TensorType::new(DType::U8, []), vec![5]).unwrap();
+        assert_eq!(element_under(&scalar, &shape, 4), Some(5));
+    }
+
+    #[test]
+    fn finds_are_appended_once() {
+        let root = tempfile::tempdir().unwrap();
+        let specimen = Specimen {
+            op: Op::Round,
+            tensors: vec![
+                Tensor::new(TensorType::new(DType::U8, [2, 2]), vec![0, 0, 1, 1]).unwrap(),
+            ],
+            view: View::Transposed,
+        };
+        let case = specimen.to_case("native", "2026-01-02").unwrap();
+        let path = append(root.path(), "round", &case).unwrap();
+        append(root.path(), "round", &case).unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text.matches("[[case]]").count(), 1, "{text}");
+        assert!(text.contains("view = \"transposed\""), "{text}");
+    }
+}

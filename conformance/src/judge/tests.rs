@@ -1,0 +1,176 @@
+//! Verdicts on layers that are wrong on purpose.
+
+use std::path::Path;
+
+use emily_spec::Op;
+
+use super::*;
+use crate::case;
+use crate::layer::{Absent, Oracle};
+use crate::view::Input;
+
+/// The oracle under another name, after a change of its answers.
+struct Changed {
+    name: &'static str,
+    reference: Reference,
+    change: fn(Result<Vec<Tensor>>) -> Result<Vec<Tensor>>,
+}
+
+impl Layer for Changed {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn reference(&self) -> Reference {
+        self.reference
+    }
+
+    fn available(&self) -> std::result::Result<(), Absent> {
+        Ok(())
+    }
+
+    fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+        (self.change)(Oracle.run(op, inputs))
+    }
+}
+
+fn native(change: fn(Result<Vec<Tensor>>) -> Result<Vec<Tensor>>) -> Changed {
+    Changed {
+        name: "native",
+        reference: Reference::Oracle,
+        change,
+    }
+}
+
+/// Every byte of every element's lowest 8 bits one further.
+fn one_more(results: Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+    let more = |tensor: Tensor| {
+        let size = tensor.dtype().size();
+        let ty = tensor.ty().clone();
+        let mut bytes = tensor.into_bytes();
+        bytes
+            .chunks_exact_mut(size)
+            .for_each(|element| element[0] += 1);
+        Tensor::new(ty, bytes)
+    };
+    results?.into_iter().map(more).collect()
+}
+
+fn truncated(results: Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+    let cut = |tensor: Tensor| {
+        let floats = tensor.bytes().chunks_exact(4);
+        let floats =
+            floats.map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+        // From −3 −2 −1 1 2 3 to what rounding halves to even gives.
+        let even = floats.map(|value| {
+            if value as i32 % 2 == 0 {
+                value
+            } else {
+                value - value.signum()
+            }
+        });
+        Tensor::new(
+            tensor.ty().clone(),
+            even.flat_map(f32::to_le_bytes).collect(),
+        )
+    };
+    results?.into_iter().map(cut).collect()
+}
+
+fn halves() -> Case {
+    let text = "op = \"round\"\ndoc = \"d\"\n\n[[case]]\nname = \"halves\"\n\
+                in = [\"f32[6] -2.5 -1.5 -0.5 0.5 1.5 2.5\"]\nout = \"f32[6] -3 -2 -1 1 2 3\"\n";
+    let file = Path::new("fixtures/cases/unary/round.toml");
+    case::parse(file, text).unwrap().swap_remove(0)
+}
+
+fn verdict(layers: &[&dyn Layer], ledger: &str) -> Vec<TrialResult> {
+    let case = halves();
+    let ledger = Ledger::parse(Path::new("fixtures/divergences.toml"), ledger).unwrap();
+    judge(&case, &case.readings[0], layers, &ledger)
+}
+
+fn outcome(layer: &dyn Layer, record: &str) -> Outcome {
+    let entry = format!(
+        "[[divergence]]\nwhere = \"native::unary::round::*::f32\"\nwhy = \"w\"\n\
+         result = {{ {record} }}"
+    );
+    verdict(&[layer], &entry)[0].outcome
+}
+
+#[test]
+fn a_failure_says_where_what_and_how_to_repeat_it() {
+    let results = verdict(&[&Oracle, &native(truncated)], "");
+    assert_eq!(results[0].outcome, Outcome::Passed);
+    let want = "\
+native::unary::round::halves::f32
+  at fixtures/cases/unary/round.toml:5      judged against: the case
+  4 of 6 elements outside `exact`; worst 1065353216 ulp (allowed 0)
+     index        expected         bits          actual         bits         ulp   operands
+       [0]            -3.0   0xc0400000            -2.0   0xc0000000     4194304   -2.5
+       [2]            -1.0   0xbf800000             0.0   0x00000000  1065353217   -0.5
+       [3]             1.0   0x3f800000             0.0   0x00000000  1065353216   0.5
+       [5]             3.0   0x40400000             2.0   0x40000000     4194304   2.5
+  repro: cargo xtask conformance --exact native::unary::round::halves::f32";
+    let want = want.replace("worst 1065353216", "worst 1065353217");
+    assert_eq!(results[1].message.as_deref(), Some(want.as_str()));
+}
+
+#[test]
+fn a_recorded_difference_is_held_to_its_record() {
+    let off = native(one_more);
+    assert_eq!(outcome(&off, "tol = \"ulp(1)\""), Outcome::Diverges);
+    assert_eq!(outcome(&off, "tol = \"bits\""), Outcome::Changed);
+    assert_eq!(outcome(&off, "err = \"numeric\""), Outcome::Changed);
+    assert_eq!(
+        outcome(&native(|results| results), "tol = \"ulp(1)\""),
+        Outcome::Stale
+    );
+    let even = native(truncated);
+    assert_eq!(
+        outcome(&even, "out = \"f32[6] -2 -2 0 0 2 2\""),
+        Outcome::Diverges
+    );
+    assert_eq!(
+        outcome(&even, "out = \"f32[6] -2 -2 0 0 2 3\""),
+        Outcome::Changed
+    );
+    let failing = native(|_| Err(Error::new(ErrorKind::Numeric, "no")));
+    assert_eq!(outcome(&failing, "err = \"numeric\""), Outcome::Diverges);
+    assert_eq!(outcome(&failing, "err = \"shape\""), Outcome::Changed);
+}
+
+#[test]
+fn what_stands_on_a_red_layer_is_blocked() {
+    let nif = Changed {
+        name: "nif",
+        reference: Reference::Layer("native"),
+        change: one_more,
+    };
+    let outcomes = |below: Changed| -> Vec<Outcome> {
+        verdict(&[&Oracle, &below, &nif], "")
+            .iter()
+            .map(|result| result.outcome)
+            .collect()
+    };
+    let passed = Outcome::Passed;
+    assert_eq!(
+        outcomes(native(|results| results)),
+        [passed, passed, Outcome::Failed]
+    );
+    assert_eq!(
+        outcomes(native(one_more)),
+        [passed, Outcome::Failed, passed]
+    );
+    assert_eq!(
+        outcomes(native(truncated)),
+        [passed, Outcome::Failed, Outcome::Blocked]
+    );
+}
+
+#[test]
+fn a_panic_is_an_internal_error() {
+    let results = verdict(&[&native(|_| panic!("out of cheese"))], "");
+    let message = results[0].message.as_deref().unwrap();
+    assert!(message.contains("panicked: out of cheese"), "{message}");
+}

@@ -1,0 +1,222 @@
+//! The layers on the BEAM: one long-lived VM answers their calls over a pipe.
+//!
+//! `nif` calls `Emily.Native`, and needs Erlang and Elixir only. The others call Nx's own
+//! functions, and need Nx: `nx` on its own backend, `backend` on Emily's, `compiler` under
+//! `Nx.Defn.jit` with Emily's compiler, `grad` through `Nx.Defn.grad`. A call that ends the VM is an
+//! error of that call; the next one gets a new VM.
+
+mod expressible;
+mod referee;
+mod session;
+mod setup;
+mod term;
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use emily_spec::{DType, Error, ErrorKind, Op, Result, Tensor};
+
+use super::{Absent, Layer, Question, Reference};
+use crate::view::Input;
+use session::{Pool, Silence};
+use setup::Code;
+use term::{Answer, Operands};
+
+/// VMs that work at the same time; each computes on several threads of its own.
+const VMS: usize = 2;
+
+/// The servers that run one body of Elixir code, started when they are first asked for.
+struct Servers {
+    code: Code,
+    started: OnceLock<std::result::Result<Started, Absent>>,
+}
+
+struct Started {
+    pool: Pool,
+    versions: HashMap<String, String>,
+}
+
+impl Servers {
+    fn new(code: Code) -> Arc<Servers> {
+        Arc::new(Servers {
+            code,
+            started: OnceLock::new(),
+        })
+    }
+
+    fn started(&self) -> std::result::Result<&Started, Absent> {
+        self.started
+            .get_or_init(|| start(self.code))
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    fn ask(&self, request: &[u8]) -> std::result::Result<Answer, Silence> {
+        let started = self.started();
+        let started = started.map_err(|absent| Silence::Ended(absent.reason))?;
+        let answer = started.pool.ask(request)?;
+        term::answer(&answer).map_err(|error| Silence::Ended(error.to_string()))
+    }
+}
+
+/// Builds what a server needs and asks one what runs there.
+fn start(code: Code) -> std::result::Result<Started, Absent> {
+    let pool = Pool::new(setup::command(code)?, VMS);
+    let remedy = "see the reason; `mix emily.doctor` in elixir/ looks closer";
+    let absent = |reason| Absent {
+        reason,
+        remedy: remedy.to_owned(),
+    };
+    let answer = match pool.ask(&term::versions()) {
+        Ok(answer) => answer,
+        Err(Silence::Slow(reason) | Silence::Ended(reason)) => return Err(absent(reason)),
+    };
+    let versions = match term::answer(&answer) {
+        Ok(Answer::Versions(versions)) => versions,
+        Ok(_) => return Err(absent("the server did not say what runs there".to_owned())),
+        Err(error) => return Err(absent(error.to_string())),
+    };
+    match versions.get("missing") {
+        Some(reason) => Err(absent(reason.clone())),
+        None => Ok(Started { pool, versions }),
+    }
+}
+
+fn internal(message: String) -> Error {
+    Error::new(ErrorKind::Internal, message)
+}
+
+/// Every layer on the BEAM, the lowest first.
+pub fn beam() -> Vec<Box<dyn Layer>> {
+    let native = Servers::new(Code::Native);
+    let nx = Servers::new(Code::Nx);
+    let layer = |kind, gpu| -> Box<dyn Layer> {
+        let servers = if kind == Kind::Nif { &native } else { &nx };
+        Box::new(Beam {
+            kind,
+            gpu,
+            servers: servers.clone(),
+        })
+    };
+    vec![
+        layer(Kind::Nx, false),
+        layer(Kind::Nif, false),
+        layer(Kind::Nif, true),
+        layer(Kind::Backend, false),
+        layer(Kind::Backend, true),
+        layer(Kind::Compiler, false),
+        layer(Kind::Compiler, true),
+        layer(Kind::Grad, false),
+        layer(Kind::Grad, true),
+    ]
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Nif,
+    Nx,
+    Backend,
+    Compiler,
+    Grad,
+}
+
+/// A layer on the BEAM, on one device.
+struct Beam {
+    kind: Kind,
+    gpu: bool,
+    servers: Arc<Servers>,
+}
+
+impl Beam {
+    fn ask(&self, request: &[u8]) -> Result<Vec<Tensor>> {
+        let numeric = |message| Err(Error::new(ErrorKind::Numeric, message));
+        match self.servers.ask(request) {
+            Ok(Answer::Results(results)) => Ok(results),
+            Ok(Answer::Error(kind, message)) => Err(Error::new(kind_named(&kind), message)),
+            Ok(Answer::Unanswered(message)) => numeric(message),
+            // Nx's exceptions say that the call is wrong, and not in which of our ways.
+            Ok(Answer::Raised(message)) => Err(Error::new(ErrorKind::Argument, message)),
+            Ok(Answer::Versions(_)) => Err(internal("an answer to another question".to_owned())),
+            // Erlang's integers have no bound, so a huge power has no end.
+            Err(Silence::Slow(message)) if self.kind == Kind::Nx => numeric(message),
+            Err(Silence::Slow(message) | Silence::Ended(message)) => Err(internal(message)),
+        }
+    }
+}
+
+impl Layer for Beam {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Nif => "nif",
+            Kind::Nx => "nx",
+            Kind::Backend => "backend",
+            Kind::Compiler => "compiler",
+            Kind::Grad => "grad",
+        }
+    }
+
+    fn device(&self) -> &'static str {
+        if self.gpu { "gpu" } else { "cpu" }
+    }
+
+    fn reference(&self) -> Reference {
+        match self.kind {
+            Kind::Nif => Reference::Layer("native"),
+            Kind::Nx | Kind::Backend => Reference::Oracle,
+            Kind::Compiler => Reference::Layer("backend"),
+            Kind::Grad => Reference::Differences,
+        }
+    }
+
+    fn has(&self, dtype: DType) -> bool {
+        !self.gpu || dtype != DType::F64
+    }
+
+    fn takes(&self, question: &Question<'_>) -> bool {
+        match self.kind {
+            Kind::Nif => true,
+            Kind::Nx => expressible::in_nx(question) && referee::takes(question),
+            Kind::Backend | Kind::Compiler | Kind::Grad => expressible::in_nx(question),
+        }
+    }
+
+    /// Nx raises what it likes; its exceptions have no kinds.
+    fn tells_kinds(&self) -> bool {
+        self.kind == Kind::Nif
+    }
+
+    /// `Nx.BinaryBackend` computes with Erlang's numbers, which have no infinities and no NaN: where
+    /// those would be the answer, it raises.
+    fn abstains(&self, error: &Error) -> bool {
+        self.kind == Kind::Nx && error.kind == ErrorKind::Numeric
+    }
+
+    fn available(&self) -> std::result::Result<(), Absent> {
+        let started = self.servers.started()?;
+        if self.gpu && started.versions.get("gpu").is_none_or(|gpu| gpu != "true") {
+            return Err(Absent {
+                reason: "no GPU that this MLX can use".to_owned(),
+                remedy: "a machine with a GPU, and MLX built for it (EMILY_MLX_VARIANT)".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+        let operands = match self.kind {
+            Kind::Nif | Kind::Backend | Kind::Compiler => Operands::Viewed,
+            Kind::Nx | Kind::Grad => Operands::Plain,
+        };
+        let request = term::run(self.name(), self.device(), op, inputs, operands);
+        self.ask(&request)
+    }
+
+    fn gradients(&self, op: &Op, inputs: &[Input], wrt: &[usize]) -> Result<Vec<Tensor>> {
+        self.ask(&term::grad(self.device(), op, inputs, wrt))
+    }
+}
+
+fn kind_named(name: &str) -> ErrorKind {
+    let kind = serde_json::from_value(serde_json::Value::String(name.to_owned()));
+    kind.unwrap_or(ErrorKind::Internal)
+}

@@ -1,0 +1,95 @@
+//! What `Nx.BinaryBackend` is asked: it is the referee of what Nx means, where it says so.
+//!
+//! It computes with Erlang's numbers, which are exact integers and finite doubles: infinities and
+//! NaN are atoms beside them, operands of two types are not cast before they meet, and a bf16 is an
+//! f32 with its end cut off. Facts record, value by value, what comes of that; in a sweep it would
+//! cover up the rest, so sweeps keep clear of it.
+
+use emily_spec::{DType, ErrorKind, Op, Row, Tensor};
+
+use crate::layer::Question;
+use crate::number::{self, Format};
+
+/// The largest result, in bytes: it has no limit of its own, and would take the machine's.
+const LARGEST: usize = 64 << 20;
+
+/// True when the call can be put to it.
+pub(super) fn takes(question: &Question<'_>) -> bool {
+    is_promised(question.op) && is_small(question) && (!question.generated || is_plain(question))
+}
+
+/// Its QR leaves rounding below R's diagonal, which the contract's promise does not.
+fn is_promised(op: &Op) -> bool {
+    !matches!(op, Op::Qr { .. })
+}
+
+fn is_small(question: &Question<'_>) -> bool {
+    match question.op.infer(question.types) {
+        Ok(results) => results
+            .iter()
+            .all(|result| result.byte_size().is_ok_and(|bytes| bytes <= LARGEST)),
+        Err(error) => error.kind != ErrorKind::Memory,
+    }
+}
+
+/// True for finite operands, of one type where they meet, without bf16.
+fn is_plain(question: &Question<'_>) -> bool {
+    let Question { op, types, .. } = *question;
+    let results = op.infer(types).unwrap_or_default();
+    let one_type = types.windows(2).all(|pair| pair[0].dtype == pair[1].dtype);
+    let mut inputs = question.inputs.into_iter().flatten();
+    (one_type || Row::of(op).family != "binary")
+        && types
+            .iter()
+            .chain(&results)
+            .all(|ty| ty.dtype != DType::Bf16)
+        && inputs.all(|input| is_finite(&input.tensor))
+}
+
+fn is_finite(tensor: &Tensor) -> bool {
+    let Some(format) = Format::of(tensor.dtype()) else {
+        return true;
+    };
+    let finite = |bits| format.is_finite(bits);
+    let mut elements = number::elements(tensor);
+    match tensor.dtype() {
+        DType::C64 => elements.all(|element| number::parts(element).into_iter().all(finite)),
+        _ => elements.all(finite),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use emily_spec::TensorType;
+
+    use super::*;
+    use crate::literal::Literal;
+    use crate::view::Input;
+
+    fn sweeps(op: &Op, operands: &[&str]) -> bool {
+        let read = |text: &&str| {
+            let literal = Literal::parse(text).unwrap();
+            Input::plain(literal.at(literal.ty().dtype).unwrap())
+        };
+        let inputs: Vec<Input> = operands.iter().map(read).collect();
+        let types: Vec<TensorType> = inputs.iter().map(|i| i.tensor.ty().clone()).collect();
+        takes(&Question {
+            op,
+            types: &types,
+            generated: true,
+            inputs: Some(&inputs),
+        })
+    }
+
+    #[test]
+    fn sweeps_keep_to_what_erlang_s_numbers_are() {
+        let add = Op::Add { dtype: None };
+        assert!(sweeps(&add, &["f32[1] 1", "f32[1] max"]));
+        assert!(!sweeps(&add, &["f32[1] 1", "f32[1] inf"]));
+        assert!(!sweeps(&add, &["c64[1] (1,0)", "c64[1] (0,nan)"]));
+        assert!(!sweeps(&add, &["f32[1] 1", "s32[1] 1"]));
+        assert!(!sweeps(&add, &["bf16[1] 1", "bf16[1] 1"]));
+        let select = Op::Select { dtype: None };
+        assert!(sweeps(&select, &["u8[1] 1", "f32[1] 1", "f32[1] 2"]));
+    }
+}

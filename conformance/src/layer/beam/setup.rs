@@ -1,0 +1,230 @@
+//! What a BEAM needs before it can answer: Elixir, the NIF library, compiled Elixir code, Nx.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::layer::Absent;
+
+/// The oldest Elixir that the Nx-free part compiles with.
+const ELIXIR: (u32, u32) = (1, 14);
+
+/// The oldest Elixir that Nx compiles with.
+const ELIXIR_FOR_NX: (u32, u32) = (1, 17);
+
+const INSTALL_ELIXIR: &str = "install Elixir (Debian: apt-get install elixir), or point \
+                              EMILY_ELIXIR at its elixir command";
+
+const INSTALL_NEWER: &str = "install Elixir 1.17 or newer, or point EMILY_ELIXIR at its elixir \
+                             command";
+
+/// The library's file name as cargo gives it.
+const LIBRARY: &str = if cfg!(target_os = "macos") {
+    "libemily_nif.dylib"
+} else {
+    "libemily_nif.so"
+};
+
+/// Which of the Elixir code is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Code {
+    /// `Emily.Native` and the server: no Nx, no mix.
+    Native,
+    /// The whole library with Nx.
+    Nx,
+}
+
+/// Builds what is needed and gives the command that starts a server.
+///
+/// # Errors
+/// What is missing, and how to get it.
+pub(super) fn command(code: Code) -> Result<Vec<String>, Absent> {
+    let elixir = Elixir::find()?;
+    let library = library()?;
+    let (paths, start) = match code {
+        Code::Native => (vec![elixir.compile()?], "Emily.Conformance.Server.main()"),
+        Code::Nx => (
+            elixir.compile_with_mix(&library)?,
+            "{:ok, _} = Application.ensure_all_started(:emily); Emily.Conformance.Server.main()",
+        ),
+    };
+    let mut command = vec![
+        "env".to_owned(),
+        format!("EMILY_NIF={}", library.display()),
+        // What a VM dies of is in its last words; a dump of its memory helps nobody.
+        "ERL_CRASH_DUMP_BYTES=0".to_owned(),
+    ];
+    command.extend([
+        elixir.program.display().to_string(),
+        "--erl".into(),
+        "-noinput".into(),
+    ]);
+    for path in paths {
+        command.extend(["-pa".to_owned(), path.display().to_string()]);
+    }
+    command.extend(["-e".to_owned(), start.to_owned()]);
+    Ok(command)
+}
+
+/// The repository's `elixir` folder.
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../elixir")
+}
+
+/// The folder of this program, where cargo puts what it builds.
+fn beside_this_program() -> Option<PathBuf> {
+    Some(env::current_exe().ok()?.parent()?.to_owned())
+}
+
+/// `EMILY_NIF`, else the library that cargo built for this profile.
+fn library() -> Result<PathBuf, Absent> {
+    let remedy = "cargo build -p emily-nif (cargo xtask conformance does it)";
+    if let Some(path) = env::var_os("EMILY_NIF").map(PathBuf::from) {
+        return match path.is_file() {
+            true => Ok(path),
+            false => Err(absent(
+                format!("EMILY_NIF is {}: no file", path.display()),
+                remedy,
+            )),
+        };
+    }
+    let here = beside_this_program().unwrap_or_default();
+    // Tests lie one folder deeper than what they are built from.
+    let built = [here.join(LIBRARY), here.join("..").join(LIBRARY)];
+    let found = built.into_iter().find(|path| path.is_file());
+    found.ok_or_else(|| absent("the NIF library is not built", remedy))
+}
+
+/// An Elixir that is new enough for something.
+struct Elixir {
+    program: PathBuf,
+    version: (u32, u32),
+}
+
+impl Elixir {
+    /// `EMILY_ELIXIR`, else the one on the `PATH`.
+    fn find() -> Result<Elixir, Absent> {
+        let program = PathBuf::from(env::var_os("EMILY_ELIXIR").unwrap_or("elixir".into()));
+        let output = Command::new(&program).arg("--version").output();
+        let output = output.map_err(|error| {
+            absent(
+                format!("{} does not start: {error}", program.display()),
+                INSTALL_ELIXIR,
+            )
+        })?;
+        let version = version(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
+            absent(
+                format!("{} does not tell its version", program.display()),
+                INSTALL_ELIXIR,
+            )
+        })?;
+        if version < ELIXIR {
+            let (major, minor) = version;
+            let reason = format!("Elixir is {major}.{minor}, needed is 1.14");
+            return Err(absent(reason, INSTALL_ELIXIR));
+        }
+        Ok(Elixir { program, version })
+    }
+
+    /// Another program of the same installation.
+    fn tool(&self, name: &str) -> Command {
+        Command::new(self.program.with_file_name(name))
+    }
+
+    /// Compiles the part without Nx, and gives the folder with it.
+    fn compile(&self) -> Result<PathBuf, Absent> {
+        let (major, minor) = self.version;
+        let out = beside_this_program()
+            .unwrap_or_else(env::temp_dir)
+            .join(format!("emily-native-elixir-{major}.{minor}"));
+        std::fs::create_dir_all(&out)
+            .map_err(|error| absent(format!("{}: {error}", out.display()), "make it writable"))?;
+        let mut elixirc = self.tool("elixirc");
+        elixirc.current_dir(project()).arg("-o").arg(&out).args([
+            "lib/emily/native.ex",
+            "lib/emily/native/*.ex",
+            "conformance/server.ex",
+            "conformance/nif.ex",
+        ]);
+        succeed(elixirc, "see what elixirc says").map(|()| out)
+    }
+
+    /// Compiles the whole library with Nx, and gives the folders with all of it.
+    fn compile_with_mix(&self, library: &Path) -> Result<Vec<PathBuf>, Absent> {
+        if self.version < ELIXIR_FOR_NX {
+            let (major, minor) = self.version;
+            let reason = format!("Elixir is {major}.{minor}, and Nx needs 1.17");
+            return Err(absent(reason, INSTALL_NEWER));
+        }
+        let mut mix = self.tool("mix");
+        mix.current_dir(project())
+            .arg("compile")
+            .env("MIX_ENV", "dev")
+            .env("EMILY_NIF", library);
+        succeed(
+            mix,
+            "`mix deps.get` in elixir/, or, without Hex, checkouts of nx, complex and telemetry \
+             where EMILY_DEPS_PATH says",
+        )?;
+        let folder = project().join("_build/dev/lib");
+        let apps = std::fs::read_dir(&folder)
+            .map_err(|error| absent(format!("{}: {error}", folder.display()), "mix compile"))?;
+        Ok(apps
+            .filter_map(|app| Some(app.ok()?.path().join("ebin")))
+            .collect())
+    }
+}
+
+/// Runs a command to its end; when it fails, its last line is the reason.
+fn succeed(mut command: Command, remedy: &str) -> Result<(), Absent> {
+    let said = |output: &Output| {
+        let text = [&output.stdout[..], &output.stderr[..]].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        text.lines()
+            .rfind(|line| !line.trim().is_empty())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let name = command.get_program().display().to_string();
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(absent(format!("{name} failed: {}", said(&output)), remedy)),
+        Err(error) => Err(absent(format!("{name} does not start: {error}"), remedy)),
+    }
+}
+
+fn absent(reason: impl Into<String>, remedy: impl Into<String>) -> Absent {
+    Absent {
+        reason: reason.into(),
+        remedy: remedy.into(),
+    }
+}
+
+/// Major and minor from `elixir --version`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let number = text.lines().find_map(|line| line.strip_prefix("Elixir "))?;
+    let mut parts = number.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        let text = "Erlang/OTP 25 [erts-13.1.5]\n\nElixir 1.14.0 (compiled with Erlang/OTP 24)\n";
+        assert_eq!(version(text), Some((1, 14)));
+        assert_eq!(version("Erlang/OTP 25"), None);
+        assert!((1, 14) < ELIXIR_FOR_NX && (2, 0) > ELIXIR_FOR_NX);
+    }
+
+    #[test]
+    fn a_failure_is_told_by_its_last_line() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo first; echo last >&2; exit 1"]);
+        let absent = succeed(command, "fix it").unwrap_err();
+        assert!(absent.reason.ends_with("failed: last"), "{}", absent.reason);
+        assert_eq!(absent.remedy, "fix it");
+    }
+}

@@ -1,0 +1,298 @@
+//! What is said to the BEAM and heard from it, as Erlang terms.
+
+use std::collections::HashMap;
+
+use anyhow::bail;
+use eetf::{Atom, Binary, FixInteger, List, Map, Term, Tuple};
+use emily_spec::{Op, Tensor, TensorType};
+use serde_json::Value;
+
+use crate::view::Input;
+
+/// An answer of the BEAM's.
+pub(super) enum Answer {
+    /// The results.
+    Results(Vec<Tensor>),
+    /// An `Emily.Error`: its kind and message.
+    Error(String, String),
+    /// Arithmetic that Erlang has no answer for.
+    Unanswered(String),
+    /// Another exception: its message and trace.
+    Raised(String),
+    /// What runs there, by name.
+    Versions(HashMap<String, String>),
+}
+
+/// How operands are built over there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operands {
+    /// From their bases, by their views.
+    Viewed,
+    /// As they are.
+    Plain,
+}
+
+/// `{:run, layer, device, op, attrs, inputs}`.
+pub(super) fn run(
+    layer: &str,
+    device: &str,
+    op: &Op,
+    inputs: &[Input],
+    operands: Operands,
+) -> Vec<u8> {
+    let [name, attrs] = call(op);
+    let inputs = inputs
+        .iter()
+        .map(|input| operand(input, operands))
+        .collect();
+    encode(&tuple([
+        atom("run"),
+        atom(layer),
+        atom(device),
+        name,
+        attrs,
+        list(inputs),
+    ]))
+}
+
+/// `{:grad, device, op, attrs, inputs, wrt}`.
+pub(super) fn grad(device: &str, op: &Op, inputs: &[Input], wrt: &[usize]) -> Vec<u8> {
+    let [name, attrs] = call(op);
+    let inputs = inputs
+        .iter()
+        .map(|input| operand(input, Operands::Plain))
+        .collect();
+    let wrt = wrt.iter().map(|&index| integer(index as i64)).collect();
+    encode(&tuple([
+        atom("grad"),
+        atom(device),
+        name,
+        attrs,
+        list(inputs),
+        list(wrt),
+    ]))
+}
+
+/// `:versions`.
+pub(super) fn versions() -> Vec<u8> {
+    encode(&atom("versions"))
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// When it is none of those that the server gives.
+pub(super) fn answer(bytes: &[u8]) -> anyhow::Result<Answer> {
+    let term = Term::decode(bytes)?;
+    let Term::Tuple(Tuple { elements }) = &term else {
+        bail!("the answer {term} is no tuple");
+    };
+    match elements.as_slice() {
+        [tag, results] if is(tag, "ok") => Ok(Answer::Results(
+            items(results)?
+                .iter()
+                .map(tensor)
+                .collect::<Result<_, _>>()?,
+        )),
+        [tag, kind, message] if is(tag, "error") => Ok(Answer::Error(text(kind)?, text(message)?)),
+        [tag, message] if is(tag, "unanswered") => Ok(Answer::Unanswered(text(message)?)),
+        [tag, message] if is(tag, "raised") => Ok(Answer::Raised(text(message)?)),
+        [tag, Term::Map(Map { map })] if is(tag, "versions") => {
+            let pairs = map
+                .iter()
+                .map(|(name, version)| Ok((text(name)?, text(version)?)));
+            Ok(Answer::Versions(pairs.collect::<anyhow::Result<_>>()?))
+        }
+        _ => bail!("the answer {term} is not one that the server gives"),
+    }
+}
+
+/// The op's name, and its attributes as a map without those that are absent.
+fn call(op: &Op) -> [Term; 2] {
+    let json = serde_json::to_value(op).unwrap_or_default();
+    let attrs = json.get("attrs").map_or_else(|| map([]), value);
+    [atom(op.name()), attrs]
+}
+
+fn operand(input: &Input, operands: Operands) -> Term {
+    let (tensor, views) = match operands {
+        Operands::Viewed => (&input.base, &input.views[..]),
+        Operands::Plain => (&input.tensor, &[][..]),
+    };
+    let dims = tensor
+        .shape()
+        .iter()
+        .map(|&dim| integer(dim as i64))
+        .collect();
+    tuple([
+        atom(tensor.dtype().name()),
+        list(dims),
+        Term::Binary(Binary {
+            bytes: tensor.bytes().to_vec(),
+        }),
+        list(views.iter().map(|view| tuple(call(view))).collect()),
+    ])
+}
+
+/// An attribute's value: what is a name in text is an atom on the BEAM.
+fn value(json: &Value) -> Term {
+    match json {
+        Value::Null => atom("nil"),
+        Value::Bool(true) => atom("true"),
+        Value::Bool(false) => atom("false"),
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => integer(number),
+            None => Term::Float(eetf::Float {
+                value: number.as_f64().unwrap_or(f64::MAX),
+            }),
+        },
+        Value::String(name) => atom(name),
+        Value::Array(values) => list(values.iter().map(value).collect()),
+        Value::Object(entries) => {
+            let given = entries.iter().filter(|(_, value)| !value.is_null());
+            map(given.map(|(name, json)| (atom(name), value(json))))
+        }
+    }
+}
+
+fn tensor(term: &Term) -> anyhow::Result<Tensor> {
+    let Term::Tuple(Tuple { elements }) = term else {
+        bail!("{term} is no tensor");
+    };
+    let [dtype, dims, Term::Binary(Binary { bytes })] = elements.as_slice() else {
+        bail!("a tensor is a dtype, dimensions and bytes");
+    };
+    let dims = items(dims)?
+        .iter()
+        .map(dimension)
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let dtype = text(dtype)?
+        .parse()
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    Tensor::new(TensorType::new(dtype, dims), bytes.clone())
+        .map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn dimension(term: &Term) -> anyhow::Result<usize> {
+    match term {
+        Term::FixInteger(FixInteger { value }) => Ok(usize::try_from(*value)?),
+        Term::BigInteger(eetf::BigInteger { value }) => Ok(usize::try_from(value)?),
+        _ => bail!("{term} is no dimension"),
+    }
+}
+
+/// A list's elements; a list of small integers travels as a string.
+fn items(term: &Term) -> anyhow::Result<Vec<Term>> {
+    match term {
+        Term::List(List { elements }) => Ok(elements.clone()),
+        Term::ByteList(eetf::ByteList { bytes }) => {
+            Ok(bytes.iter().map(|&byte| integer(i64::from(byte))).collect())
+        }
+        _ => bail!("{term} is no list"),
+    }
+}
+
+fn text(term: &Term) -> anyhow::Result<String> {
+    match term {
+        Term::Atom(Atom { name }) => Ok(name.clone()),
+        Term::Binary(Binary { bytes }) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+        _ => bail!("{term} is no text"),
+    }
+}
+
+fn is(term: &Term, name: &str) -> bool {
+    matches!(term, Term::Atom(atom) if atom.name == name)
+}
+
+fn atom(name: &str) -> Term {
+    Term::Atom(Atom::from(name))
+}
+
+/// Negative numbers go as big ones: eetf 0.12 writes a list of numbers below 256, -1 too, as a
+/// string of bytes.
+fn integer(value: i64) -> Term {
+    match i32::try_from(value) {
+        Ok(value) if value >= 0 => Term::FixInteger(FixInteger { value }),
+        Ok(_) | Err(_) => Term::BigInteger(eetf::BigInteger {
+            value: value.into(),
+        }),
+    }
+}
+
+fn tuple<const N: usize>(elements: [Term; N]) -> Term {
+    Term::Tuple(Tuple {
+        elements: elements.into(),
+    })
+}
+
+fn list(elements: Vec<Term>) -> Term {
+    Term::List(List { elements })
+}
+
+fn map(pairs: impl IntoIterator<Item = (Term, Term)>) -> Term {
+    Term::Map(Map {
+        map: pairs.into_iter().collect(),
+    })
+}
+
+fn encode(term: &Term) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    term.encode(&mut bytes).expect("a vector takes everything");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_a_map_of_what_is_given() {
+        let op = Op::Sum {
+            axes: Some(vec![0, 300]),
+            keep_axes: true,
+            dtype: None,
+        };
+        let [name, attrs] = call(&op);
+        assert_eq!(name.to_string(), "'sum'");
+        let Term::Map(Map { map }) = attrs else {
+            panic!("a map")
+        };
+        assert_eq!(map.len(), 2);
+        assert_eq!(map[&atom("keep_axes")], atom("true"));
+        assert_eq!(map[&atom("axes")], list(vec![integer(0), integer(300)]));
+        assert_eq!(call(&Op::Round)[1], map_of_nothing());
+    }
+
+    fn map_of_nothing() -> Term {
+        map([])
+    }
+
+    #[test]
+    fn negative_numbers_survive_a_list() {
+        let numbers = list([-1, 0, 255, i64::MIN].map(integer).into());
+        assert_eq!(Term::decode(&encode(&numbers)[..]).unwrap(), numbers);
+        let negative = list(vec![integer(-1)]);
+        assert_eq!(Term::decode(&encode(&negative)[..]).unwrap(), negative);
+    }
+
+    #[test]
+    fn results_are_tensors() {
+        let tensor = tuple([
+            atom("u8"),
+            Term::ByteList(eetf::ByteList { bytes: vec![1, 2] }),
+            Term::Binary(Binary { bytes: vec![7, 8] }),
+        ]);
+        let bytes = encode(&tuple([atom("ok"), list(vec![tensor])]));
+        let Answer::Results(results) = answer(&bytes).unwrap() else {
+            panic!("results")
+        };
+        assert_eq!(results[0].ty().to_string(), "u8[1,2]");
+        assert_eq!(results[0].bytes(), [7, 8]);
+    }
+
+    #[test]
+    fn what_the_server_does_not_say_is_an_error() {
+        assert!(answer(&encode(&atom("ok"))).is_err());
+        assert!(answer(&[1, 2, 3]).is_err());
+    }
+}

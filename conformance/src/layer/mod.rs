@@ -1,0 +1,134 @@
+//! Layers: the ways to run an op, each judged against another one.
+//!
+//! A new layer implements [`Layer`] and joins [`all`], after the layers it builds on.
+
+use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType};
+
+use crate::view::Input;
+
+mod beam;
+mod native;
+mod oracle;
+
+pub use beam::beam;
+pub use native::Native;
+pub use oracle::Oracle;
+
+/// A way to run ops.
+pub trait Layer: Send + Sync {
+    /// The first part of its trials' names.
+    fn name(&self) -> &'static str;
+
+    /// `cpu` or `gpu`.
+    fn device(&self) -> &'static str {
+        "cpu"
+    }
+
+    /// What its answers are judged against.
+    fn reference(&self) -> Reference;
+
+    /// Whether it has the dtype at all; a trial that needs another one is not planned.
+    fn has(&self, dtype: emily_spec::DType) -> bool {
+        let _ = dtype;
+        true
+    }
+
+    /// Whether it is asked this call at all; one that it is not asked is left out.
+    fn takes(&self, question: &Question<'_>) -> bool {
+        let _ = question;
+        true
+    }
+
+    /// Whether its errors are of the kinds of [`ErrorKind`]. Of one whose errors have kinds of their
+    /// own, any error is the one expected.
+    fn tells_kinds(&self) -> bool {
+        true
+    }
+
+    /// Whether this error says that the layer has no answer, rather than that there is none. Such a
+    /// call is left out.
+    fn abstains(&self, error: &Error) -> bool {
+        let _ = error;
+        false
+    }
+
+    /// Whether it can run here.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    fn available(&self) -> std::result::Result<(), Absent>;
+
+    /// Runs the op. Operands are built from their bases by their views, where the layer knows
+    /// strides.
+    ///
+    /// # Errors
+    /// The op's.
+    fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>>;
+
+    /// The gradients by the operands in `wrt` of the sum of all results' elements.
+    ///
+    /// # Errors
+    /// The op's; [`ErrorKind::Internal`] of a layer that is not judged by
+    /// [`Reference::Differences`].
+    fn gradients(&self, op: &Op, inputs: &[Input], wrt: &[usize]) -> Result<Vec<Tensor>> {
+        let _ = (op, inputs, wrt);
+        Err(Error::new(
+            ErrorKind::Internal,
+            format!("{} knows no gradients", self.name()),
+        ))
+    }
+}
+
+/// A call that a layer may be asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The op.
+    pub op: &'a Op,
+    /// Its operands' types.
+    pub types: &'a [TensorType],
+    /// Whether a sweep made it; else it is a fact that somebody wrote down.
+    pub generated: bool,
+    /// The operands; absent while trials are only planned.
+    pub inputs: Option<&'a [Input]>,
+}
+
+/// What a layer's answers are judged against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// Nothing but literal answers: this is the oracle, which decides the rest.
+    Literals,
+    /// The literal answer, else the oracle, within the op's tolerance.
+    Oracle,
+    /// Another layer's answers on the same device, to the bit.
+    Layer(&'static str),
+    /// Its gradients are judged: by the oracle's finite differences, within the row's tolerance.
+    Differences,
+}
+
+/// Why a layer cannot run here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absent {
+    /// Why.
+    pub reason: String,
+    /// What would enable it.
+    pub remedy: String,
+}
+
+/// Every layer on every device, from the lowest up.
+pub fn all() -> Vec<Box<dyn Layer>> {
+    let mut layers: Vec<Box<dyn Layer>> = vec![
+        Box::new(Oracle),
+        Box::new(Native::cpu()),
+        Box::new(Native::gpu()),
+    ];
+    layers.extend(beam());
+    layers
+}
+
+/// How reports name a layer on a device: `native`, `native@gpu`.
+pub fn label(layer: &str, device: &str) -> String {
+    match device {
+        "cpu" => layer.to_owned(),
+        _ => format!("{layer}@{device}"),
+    }
+}

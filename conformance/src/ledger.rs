@@ -1,0 +1,295 @@
+//! The ledger of known differences, `fixtures/divergences.toml`.
+//!
+//! An entry records what a trial gives instead of the reference's answer. The trial runs all the
+//! same: agreeing is red (stale), and so is differing in another way (changed).
+
+use std::fmt;
+use std::path::Path;
+
+use emily_spec::{ErrorKind, Tensor, Tolerance};
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::case::{Location, OneOrMany, Problem, Source};
+use crate::literal::{self, Literal};
+
+/// The recorded differences.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// The entries, in the file's order.
+    pub entries: Vec<Entry>,
+}
+
+/// One recorded difference.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The trials it is about: names, `*` standing for any characters within one segment.
+    pub trials: Vec<String>,
+    /// The devices it holds on; all when absent.
+    pub devices: Option<Vec<String>>,
+    /// What the trials give.
+    pub record: Record,
+    /// Why.
+    pub why: String,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// What a trial gives instead of the reference's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// The reference's answer within another tolerance.
+    Within(Tolerance),
+    /// These answers.
+    Values(Vec<Tensor>),
+    /// An error of this kind.
+    Error(ErrorKind),
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Record::Within(tolerance) => write!(f, "within {tolerance}"),
+            Record::Values(tensors) => {
+                let texts: Vec<String> = tensors.iter().map(literal::print).collect();
+                f.write_str(&texts.join(" "))
+            }
+            Record::Error(kind) => write!(f, "a {kind} error"),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileText {
+    #[serde(default)]
+    divergence: Vec<EntryText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryText {
+    #[serde(rename = "where")]
+    trials: Spanned<OneOrMany>,
+    #[serde(default)]
+    when: WhenText,
+    result: RecordText,
+    #[serde(default)]
+    why: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhenText {
+    device: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordText {
+    tol: Option<Tolerance>,
+    out: Option<OneOrMany>,
+    err: Option<ErrorKind>,
+}
+
+impl Ledger {
+    /// Reads the ledger.
+    ///
+    /// # Errors
+    /// Every entry that says something impossible, or does not say why.
+    pub fn parse(file: &Path, text: &str) -> Result<Ledger, Vec<Problem>> {
+        let source = Source { file, text };
+        let parsed: FileText = toml::from_str(text).map_err(|e| vec![source.toml(&e)])?;
+        let (mut entries, mut problems) = (Vec::new(), Vec::new());
+        for text in parsed.divergence {
+            let start = text.trials.span().start;
+            match entry(text, source.at(start)) {
+                Ok(entry) => entries.push(entry),
+                Err(message) => problems.push(source.problem(start, message)),
+            }
+        }
+        if problems.is_empty() {
+            Ok(Ledger { entries })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// The entry that records this trial on this device.
+    pub fn find(&self, trial: &str, device: &str) -> Option<&Entry> {
+        self.entries
+            .iter()
+            .find(|entry| entry.is_about(trial, device))
+    }
+
+    /// Entries that are about none of these trials, and trials that two entries are about.
+    pub fn problems<'a>(
+        &self,
+        trials: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    ) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (i, entry) in self.entries.iter().enumerate() {
+            let about = trials
+                .clone()
+                .filter(|(trial, device)| entry.is_about(trial, device));
+            let idle = entry
+                .trials
+                .iter()
+                .find(|pattern| !about.clone().any(|(trial, _)| matches(pattern, trial)));
+            let others = &self.entries[..i];
+            let twice = about
+                .clone()
+                .find(|(t, d)| others.iter().any(|e| e.is_about(t, d)));
+            let message = match (idle, twice) {
+                (Some(pattern), _) => format!("{pattern} matches no trial"),
+                (None, Some((trial, _))) => format!("{trial} is recorded twice"),
+                (None, None) => continue,
+            };
+            problems.push(Problem {
+                at: entry.at.clone(),
+                message,
+            });
+        }
+        problems
+    }
+}
+
+impl Entry {
+    fn is_about(&self, trial: &str, device: &str) -> bool {
+        let there = self
+            .devices
+            .as_ref()
+            .is_none_or(|all| all.iter().any(|d| d == device));
+        there && self.trials.iter().any(|pattern| matches(pattern, trial))
+    }
+}
+
+fn entry(text: EntryText, at: Location) -> Result<Entry, String> {
+    if text.why.trim().is_empty() {
+        return Err("a divergence needs a why".to_owned());
+    }
+    let record = match (text.result.tol, text.result.out, text.result.err) {
+        (Some(tolerance), None, None) => Record::Within(tolerance),
+        (None, None, Some(kind)) => Record::Error(kind),
+        (None, Some(out), None) => {
+            let read = |text: &String| {
+                let literal = Literal::parse(text)?;
+                literal.at(literal.ty().dtype)
+            };
+            Record::Values(
+                out.as_slice()
+                    .iter()
+                    .map(read)
+                    .collect::<Result<_, String>>()?,
+            )
+        }
+        _ => return Err("result is one of tol, out, err".to_owned()),
+    };
+    let trials = text.trials.get_ref().as_slice().to_vec();
+    Ok(Entry {
+        trials,
+        devices: text.when.device,
+        record,
+        why: text.why,
+        at,
+    })
+}
+
+/// Matches segment by segment, `*` standing for any characters within one.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (mut patterns, mut segments) = (pattern.split("::"), name.split("::"));
+    loop {
+        match (patterns.next(), segments.next()) {
+            (None, None) => return true,
+            (Some(pattern), Some(segment)) if segment_matches(pattern, segment) => {}
+            _ => return false,
+        }
+    }
+}
+
+fn segment_matches(pattern: &str, segment: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == segment;
+    };
+    let Some(tail) = segment.strip_prefix(start) else {
+        return false;
+    };
+    let ends = (0..=tail.len()).filter(|&end| tail.is_char_boundary(end));
+    ends.into_iter()
+        .any(|end| segment_matches(rest, &tail[end..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "fixtures/divergences.toml";
+
+    fn parse(text: &str) -> Result<Ledger, Vec<Problem>> {
+        Ledger::parse(Path::new(FILE), text)
+    }
+
+    fn entry(trials: &str, rest: &str) -> String {
+        format!("[[divergence]]\nwhere = \"{trials}\"\nwhy = \"w\"\n{rest}\n")
+    }
+
+    #[test]
+    fn stars_stay_within_a_segment() {
+        assert!(matches("a::*::c", "a::bb::c"));
+        assert!(matches("a::x*y*", "a::x1y"));
+        assert!(!matches("a::*", "a::b::c"));
+        assert!(!matches("a::x*y", "a::xyz"));
+    }
+
+    #[test]
+    fn entries_are_found_by_trial_and_device() {
+        let text = entry(
+            "a::b",
+            "when = { device = [\"cpu\"] }\nresult = { tol = \"ulp(4)\" }",
+        );
+        let ledger = parse(&text).unwrap();
+        assert_eq!(
+            ledger.find("a::b", "cpu").unwrap().record,
+            Record::Within(Tolerance::Ulp(4))
+        );
+        assert!(ledger.find("a::b", "gpu").is_none());
+        assert_eq!(ledger.entries[0].at.line, 2);
+    }
+
+    #[test]
+    fn what_matches_nothing_or_twice_is_a_problem() {
+        let result = "result = { err = \"dtype\" }";
+        let text = [
+            entry("a::b", result),
+            entry("a::*", result),
+            entry("a::x", result),
+        ]
+        .concat();
+        let problems = parse(&text)
+            .unwrap()
+            .problems([("a::b", "cpu")].into_iter());
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                format!("{FILE}:6: a::b is recorded twice"),
+                format!("{FILE}:10: a::x matches no trial"),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_entry_says_why_and_one_result() {
+        let text = "[[divergence]]\nwhere = \"a\"\nresult = { tol = \"bits\" }";
+        assert!(parse(text).unwrap_err()[0].to_string().contains("why"));
+        let both = entry("a", "result = { tol = \"bits\", err = \"dtype\" }");
+        assert!(parse(&both).unwrap_err()[0].to_string().contains("one of"));
+        let out = entry("a", "result = { out = \"f32[1] x\" }");
+        assert!(
+            parse(&out).unwrap_err()[0]
+                .to_string()
+                .contains("not a value")
+        );
+        assert!(parse(&entry("a", "result = { tolerance = \"bits\" }")).is_err());
+    }
+}

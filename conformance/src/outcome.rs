@@ -1,0 +1,143 @@
+//! What a run says: one result per trial, counts per layer, and the layers that could not run.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The verdict on one trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Agrees with its reference within the tolerance.
+    Passed,
+    /// Does not. Red.
+    Failed,
+    /// Differs exactly as `fixtures/divergences.toml` records.
+    Diverges,
+    /// The ledger records a difference that is no longer there. Red.
+    Stale,
+    /// Differs, but not as the ledger records. Red.
+    Changed,
+    /// A lower layer failed the same case; its red counts, not this one.
+    Blocked,
+    /// The layer cannot run here.
+    NotRun,
+}
+
+impl Outcome {
+    /// True for the outcomes that make a run fail.
+    pub const fn is_red(self) -> bool {
+        match self {
+            Outcome::Failed | Outcome::Stale | Outcome::Changed => true,
+            Outcome::Passed | Outcome::Diverges | Outcome::Blocked | Outcome::NotRun => false,
+        }
+    }
+}
+
+/// The verdict on one trial and the numbers behind it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialResult {
+    /// `layer::family::op::case::dtype`, with `@gpu` behind it where the device is not the CPU.
+    pub name: String,
+    /// The layer that ran.
+    pub layer: String,
+    /// The op's name.
+    pub op: String,
+    /// The case's name.
+    pub case: String,
+    /// The dtype the case was read at.
+    pub dtype: String,
+    /// `cpu` or `gpu`.
+    pub device: String,
+    /// The verdict.
+    pub outcome: Outcome,
+    /// The number of values compared.
+    pub checked: u64,
+    /// The largest distance seen, in `unit`; `f64::MAX` where it has no size (NaN against 1).
+    pub worst: Option<f64>,
+    /// The tolerance as text, `ulp(4)`.
+    pub allowed: Option<String>,
+    /// The largest distance allowed, in `unit`.
+    pub allowed_worst: Option<f64>,
+    /// What `worst` counts: `ulp`, `accum`, or `residual`. For integers an ulp is 1.
+    pub unit: String,
+    /// The time this layer took, in milliseconds.
+    pub millis: f64,
+    /// What went wrong, ready to print.
+    pub message: Option<String>,
+}
+
+/// Whether a layer ran on a device, and if not, why and what to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerState {
+    /// The layer's name.
+    pub layer: String,
+    /// `cpu` or `gpu`.
+    pub device: String,
+    /// True when it ran.
+    pub ran: bool,
+    /// Why it did not.
+    pub reason: Option<String>,
+    /// What would enable it.
+    pub remedy: Option<String>,
+}
+
+/// How many trials ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "one count per outcome, named as the outcome")]
+pub struct Counts {
+    pub passed: u64,
+    pub failed: u64,
+    pub diverges: u64,
+    pub stale: u64,
+    pub changed: u64,
+    pub blocked: u64,
+    pub not_run: u64,
+}
+
+impl Counts {
+    /// Counts one more trial.
+    pub fn add(&mut self, outcome: Outcome) {
+        *match outcome {
+            Outcome::Passed => &mut self.passed,
+            Outcome::Failed => &mut self.failed,
+            Outcome::Diverges => &mut self.diverges,
+            Outcome::Stale => &mut self.stale,
+            Outcome::Changed => &mut self.changed,
+            Outcome::Blocked => &mut self.blocked,
+            Outcome::NotRun => &mut self.not_run,
+        } += 1;
+    }
+
+    /// The number of trials that make a run fail.
+    pub const fn red(&self) -> u64 {
+        self.failed + self.stale + self.changed
+    }
+}
+
+/// A run in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Trials that ran.
+    pub trials: u64,
+    /// Values compared in them.
+    pub checked: u64,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Counts per layer; a layer on a GPU is `native@gpu`. An absent layer counts its trials as
+    /// `not_run`.
+    pub layers: BTreeMap<String, Counts>,
+}
+
+/// A run, as `report.json` holds it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Versions of what ran: `emily`, `mlx`, `rustc`, `os` …
+    pub versions: BTreeMap<String, String>,
+    /// Every layer on every device asked for.
+    pub layers: Vec<LayerState>,
+    /// The run in numbers.
+    pub summary: Summary,
+    /// Every trial that ran, by name.
+    pub trials: Vec<TrialResult>,
+}

@@ -1,0 +1,76 @@
+//! What a run leaves behind, all of it computed from one [`Report`].
+//!
+//! - [`write()`]: `report.json` for programs and the self-contained `report.html` for readers;
+//! - [`print_matrix`]: the op × dtype matrix and the totals, for the terminal;
+//! - [`accuracy`], [`ops`] and [`divergences`]: the pages ACCURACY.md, OPS.md and DIVERGENCES.md,
+//!   which are committed and checked to be current.
+//!
+//! A cell of a matrix shows the worst outcome among its trials, so that no green hides a red; how
+//! outcomes rank is written once, in `face.rs`.
+
+pub mod accuracy;
+pub mod divergences;
+mod face;
+mod grid;
+mod html;
+mod markdown;
+mod matrix;
+pub mod ops;
+#[cfg(test)]
+mod sample;
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+pub use accuracy::{Accuracy, accuracy_markdown};
+pub use divergences::{Recorded, divergences_markdown};
+pub use matrix::print_matrix;
+pub use ops::{Planned, ops_markdown};
+
+use crate::outcome::Report;
+
+/// Writes `report.json` and `report.html` into `dir`, which is made if it is missing.
+///
+/// # Errors
+/// When the folder or one of the files cannot be written; the error names it.
+pub fn write(dir: &Path, report: &Report) -> anyhow::Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let put = |name: &str, text: String| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    put("report.json", serde_json::to_string_pretty(report)? + "\n")?;
+    put("report.html", html::page(report)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_holds_summary_and_trials() {
+        let dir = tempfile::tempdir().unwrap();
+        let report = sample::report();
+        write(&dir.path().join("deep/er"), &report).unwrap();
+        let text = std::fs::read_to_string(dir.path().join("deep/er/report.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(json["summary"].is_object(), "{text}");
+        let trials = json["trials"].as_array().unwrap();
+        assert_eq!(trials.len(), report.trials.len());
+        for key in [
+            "name", "layer", "op", "case", "dtype", "device", "outcome", "checked", "worst",
+            "allowed",
+        ] {
+            assert!(trials.iter().all(|trial| trial.get(key).is_some()), "{key}");
+        }
+        assert!(dir.path().join("deep/er/report.html").exists());
+    }
+
+    #[test]
+    fn an_unwritable_folder_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = write(&file.path().join("below"), &sample::report()).unwrap_err();
+        assert!(error.to_string().contains("below"), "{error}");
+    }
+}

@@ -1,0 +1,150 @@
+//! OPS.md: every op, with the dtypes it takes and the number of trials that judge it per layer.
+
+use std::collections::BTreeMap;
+
+use emily_spec::{DType, ROWS, Row};
+
+use super::markdown::{GENERATED, row};
+
+/// One trial as the cases plan it, whether or not its layer can run here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned<'a> {
+    /// The layer's name.
+    pub layer: &'a str,
+    /// The op's name.
+    pub op: &'a str,
+    /// The dtype the case is read at.
+    pub dtype: &'a str,
+    /// True when an entry of the ledger names this trial.
+    pub recorded: bool,
+}
+
+const INTRO: &str = "
+# Ops
+
+Every op that Emily has, and how many trials judge it on each layer, by dtype. A dash is a dtype that
+the op does not take; a **0** is one that it takes and no case covers. `f64` exists on the CPU only,
+behind an option, so that only cases that name it cover it. The last column counts the trials that
+differ on record, in DIVERGENCES.md.
+";
+
+/// The trials of one op on one layer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Count {
+    by_dtype: BTreeMap<String, usize>,
+    recorded: usize,
+}
+
+/// The page's text. `layers` are the layers in the order to list them.
+///
+/// The counts come from the cases and the ledger alone, so the text is the same on every machine.
+pub fn ops_markdown<'a>(layers: &[&str], planned: impl IntoIterator<Item = Planned<'a>>) -> String {
+    let mut counts: BTreeMap<(&str, &str), Count> = BTreeMap::new();
+    for trial in planned {
+        let count = counts.entry((trial.op, trial.layer)).or_default();
+        *count.by_dtype.entry(trial.dtype.to_owned()).or_default() += 1;
+        count.recorded += usize::from(trial.recorded);
+    }
+    let mut page = format!("{GENERATED}{INTRO}");
+    for family in families() {
+        page += &format!("\n## {family}\n\n");
+        let dtypes = DType::ALL.into_iter().map(DType::name);
+        let head = ["op", "layers"].into_iter().chain(dtypes);
+        page += &row(head.chain(["recorded"]));
+        page += &format!("|---|---|{}--:|\n", "--:|".repeat(DType::ALL.len()));
+        for op in ROWS.iter().filter(|op| op.family == family) {
+            page += &op_rows(op, layers, &counts);
+        }
+    }
+    page
+}
+
+/// The families, in the order of the rows.
+fn families() -> Vec<&'static str> {
+    let mut families: Vec<&str> = Vec::new();
+    for row in ROWS {
+        if !families.contains(&row.family) {
+            families.push(row.family);
+        }
+    }
+    families
+}
+
+/// An op's table rows: layers with the same counts share one.
+fn op_rows(op: &Row, layers: &[&str], counts: &BTreeMap<(&str, &str), Count>) -> String {
+    let mut said: Vec<(Count, Vec<&str>)> = Vec::new();
+    for layer in layers {
+        let count = counts.get(&(op.name, *layer)).cloned().unwrap_or_default();
+        match said.iter_mut().find(|(other, _)| *other == count) {
+            Some((_, layers)) => layers.push(layer),
+            None => said.push((count, vec![layer])),
+        }
+    }
+    said.into_iter()
+        .map(|(count, layers)| {
+            let mut cells = vec![format!("`{}`", op.name), layers.join(" ")];
+            cells.extend(DType::ALL.into_iter().map(
+                |dtype| match count.by_dtype.get(dtype.name()) {
+                    Some(trials) => trials.to_string(),
+                    None if !op.accepts.contains(dtype) => "–".to_owned(),
+                    None if dtype == DType::F64 => "0".to_owned(),
+                    None => "**0**".to_owned(),
+                },
+            ));
+            cells.push(count.recorded.to_string());
+            row(cells)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(layer: &'static str, dtype: &'static str, recorded: bool) -> Planned<'static> {
+        Planned {
+            layer,
+            op: "round",
+            dtype,
+            recorded,
+        }
+    }
+
+    #[test]
+    fn layers_that_agree_share_a_row_and_holes_show() {
+        let trials = [
+            planned("oracle", "f32", false),
+            planned("native", "f32", false),
+            planned("nx", "f32", false),
+            planned("nx", "f32", true),
+            planned("nx", "u8", false),
+        ];
+        let page = ops_markdown(&["oracle", "native", "nx"], trials);
+        let rest = "– | – | – | – | – | – | – | **0** | **0** | 1 | 0 | – | 0 |";
+        assert!(
+            page.contains(&format!("| `round` | oracle native | – | {rest}\n")),
+            "{page}"
+        );
+        let rest = "– | – | – | – | – | – | – | **0** | **0** | 2 | 0 | – | 1 |";
+        assert!(
+            page.contains(&format!("| `round` | nx | 1 | {rest}\n")),
+            "{page}"
+        );
+
+        let mut backwards = trials;
+        backwards.reverse();
+        assert_eq!(ops_markdown(&["oracle", "native", "nx"], backwards), page);
+    }
+
+    #[test]
+    fn every_op_has_its_row() {
+        let page = ops_markdown(&["oracle"], []);
+        for row in ROWS {
+            assert!(
+                page.contains(&format!("| `{}` | oracle |", row.name)),
+                "{}",
+                row.name
+            );
+        }
+    }
+}

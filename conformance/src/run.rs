@@ -1,0 +1,492 @@
+//! The suite: which trials there are, and their results.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use emily_spec::{DType, Op, TensorType};
+
+use crate::case::{self, Body, Case, Location, Problem, Reading};
+use crate::judge::{judge, trial_name};
+use crate::layer::{Layer, Question, Reference, label};
+use crate::ledger::Ledger;
+use crate::outcome::{LayerState, Outcome, Report, Summary, TrialResult};
+use crate::report::{Planned, Recorded};
+
+/// Everything in `fixtures/`, read and checked.
+#[derive(Clone, Debug, Default)]
+pub struct Fixtures {
+    /// The cases, by file.
+    pub cases: Vec<Case>,
+    /// The recorded differences.
+    pub ledger: Ledger,
+}
+
+/// Which trials to look at; an empty list means all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Layer names, `native`, also with a device, `native@gpu`.
+    pub layers: Vec<String>,
+    /// Op names.
+    pub ops: Vec<String>,
+    /// Dtype names.
+    pub dtypes: Vec<String>,
+    /// Device names.
+    pub devices: Vec<String>,
+}
+
+/// The repository this was built from.
+pub fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+impl Fixtures {
+    /// Reads `fixtures/` of the repository at `root`.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn load(root: &Path) -> Result<Fixtures, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut files = Vec::new();
+        for folder in list(root, Path::new("fixtures/cases"), &mut problems) {
+            if root.join(&folder).is_dir() {
+                files.extend(list(root, &folder, &mut problems));
+            } else {
+                files.push(folder);
+            }
+        }
+        let mut fixtures = Fixtures::default();
+        for file in files {
+            let cases = read(root, &file).and_then(|text| case::parse(&file, &text));
+            match cases {
+                Ok(cases) => fixtures.cases.extend(cases),
+                Err(more) => problems.extend(more),
+            }
+        }
+        let file = Path::new("fixtures/divergences.toml");
+        match read(root, file).and_then(|text| Ledger::parse(file, &text)) {
+            Ok(ledger) => fixtures.ledger = ledger,
+            Err(more) => problems.extend(more),
+        }
+        problems.extend(twins(&fixtures.cases));
+        if problems.is_empty() {
+            Ok(fixtures)
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+/// Two cases of one name, in a family's file and in `found/`.
+fn twins(cases: &[Case]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (i, case) in cases.iter().enumerate() {
+        let same = |other: &&Case| other.row.name == case.row.name && other.name == case.name;
+        if let Some(other) = cases[..i].iter().find(same) {
+            let message = format!("{} is also at {}", case.name, other.at);
+            problems.push(Problem {
+                at: case.at.clone(),
+                message,
+            });
+        }
+    }
+    problems
+}
+
+fn read(root: &Path, file: &Path) -> Result<String, Vec<Problem>> {
+    std::fs::read_to_string(root.join(file)).map_err(|error| vec![unreadable(file, &error)])
+}
+
+/// What a folder holds, in order, hidden files left out.
+fn list(root: &Path, folder: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let entries = match std::fs::read_dir(root.join(folder)) {
+        Ok(entries) => entries,
+        Err(error) => {
+            problems.push(unreadable(folder, &error));
+            return Vec::new();
+        }
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut files: Vec<PathBuf> = names
+        .filter(|name| !name.starts_with('.'))
+        .map(|name| folder.join(name))
+        .collect();
+    files.sort();
+    files
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Problem {
+    let at = Location {
+        file: file.to_owned(),
+        line: 1,
+    };
+    Problem {
+        at,
+        message: format!("cannot be read: {error}"),
+    }
+}
+
+/// The trials of one run, and their results as they come in.
+pub struct Run {
+    fixtures: Fixtures,
+    layers: Vec<Box<dyn Layer>>,
+    states: Vec<LayerState>,
+    groups: Vec<Group>,
+    results: Mutex<Vec<TrialResult>>,
+    start: Instant,
+}
+
+/// One case at one dtype: its layers are judged together, once.
+struct Group {
+    case: usize,
+    reading: usize,
+    results: OnceLock<Vec<TrialResult>>,
+}
+
+/// A trial of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrialId {
+    group: usize,
+    layer: usize,
+}
+
+impl Run {
+    /// A run of these cases on these layers, the lowest first; nothing runs yet.
+    ///
+    /// # Errors
+    /// Ledger entries that match no trial, or the same one.
+    pub fn new(
+        fixtures: Fixtures,
+        layers: Vec<Box<dyn Layer>>,
+        filter: &Filter,
+    ) -> Result<Run, Vec<Problem>> {
+        let groups: Vec<Group> = fixtures
+            .cases
+            .iter()
+            .enumerate()
+            .flat_map(|(case, c)| (0..c.readings.len()).map(move |reading| (case, reading)))
+            .map(|(case, reading)| Group {
+                case,
+                reading,
+                results: OnceLock::new(),
+            })
+            .collect();
+        let start = Instant::now();
+        let results = Mutex::default();
+        let mut run = Run {
+            fixtures,
+            layers,
+            states: Vec::new(),
+            groups,
+            results,
+            start,
+        };
+        let problems = run.ledger_problems();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        run.find_layers(filter);
+        Ok(run)
+    }
+
+    fn ledger_problems(&self) -> Vec<Problem> {
+        let names: Vec<(String, &str)> = self
+            .every_trial()
+            .map(|id| {
+                let (case, reading, layer) = self.parts(id);
+                (trial_name(layer.name(), case, reading), layer.device())
+            })
+            .collect();
+        self.fixtures
+            .ledger
+            .problems(names.iter().map(|(name, device)| (name.as_str(), *device)))
+    }
+
+    /// Asks the layers that the filter leaves whether they can run.
+    fn find_layers(&mut self, filter: &Filter) {
+        for layer in &self.layers {
+            let (name, device) = (layer.name(), layer.device());
+            if !filter.takes_layer(name, device) {
+                continue;
+            }
+            let absent = layer.available().err();
+            self.states.push(LayerState {
+                layer: name.to_owned(),
+                device: device.to_owned(),
+                ran: absent.is_none(),
+                reason: absent.as_ref().map(|absent| absent.reason.clone()),
+                remedy: absent.map(|absent| absent.remedy),
+            });
+        }
+    }
+
+    fn every_trial(&self) -> impl Iterator<Item = TrialId> + '_ {
+        let of_layer =
+            |layer: usize| (0..self.groups.len()).map(move |group| TrialId { group, layer });
+        (0..self.layers.len()).flat_map(of_layer).filter(|id| {
+            let (case, reading, layer) = self.parts(*id);
+            is_planned(case, reading, layer)
+        })
+    }
+
+    fn parts(&self, id: TrialId) -> (&Case, &Reading, &dyn Layer) {
+        let group = &self.groups[id.group];
+        let case = &self.fixtures.cases[group.case];
+        (case, &case.readings[group.reading], &*self.layers[id.layer])
+    }
+
+    /// The trials that the filter leaves, on layers that can run; the lowest layer's first.
+    pub fn trials(&self, filter: &Filter) -> Vec<TrialId> {
+        let ran = |id: &TrialId| self.state(*id).is_some_and(|state| state.ran);
+        self.chosen(filter).filter(ran).collect()
+    }
+
+    /// The trials that the cases plan on the CPU, whether or not their layers can run here.
+    pub fn planned(&self) -> impl Iterator<Item = Planned<'_>> {
+        self.every_trial().filter_map(|id| {
+            let (case, reading, layer) = self.parts(id);
+            let name = trial_name(layer.name(), case, reading);
+            (layer.device() == "cpu").then(|| Planned {
+                layer: layer.name(),
+                op: case.row.name,
+                dtype: &reading.dtype,
+                recorded: self.fixtures.ledger.find(&name, layer.device()).is_some(),
+            })
+        })
+    }
+
+    /// The ledger's entries, as DIVERGENCES.md lists them.
+    pub fn recorded(&self) -> impl Iterator<Item = Recorded> {
+        self.fixtures.ledger.entries.iter().map(|entry| Recorded {
+            trials: entry.trials.join(" "),
+            when: entry
+                .devices
+                .as_ref()
+                .map_or_else(String::new, |d| format!("device: {}", d.join(", "))),
+            result: entry.record.to_string(),
+            why: entry.why.clone(),
+        })
+    }
+
+    fn chosen<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = TrialId> + 'a {
+        self.every_trial().filter(|id| {
+            let (case, reading, layer) = self.parts(*id);
+            filter.takes_layer(layer.name(), layer.device())
+                && takes(&filter.ops, case.row.name)
+                && takes(&filter.dtypes, &reading.dtype)
+        })
+    }
+
+    fn state(&self, id: TrialId) -> Option<&LayerState> {
+        let layer = &self.layers[id.layer];
+        self.states
+            .iter()
+            .find(|s| s.layer == layer.name() && s.device == layer.device())
+    }
+
+    /// A trial's name.
+    pub fn name(&self, id: TrialId) -> String {
+        let (case, reading, layer) = self.parts(id);
+        label(&trial_name(layer.name(), case, reading), layer.device())
+    }
+
+    /// The layers on the devices that the filter left, and whether they can run.
+    pub fn states(&self) -> &[LayerState] {
+        &self.states
+    }
+
+    /// Every known layer's name.
+    pub fn layer_names(&self) -> Vec<&'static str> {
+        let mut names: Vec<&str> = self.layers.iter().map(|layer| layer.name()).collect();
+        names.dedup();
+        names
+    }
+
+    /// Runs a trial, unless another one of the same case and dtype has run it already.
+    pub fn result(&self, id: TrialId) -> TrialResult {
+        let group = &self.groups[id.group];
+        let results = group.results.get_or_init(|| self.judge(id));
+        let name = self.name(id);
+        let found = results.iter().find(|result| result.name == name).cloned();
+        let result = found.unwrap_or_else(|| self.judge_alone(id));
+        let mut all = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(result.clone());
+        result
+    }
+
+    /// Judges a case on all layers that can run, the oracle always among them.
+    fn judge(&self, id: TrialId) -> Vec<TrialResult> {
+        let (case, reading, _) = self.parts(id);
+        let layers: Vec<&dyn Layer> = (0..self.layers.len())
+            .filter(|&layer| {
+                let state = self.state(TrialId { layer, ..id });
+                let runs = state.map_or(self.layers[layer].name() == "oracle", |state| state.ran);
+                runs && is_planned(case, reading, &*self.layers[layer])
+            })
+            .map(|layer| &*self.layers[layer])
+            .collect();
+        judge(case, reading, &layers, &self.fixtures.ledger)
+    }
+
+    fn judge_alone(&self, id: TrialId) -> TrialResult {
+        let (case, reading, layer) = self.parts(id);
+        judge(case, reading, &[layer], &self.fixtures.ledger).swap_remove(0)
+    }
+
+    /// The report of what has run.
+    pub fn report(&self, filter: &Filter) -> Report {
+        let mut trials = self
+            .results
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        trials.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut summary = Summary {
+            trials: trials.len() as u64,
+            checked: trials.iter().map(|trial| trial.checked).sum(),
+            seconds: self.start.elapsed().as_secs_f64(),
+            ..Summary::default()
+        };
+        for trial in &trials {
+            let key = label(&trial.layer, &trial.device);
+            summary.layers.entry(key).or_default().add(trial.outcome);
+        }
+        for id in self.chosen(filter) {
+            if let Some(state) = self.state(id).filter(|state| !state.ran) {
+                let key = label(&state.layer, &state.device);
+                summary.layers.entry(key).or_default().add(Outcome::NotRun);
+            }
+        }
+        Report {
+            versions: versions(),
+            layers: self.states.clone(),
+            summary,
+            trials,
+        }
+    }
+}
+
+fn versions() -> std::collections::BTreeMap<String, String> {
+    let pairs = [
+        ("emily", env!("CARGO_PKG_VERSION").to_owned()),
+        ("mlx", emily_engine::MLX_VERSION.to_owned()),
+        (
+            "platform",
+            format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        ),
+    ];
+    pairs
+        .map(|(name, version)| (name.to_owned(), version))
+        .into()
+}
+
+/// True when a case at a dtype is for this layer.
+fn is_planned(case: &Case, reading: &Reading, layer: &dyn Layer) -> bool {
+    let named = case
+        .layers
+        .as_ref()
+        .is_none_or(|all| all.iter().any(|l| l == layer.name()));
+    let judged = layer.reference() != Reference::Differences || differentiates(case, reading);
+    named && judged && (layer.has(DType::F64) || !uses_f64(reading)) && takes_one(layer, reading)
+}
+
+/// True when the layer takes one of the reading's calls.
+fn takes_one(layer: &dyn Layer, reading: &Reading) -> bool {
+    signatures(reading).iter().any(|(op, types)| {
+        layer.takes(&Question {
+            op,
+            types,
+            generated: matches!(reading.body, Body::Sweep(_)),
+            inputs: None,
+        })
+    })
+}
+
+/// The ops of the reading's calls with their operands' types.
+fn signatures(reading: &Reading) -> Vec<(&Op, Vec<TensorType>)> {
+    match &reading.body {
+        Body::Sweep(plans) => plans.iter().map(|plan| (plan.op(), plan.types())).collect(),
+        Body::Fact { call, .. } => vec![(&call.op, call.types())],
+    }
+}
+
+/// True when the case has gradients at this dtype: in f32 and f64, because those of narrower floats
+/// are rounded to more than a gradient's tolerance.
+fn differentiates(case: &Case, reading: &Reading) -> bool {
+    let Some(grad) = &case.grad else {
+        return false;
+    };
+    let wide = |ty: &TensorType| matches!(ty.dtype, DType::F32 | DType::F64);
+    signatures(reading).iter().all(|(_, types)| {
+        grad.wrt
+            .iter()
+            .all(|&index| types.get(index).is_some_and(wide))
+    })
+}
+
+fn uses_f64(reading: &Reading) -> bool {
+    match &reading.body {
+        Body::Sweep(plans) => plans.iter().any(|plan| plan.uses(DType::F64)),
+        Body::Fact { call, .. } => call.uses(DType::F64),
+    }
+}
+
+impl Filter {
+    fn takes_layer(&self, name: &str, device: &str) -> bool {
+        let layer = takes(&self.layers, name) || takes(&self.layers, &label(name, device));
+        layer && takes(&self.devices, device)
+    }
+}
+
+fn takes(list: &[String], name: &str) -> bool {
+    list.is_empty() || list.iter().any(|entry| entry == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_of_every_file_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let unary = root.path().join("fixtures/cases/unary");
+        std::fs::create_dir_all(&unary).unwrap();
+        std::fs::write(
+            unary.join("round.toml"),
+            "op = \"round\"\ndoc = \"d\"\n[[case]\n",
+        )
+        .unwrap();
+        std::fs::write(unary.join("exp.toml"), "op = \"expp\"\ndoc = \"d\"\n").unwrap();
+        let problems = Fixtures::load(root.path()).unwrap_err();
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(
+            texts[0].starts_with("fixtures/cases/unary/exp.toml:1: unknown op"),
+            "{texts:?}"
+        );
+        assert!(
+            texts[1].starts_with("fixtures/cases/unary/round.toml:3: "),
+            "{texts:?}"
+        );
+        assert!(
+            texts[2].starts_with("fixtures/divergences.toml:1: cannot be read"),
+            "{texts:?}"
+        );
+    }
+
+    #[test]
+    fn a_ledger_entry_about_nothing_is_a_problem() {
+        let mut fixtures = Fixtures::load(&repository()).unwrap();
+        let text = "[[divergence]]\nwhere = \"native::unary::rond::halves::f32\"\n\
+                    result = { tol = \"ulp(1)\" }\nwhy = \"w\"";
+        fixtures.ledger = Ledger::parse(Path::new("divergences.toml"), text).unwrap();
+        let problems = Run::new(fixtures, crate::layer::all(), &Filter::default())
+            .err()
+            .unwrap();
+        assert!(
+            problems[0].to_string().contains("matches no trial"),
+            "{}",
+            problems[0]
+        );
+    }
+}

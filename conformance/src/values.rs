@@ -1,0 +1,415 @@
+//! The values that sweeps fill operands with: specials, and seeded random ones.
+//!
+//! Everything here is deterministic: the same generator, operand and dtype give the same values on
+//! every machine, so that a trial is reproducible by its name alone.
+
+use std::fmt;
+use std::str::FromStr;
+
+use emily_spec::{DType, Domain};
+use rand::{Rng as _, RngCore as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use crate::number::{self, Format};
+
+/// A generator of element values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Values {
+    /// The values where implementations go wrong; several operands take their cross product.
+    Specials,
+    /// Random values of moderate size, from the operand's domain.
+    Domain {
+        /// The seed.
+        seed: u64,
+    },
+    /// Random bit patterns.
+    Bits {
+        /// The seed.
+        seed: u64,
+    },
+    /// Uniform between two bounds, both included.
+    Uniform {
+        /// The least value.
+        low: f64,
+        /// The greatest value.
+        high: f64,
+        /// The seed.
+        seed: u64,
+    },
+    /// Whole numbers between two bounds, both included, in every dtype.
+    Whole {
+        /// The least value.
+        low: f64,
+        /// The greatest value.
+        high: f64,
+        /// The seed.
+        seed: u64,
+    },
+    /// 0 1 2 3 …, wrapping.
+    Iota,
+}
+
+impl Values {
+    /// `count` elements for operand number `operand`, within its domain.
+    ///
+    /// `specials` here is one pass over them; [`crate::sweep`] makes the cross product itself.
+    pub fn fill(
+        self,
+        operand: usize,
+        dtype: DType,
+        domain: Domain,
+        count: usize,
+    ) -> Result<Vec<u64>, String> {
+        let random = |seed: u64| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(operand as u64);
+            rng
+        };
+        Ok(match self {
+            Values::Specials => {
+                let pack = specials(dtype, domain);
+                if pack.is_empty() && count > 0 {
+                    return Err(format!("no special value of {dtype} lies in {domain:?}"));
+                }
+                pack.into_iter().cycle().take(count).collect()
+            }
+            Values::Domain { seed } => {
+                let mut rng = random(seed);
+                (0..count)
+                    .map(|_| moderate(&mut rng, dtype, domain))
+                    .collect()
+            }
+            Values::Bits { seed } => {
+                let mut rng = random(seed);
+                (0..count)
+                    .map(|_| any_bits(&mut rng, dtype, domain))
+                    .collect()
+            }
+            Values::Uniform { low, high, seed } => {
+                check_bounds(dtype, low, high)?;
+                let mut rng = random(seed);
+                (0..count)
+                    .map(|_| uniform(&mut rng, dtype, low, high))
+                    .collect()
+            }
+            Values::Whole { low, high, seed } => {
+                check_bounds(dtype, low, high)?;
+                let mut rng = random(seed);
+                let (low, high) = (low.ceil() as i128, high.floor() as i128);
+                (0..count)
+                    .map(|_| whole(dtype, rng.random_range(low..=high)))
+                    .collect()
+            }
+            Values::Iota => (0..count).map(|i| whole(dtype, i as i128)).collect(),
+        })
+    }
+}
+
+/// True when the domain lets an integer element through; floats always pass.
+pub fn allows(domain: Domain, dtype: DType, element: u64) -> bool {
+    let Some(value) = number::integer(dtype, element) else {
+        return true;
+    };
+    match domain {
+        Domain::Any => true,
+        Domain::NonZero => value != 0,
+        Domain::Range(low, high) => (low..=high).contains(&(value as f64)),
+    }
+}
+
+/// The special values of a dtype that lie in a domain, each once.
+pub fn specials(dtype: DType, domain: Domain) -> Vec<u64> {
+    let mut pack = match Format::of(dtype) {
+        None => integer_specials(dtype),
+        Some(format) if dtype.is_complex() => complex_specials(format),
+        Some(format) => float_specials(format),
+    };
+    pack.retain(|&element| allows(domain, dtype, element));
+    let mut seen = std::collections::HashSet::new();
+    pack.retain(|&element| seen.insert(element));
+    pack
+}
+
+fn integer_specials(dtype: DType) -> Vec<u64> {
+    let Some((min, max)) = number::limits(dtype) else {
+        return Vec::new();
+    };
+    let mut values = vec![min, min + 1, max, max - 1, max / 2, max / 2 + 1];
+    values.extend([-7, -5, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 10, 100]);
+    for power in [8, 16, 24, 31, 32, 53, 63] {
+        values.extend([(1 << power) - 1, 1 << power, (1 << power) + 1]);
+    }
+    values
+        .into_iter()
+        .filter(|value| (min..=max).contains(value))
+        .map(|value| number::wrapped(dtype, value))
+        .collect()
+}
+
+fn float_specials(format: Format) -> Vec<u64> {
+    let one = format.one();
+    // From here on neighbours are two apart, and one below it they are a half apart.
+    let gap = 2f64.powi(format.fraction as i32 + 1);
+    let mut magnitudes = vec![
+        0,
+        1,
+        format.tiny() - 1,
+        format.tiny(),
+        format.max(),
+        format.inf(),
+        format.nan(),
+        one - 1,
+        one,
+        one + 1,
+        format.nearest(0.5) - 1,
+    ];
+    let numbers = [
+        0.5,
+        1.5,
+        2.0,
+        2.5,
+        3.0,
+        4.5,
+        7.0,
+        10.0,
+        1.0 / 3.0,
+        100.3,
+        65504.0,
+        gap / 2.0 - 0.5,
+        gap / 2.0 + 1.0,
+        gap,
+        gap + 2.0,
+    ];
+    magnitudes.extend(numbers.map(|value| format.nearest(value)));
+    let mut pack: Vec<u64> = magnitudes
+        .iter()
+        .flat_map(|&m| [m, m | format.sign()])
+        .collect();
+    pack.push(format.inf() | 1 << (format.fraction - 1) | 1);
+    pack
+}
+
+fn complex_specials(format: Format) -> Vec<u64> {
+    let sign = format.sign();
+    let halves = [
+        0,
+        sign,
+        format.one(),
+        sign | format.nearest(0.5),
+        format.nearest(3.0),
+    ];
+    let mut pack: Vec<u64> = halves
+        .iter()
+        .flat_map(|&re| halves.map(|im| number::complex(re, im)))
+        .collect();
+    for edge in [format.inf(), sign | format.inf(), format.nan(), 1] {
+        for other in [0, format.one(), edge] {
+            pack.extend([number::complex(edge, other), number::complex(other, edge)]);
+        }
+    }
+    pack
+}
+
+fn moderate(rng: &mut ChaCha8Rng, dtype: DType, domain: Domain) -> u64 {
+    match (domain, Format::of(dtype)) {
+        (Domain::Range(low, high), _) => uniform(rng, dtype, low, high),
+        (Domain::Any | Domain::NonZero, None) => loop {
+            let element = sized_integer(rng, dtype);
+            if allows(domain, dtype, element) {
+                return element;
+            }
+        },
+        (Domain::Any | Domain::NonZero, Some(format)) => {
+            let mut part = || {
+                let magnitude = rng.random_range(1.0..2.0) * 2f64.powi(rng.random_range(-8..8));
+                format.nearest(if rng.random() { magnitude } else { -magnitude })
+            };
+            let re = part();
+            if dtype.is_complex() {
+                number::complex(re, part())
+            } else {
+                re
+            }
+        }
+    }
+}
+
+/// An integer whose number of bits is uniform, so that small and large ones mix.
+fn sized_integer(rng: &mut ChaCha8Rng, dtype: DType) -> u64 {
+    let bits = 8 * dtype.size() as u32;
+    let magnitude = rng
+        .next_u64()
+        .checked_shr(64 - rng.random_range(0..=bits))
+        .unwrap_or(0);
+    let negative = matches!(dtype.class(), emily_spec::Class::Signed) && rng.random();
+    let value = if negative {
+        -i128::from(magnitude)
+    } else {
+        magnitude.into()
+    };
+    number::wrapped(dtype, value)
+}
+
+fn any_bits(rng: &mut ChaCha8Rng, dtype: DType, domain: Domain) -> u64 {
+    if let (Domain::Range(low, high), true) = (domain, dtype.is_integer()) {
+        return uniform(rng, dtype, low, high);
+    }
+    loop {
+        let element = rng.next_u64() >> (64 - 8 * dtype.size() as u32);
+        if allows(domain, dtype, element) {
+            return element;
+        }
+    }
+}
+
+fn uniform(rng: &mut ChaCha8Rng, dtype: DType, low: f64, high: f64) -> u64 {
+    let Some(format) = Format::of(dtype) else {
+        let (min, max) = number::limits(dtype).unwrap_or((0, 0));
+        let low = (low.ceil() as i128).clamp(min, max);
+        let high = (high.floor() as i128).clamp(low, max);
+        return number::wrapped(dtype, rng.random_range(low..=high));
+    };
+    let re = format.nearest(rng.random_range(low..=high));
+    if dtype.is_complex() {
+        return number::complex(re, format.nearest(rng.random_range(low..=high)));
+    }
+    re
+}
+
+/// A whole number in any dtype: wrapped in an integer one, rounded in a float.
+fn whole(dtype: DType, value: i128) -> u64 {
+    match Format::of(dtype) {
+        None => number::wrapped(dtype, value),
+        Some(format) => format.nearest(value as f64),
+    }
+}
+
+fn check_bounds(dtype: DType, low: f64, high: f64) -> Result<(), String> {
+    let (min, max) = match number::limits(dtype) {
+        Some((min, max)) => (min as f64, max as f64),
+        None => (f64::MIN, f64::MAX),
+    };
+    if low <= high && min <= low && high <= max {
+        return Ok(());
+    }
+    Err(format!("{low} to {high} is not a range of {dtype}"))
+}
+
+impl fmt::Display for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Values::Specials => f.write_str("specials"),
+            Values::Domain { seed } => write!(f, "domain(seed={seed})"),
+            Values::Bits { seed } => write!(f, "bits(seed={seed})"),
+            Values::Uniform { low, high, seed } => write!(f, "uniform({low},{high},seed={seed})"),
+            Values::Whole { low, high, seed } => write!(f, "whole({low},{high},seed={seed})"),
+            Values::Iota => f.write_str("iota"),
+        }
+    }
+}
+
+impl FromStr for Values {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Values, String> {
+        parse(text).ok_or_else(|| {
+            format!(
+                "{text:?} is none of specials, iota, domain(seed=N), bits(seed=N), \
+                 uniform(A,B,seed=N), whole(A,B,seed=N)"
+            )
+        })
+    }
+}
+
+fn parse(text: &str) -> Option<Values> {
+    let (name, arguments) = match text.trim().split_once('(') {
+        Some((name, rest)) => (name, rest.strip_suffix(')')?),
+        None => (text.trim(), ""),
+    };
+    let arguments: Vec<&str> = arguments
+        .split(',')
+        .map(str::trim)
+        .filter(|argument| !argument.is_empty())
+        .collect();
+    let seed = |text: &str| text.strip_prefix("seed=")?.trim().parse().ok();
+    let bound = |text: &str| text.parse::<f64>().ok().filter(|bound| bound.is_finite());
+    match (name, arguments.as_slice()) {
+        ("specials", []) => Some(Values::Specials),
+        ("iota", []) => Some(Values::Iota),
+        ("domain", [s]) => Some(Values::Domain { seed: seed(s)? }),
+        ("bits", [s]) => Some(Values::Bits { seed: seed(s)? }),
+        ("uniform", [low, high, s]) => Some(Values::Uniform {
+            low: bound(low)?,
+            high: bound(high)?,
+            seed: seed(s)?,
+        }),
+        ("whole", [low, high, s]) => Some(Values::Whole {
+            low: bound(low)?,
+            high: bound(high)?,
+            seed: seed(s)?,
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips() {
+        for text in [
+            "specials",
+            "iota",
+            "domain(seed=7)",
+            "bits(seed=1)",
+            "uniform(-1,2.5,seed=3)",
+            "whole(0,3,seed=3)",
+        ] {
+            assert_eq!(text.parse::<Values>().unwrap().to_string(), text);
+        }
+        assert!("domain".parse::<Values>().is_err());
+        assert!("uniform(0,3)".parse::<Values>().is_err());
+    }
+
+    #[test]
+    fn domains_narrow_integers_only() {
+        let pack = specials(DType::S32, Domain::Range(0.0, 7.0));
+        assert!(pack.contains(&7) && pack.contains(&0));
+        assert!(pack.iter().all(|&element| element <= 7));
+        assert!(!specials(DType::U8, Domain::NonZero).contains(&0));
+        let floats = specials(DType::F32, Domain::NonZero);
+        assert!(floats.contains(&0) && floats.contains(&0x8000_0000));
+    }
+
+    #[test]
+    fn integer_packs_hold_the_edges() {
+        let pack = specials(DType::S64, Domain::Any);
+        for value in [i64::MIN, -1, 0, 1, (1 << 24) + 1, (1 << 53) + 1, i64::MAX] {
+            assert!(pack.contains(&(value as u64)), "{value}");
+        }
+    }
+
+    #[test]
+    fn every_dtype_fills_within_its_bounds() {
+        for dtype in DType::ALL {
+            for values in [Values::Domain { seed: 1 }, Values::Bits { seed: 1 }] {
+                let pack = values.fill(0, dtype, Domain::Range(0.0, 7.0), 50).unwrap();
+                assert!(
+                    pack.iter()
+                        .all(|&e| allows(Domain::Range(0.0, 7.0), dtype, e))
+                );
+            }
+            let again = Values::Domain { seed: 1 };
+            let one = again.fill(0, dtype, Domain::Any, 9);
+            assert_eq!(one, again.fill(0, dtype, Domain::Any, 9));
+            assert_ne!(one, again.fill(1, dtype, Domain::Any, 9), "operands differ");
+        }
+        let below = Values::Uniform {
+            low: -1.0,
+            high: 1.0,
+            seed: 0,
+        };
+        assert!(below.fill(0, DType::U8, Domain::Any, 1).is_err());
+    }
+}

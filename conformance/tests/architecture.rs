@@ -1,0 +1,253 @@
+//! The invariants of ARCHITECTURE.md that manifests and source text can show.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use emily_conformance::run::repository;
+use serde_json::Value;
+
+/// The direct dependencies of every workspace package, of any kind.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(repository())
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let text = |value: &Value| value.as_str().expect("a name is text").to_owned();
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    packages
+        .iter()
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().expect("a list");
+            let names = dependencies
+                .iter()
+                .map(|dependency| text(&dependency["name"]));
+            (text(&package["name"]), names.collect())
+        })
+        .collect()
+}
+
+/// What a package reaches within the workspace, itself left out.
+fn reached(all: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![from.to_owned()];
+    while let Some(name) = open.pop() {
+        for dependency in all.get(&name).into_iter().flatten() {
+            if found.insert(dependency.clone()) {
+                open.push(dependency.clone());
+            }
+        }
+    }
+    found
+}
+
+/// The packages that name one of these as a dependency.
+fn dependents(all: &BTreeMap<String, BTreeSet<String>>, of: &[&str]) -> Vec<String> {
+    let names =
+        |dependencies: &BTreeSet<String>| of.iter().any(|name| dependencies.contains(*name));
+    all.iter()
+        .filter(|(_, names_of)| names(names_of))
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+/// Every Rust file below a folder, with its text.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    let mut open = vec![repository().join(folder)];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("the folder can be read");
+            open.extend(entries.map(|entry| entry.expect("the entry can be read").path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).expect("the file can be read");
+            files.push((path, text));
+        }
+    }
+    files
+}
+
+/// The lines of code, with comments cut off.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(repository())
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+#[test]
+fn oracle_and_engine_never_depend_on_each_other() {
+    let all = dependencies();
+    let of_oracle = reached(&all, "emily-oracle");
+    for name in [
+        "emily-engine",
+        "emily-conformance",
+        "mlx-rs",
+        "mlx-sys",
+        "mlx-runtime",
+    ] {
+        assert!(!of_oracle.contains(name), "the oracle reaches {name}");
+    }
+    let of_engine = reached(&all, "emily-engine");
+    for name in ["emily-oracle", "emily-conformance"] {
+        assert!(!of_engine.contains(name), "the engine reaches {name}");
+    }
+}
+
+#[test]
+fn the_contract_depends_on_nothing_of_ours() {
+    let all = dependencies();
+    let ours: Vec<_> = reached(&all, "emily-spec")
+        .into_iter()
+        .filter(|d| all.contains_key(d))
+        .collect();
+    assert!(ours.is_empty(), "emily-spec depends on {ours:?}");
+}
+
+#[test]
+fn only_the_engine_links_mlx() {
+    let all = dependencies();
+    assert_eq!(dependents(&all, &["mlx-rs", "mlx-sys"]), ["emily-engine"]);
+}
+
+#[test]
+fn only_the_nif_links_rustler() {
+    let all = dependencies();
+    let linking = dependents(&all, &["rustler"]);
+    assert!(
+        linking.iter().all(|name| name == "emily-nif"),
+        "{linking:?} link rustler"
+    );
+}
+
+#[test]
+fn nothing_below_the_nif_knows_the_beam() {
+    for folder in ["conformance/spec/src", "oracle/src", "engine/src"] {
+        for (path, text) in sources(folder) {
+            let found = code(&text).find(|line| line.contains("rustler") || line.contains("enif_"));
+            assert!(found.is_none(), "{}: {found:?}", shown(&path));
+        }
+    }
+}
+
+#[test]
+fn raw_mlx_calls_stand_in_one_place() {
+    let allowed = ["engine/src/mlx/", "engine/mlx-sys/"];
+    for folder in ["conformance", "engine", "oracle", "xtask", "nif"] {
+        for (path, text) in sources(folder) {
+            let name = shown(&path);
+            if allowed.iter().any(|folder| name.starts_with(folder))
+                || name == shown(Path::new(file!()))
+            {
+                continue;
+            }
+            let raw = ["mlx_", "sys::"].concat();
+            let found = code(&text).find(|line| line.contains(&raw));
+            assert!(found.is_none(), "{name}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_forbidden_but_where_foreign_code_is_called() {
+    let roots = [
+        "conformance/spec/src/lib.rs",
+        "conformance/src/lib.rs",
+        "oracle/src/lib.rs",
+        "engine/mlx-runtime/src/lib.rs",
+        "xtask/src/main.rs",
+    ];
+    let tests = sources("conformance/tests")
+        .into_iter()
+        .map(|(path, text)| (shown(&path), text));
+    let tests = tests.filter(|(name, _)| name.matches('/').count() == 2);
+    let bins = sources("conformance/src/bin")
+        .into_iter()
+        .map(|(path, text)| (shown(&path), text));
+    let roots = roots.map(|name| {
+        let text = std::fs::read_to_string(repository().join(name)).expect("a crate has a root");
+        (name.to_owned(), text)
+    });
+    for (name, text) in roots.into_iter().chain(tests).chain(bins) {
+        assert!(
+            text.contains("#![forbid(unsafe_code)]"),
+            "{name} does not forbid unsafe code"
+        );
+    }
+}
+
+/// Text can show the idioms: a distance held against a bound, and approx's macros.
+#[test]
+fn only_the_comparator_compares_floats() {
+    let idioms = [
+        ".abs() <",
+        ".abs() >",
+        "EPSILON",
+        "_ulps",
+        "abs_diff_eq",
+        "relative_eq",
+    ];
+    for (path, text) in sources("conformance/src") {
+        let name = shown(&path);
+        if name == "conformance/src/compare.rs" {
+            continue;
+        }
+        // A module's own tests may look at floats.
+        let own = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for line in code(own) {
+            assert!(
+                !idioms.iter().any(|idiom| line.contains(idiom)),
+                "{name}: {line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_contract_has_one_macro_at_most() {
+    let macros: usize = sources("conformance/spec/src")
+        .iter()
+        .map(|(_, text)| {
+            code(text)
+                .filter(|line| line.contains("macro_rules!"))
+                .count()
+        })
+        .sum();
+    assert!(macros <= 1, "{macros} macros in emily-spec");
+}
+
+#[test]
+fn engine_and_oracle_open_side_by_side() {
+    let names = |folder: &str| -> BTreeSet<String> {
+        sources(folder)
+            .iter()
+            .filter_map(|(path, _)| path.file_stem()?.to_str().map(str::to_owned))
+            .collect()
+    };
+    let families: BTreeSet<&str> = emily_spec::ROWS.iter().map(|row| row.family).collect();
+    for folder in [
+        "oracle/src/ops",
+        "engine/src/ops",
+        "conformance/spec/src/infer",
+    ] {
+        let files = names(folder);
+        let missing: Vec<_> = families
+            .iter()
+            .filter(|family| !files.contains(**family))
+            .collect();
+        assert!(missing.is_empty(), "{folder} has no file for {missing:?}");
+    }
+}

@@ -1,0 +1,231 @@
+//! Faults in types, axes, strides and errors, whatever the op.
+
+use emily_conformance::number;
+use emily_conformance::view::Input;
+use emily_spec::{DType, Error, ErrorKind, Op, Result, Shape, Tensor, TensorType};
+
+use super::{ALL, Fault, changed, rebuild, relabel, run, types};
+
+pub(super) static FAULTS: &[Fault] = &[
+    Fault {
+        name: "result_dtype_wrong",
+        what: "a result's dtype is another of the same size",
+        ops: ALL,
+        run: |op, inputs| {
+            run(op, inputs)?
+                .into_iter()
+                .map(|tensor| relabel(&tensor, same_size(tensor.dtype())))
+                .collect()
+        },
+    },
+    Fault {
+        name: "result_flattened",
+        what: "a result has one axis too many",
+        ops: ALL,
+        run: |op, inputs| {
+            run(op, inputs)?
+                .into_iter()
+                .map(|tensor| {
+                    let dims = [tensor.shape().dims(), &[1]].concat();
+                    Tensor::new(TensorType::new(tensor.dtype(), dims), tensor.into_bytes())
+                })
+                .collect()
+        },
+    },
+    Fault {
+        name: "strides_ignored",
+        what: "the elements of a view are read in the order of its base",
+        ops: WITH_OPERANDS,
+        run: |op, inputs| {
+            let inputs: Vec<Input> = inputs.iter().map(read_linearly).collect::<Result<_>>()?;
+            run(op, &inputs)
+        },
+    },
+    Fault {
+        name: "broadcast_ignored",
+        what: "a smaller operand is repeated from its start instead of along its axes",
+        ops: &[
+            "add",
+            "divide",
+            "remainder",
+            "pow",
+            "equal",
+            "select",
+            "broadcast",
+        ],
+        run: broadcast_ignored,
+    },
+    Fault {
+        name: "empty_tensors_refused",
+        what: "an operand without elements is an error",
+        ops: TAKES_EMPTY,
+        run: |op, inputs| {
+            if inputs.iter().any(|input| input.tensor.bytes().is_empty()) {
+                return Err(Error::new(ErrorKind::Shape, "empty"));
+            }
+            run(op, inputs)
+        },
+    },
+    Fault {
+        name: "errors_swallowed",
+        what: "what must fail gives nothing",
+        ops: ALL,
+        run: |op, inputs| run(op, inputs).or(Ok(Vec::new())),
+    },
+    Fault {
+        name: "errors_of_the_wrong_kind",
+        what: "every error is an internal one",
+        ops: ALL,
+        run: |op, inputs| {
+            run(op, inputs).map_err(|error| Error::new(ErrorKind::Internal, error.message))
+        },
+    },
+    Fault {
+        name: "axis_off_by_one",
+        what: "the axis is the next one",
+        ops: &["sum", "argmax", "argsort", "concatenate", "iota", "gather"],
+        run: |op, inputs| {
+            let rank = match op {
+                Op::Iota { shape, .. } => shape.rank(),
+                _ => inputs
+                    .first()
+                    .map_or(0, |input| input.tensor.shape().rank()),
+            };
+            run(&with_next_axis(op, rank), inputs)
+        },
+    },
+    Fault {
+        name: "kept_axes_dropped",
+        what: "keep_axes does nothing",
+        ops: &["sum", "argmax"],
+        run: |op, inputs| {
+            let mut op = op.clone();
+            match &mut op {
+                Op::Sum {
+                    keep_axes: keep, ..
+                }
+                | Op::Argmax {
+                    keep_axis: keep, ..
+                } => {
+                    *keep = false;
+                }
+                _ => {}
+            }
+            run(&op, inputs)
+        },
+    },
+];
+
+/// Every op with an operand.
+const WITH_OPERANDS: &[&str] = &[
+    "add",
+    "divide",
+    "remainder",
+    "pow",
+    "round",
+    "exp",
+    "erfc",
+    "equal",
+    "as_type",
+    "transpose",
+    "broadcast",
+    "concatenate",
+    "select",
+    "slice",
+    "sum",
+    "argmax",
+    "argsort",
+    "dot",
+    "gather",
+    "qr",
+];
+
+/// Every op that can see an empty tensor.
+const TAKES_EMPTY: &[&str] = &[
+    "add",
+    "divide",
+    "remainder",
+    "pow",
+    "round",
+    "exp",
+    "erfc",
+    "equal",
+    "as_type",
+    "transpose",
+    "broadcast",
+    "concatenate",
+    "select",
+    "sum",
+    "argsort",
+    "dot",
+    "gather",
+];
+
+fn same_size(dtype: DType) -> DType {
+    match dtype {
+        DType::U8 => DType::S8,
+        DType::S8 => DType::U8,
+        DType::U16 | DType::S16 | DType::Bf16 => DType::F16,
+        DType::F16 => DType::Bf16,
+        DType::U32 | DType::S32 => DType::F32,
+        DType::F32 => DType::S32,
+        DType::U64 | DType::S64 | DType::C64 => DType::F64,
+        DType::F64 => DType::S64,
+    }
+}
+
+/// A view's elements as they lie in its base, from the start.
+fn read_linearly(input: &Input) -> Result<Input> {
+    let wanted = input.tensor.bytes().len();
+    let bytes: Vec<u8> = input
+        .base
+        .bytes()
+        .iter()
+        .copied()
+        .cycle()
+        .take(wanted)
+        .collect();
+    Ok(Input::plain(Tensor::new(input.tensor.ty().clone(), bytes)?))
+}
+
+fn broadcast_ignored(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+    let want = op.infer(&types(inputs))?;
+    let whole: &Shape = &want[0].shape;
+    let repeat = |tensor: &Tensor| {
+        let count = whole.size()?;
+        let all: Vec<u64> = number::elements(tensor).cycle().take(count).collect();
+        rebuild(&TensorType::new(tensor.dtype(), whole.clone()), all)
+    };
+    match op {
+        Op::Broadcast { .. } => Ok(vec![repeat(&inputs[0].tensor)?]),
+        _ => run(op, &changed(inputs, repeat)?),
+    }
+}
+
+fn with_next_axis(op: &Op, rank: usize) -> Op {
+    let mut op = op.clone();
+    let next = |axis: &mut usize| {
+        if *axis < rank {
+            *axis = (*axis + 1) % rank;
+        }
+    };
+    match &mut op {
+        Op::Sum {
+            axes: Some(axes), ..
+        }
+        | Op::Gather { axes } => {
+            axes.iter_mut().for_each(next);
+            axes.sort_unstable();
+        }
+        Op::Argmax {
+            axis: Some(axis), ..
+        }
+        | Op::Iota {
+            axis: Some(axis), ..
+        }
+        | Op::Argsort { axis, .. }
+        | Op::Concatenate { axis, .. } => next(axis),
+        _ => {}
+    }
+    op
+}

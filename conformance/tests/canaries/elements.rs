@@ -1,0 +1,254 @@
+//! Faults in single values, whatever the op.
+
+use emily_conformance::number;
+use emily_conformance::view::Input;
+use emily_spec::{DType, Op, Result, Tensor, TensorType};
+
+use super::{ALL, Fault, changed, each_float, floats, integers, rebuild, relabel, run, types};
+
+pub(super) static FAULTS: &[Fault] = &[
+    Fault {
+        name: "sign_of_zero_dropped",
+        what: "−0 becomes +0",
+        ops: &[
+            "add",
+            "divide",
+            "remainder",
+            "round",
+            "as_type",
+            "transpose",
+            "broadcast",
+            "concatenate",
+            "select",
+            "slice",
+            "gather",
+        ],
+        run: |op, inputs| each_float(run(op, inputs)?, |f, x| if x == f.sign() { 0 } else { x }),
+    },
+    Fault {
+        name: "one_ulp_off",
+        what: "every finite float is one place further from zero",
+        ops: EXACT,
+        run: |op, inputs| {
+            each_float(
+                run(op, inputs)?,
+                |f, x| if f.is_finite(x) { x + 1 } else { x },
+            )
+        },
+    },
+    Fault {
+        name: "sixteen_ulp_off",
+        what: "every f32 and f64 is sixteen places further from zero",
+        ops: &["pow", "exp", "erfc"],
+        run: |op, inputs| {
+            each_float(run(op, inputs)?, |f, x| {
+                if f.width > 16 && f.is_finite(x) {
+                    x + 16
+                } else {
+                    x
+                }
+            })
+        },
+    },
+    Fault {
+        name: "nan_swallowed",
+        what: "NaN becomes 0",
+        ops: &[
+            "add",
+            "divide",
+            "remainder",
+            "pow",
+            "round",
+            "exp",
+            "erfc",
+            "as_type",
+            "transpose",
+            "broadcast",
+            "concatenate",
+            "select",
+            "slice",
+            "sum",
+            "dot",
+            "gather",
+        ],
+        run: |op, inputs| each_float(run(op, inputs)?, |f, x| if f.is_nan(x) { 0 } else { x }),
+    },
+    Fault {
+        name: "nan_operands_are_zero",
+        what: "NaN operands count as 0",
+        ops: &["equal", "argmax", "argsort", "as_type", "add", "sum"],
+        run: |op, inputs| {
+            let zeroed = |tensor: &Tensor| floats(tensor, |f, x| if f.is_nan(x) { 0 } else { x });
+            run(op, &changed(inputs, zeroed)?)
+        },
+    },
+    Fault {
+        name: "infinity_saturates",
+        what: "±inf becomes the largest finite value",
+        ops: EXACT_BUT_IOTA,
+        run: |op, inputs| {
+            each_float(run(op, inputs)?, |f, x| {
+                if x & !f.sign() == f.inf() {
+                    x & f.sign() | f.max()
+                } else {
+                    x
+                }
+            })
+        },
+    },
+    Fault {
+        name: "denormals_flushed",
+        what: "denormal results become 0",
+        ops: &[
+            "add",
+            "divide",
+            "remainder",
+            "pow",
+            "exp",
+            "erfc",
+            "as_type",
+            "transpose",
+            "broadcast",
+            "concatenate",
+            "select",
+            "slice",
+            "gather",
+        ],
+        run: |op, inputs| {
+            each_float(run(op, inputs)?, |f, x| {
+                if x & !f.sign() < f.tiny() {
+                    x & f.sign()
+                } else {
+                    x
+                }
+            })
+        },
+    },
+    Fault {
+        name: "last_element_stale",
+        what: "the last element of a result of two or more is never written",
+        ops: ALL,
+        run: |op, inputs| {
+            run(op, inputs)?
+                .into_iter()
+                .map(|tensor| {
+                    let mut all: Vec<u64> = number::elements(&tensor).collect();
+                    if let [.., last] = &mut all[..] {
+                        *last = !*last & (u64::MAX >> (64 - 8 * tensor.dtype().size()));
+                    }
+                    rebuild(tensor.ty(), all)
+                })
+                .collect()
+        },
+    },
+    Fault {
+        name: "vector_tail_skipped",
+        what: "elements beyond the last multiple of 8 stay 0",
+        ops: ELEMENTWISE,
+        run: |op, inputs| {
+            run(op, inputs)?
+                .into_iter()
+                .map(|tensor| {
+                    let mut all: Vec<u64> = number::elements(&tensor).collect();
+                    let whole = all.len() / 8 * 8;
+                    if whole > 0 {
+                        all[whole..].fill(0);
+                    }
+                    rebuild(tensor.ty(), all)
+                })
+                .collect()
+        },
+    },
+    Fault {
+        name: "integers_through_f32",
+        what: "integers are computed in f32",
+        ops: &[
+            "add",
+            "remainder",
+            "pow",
+            "sum",
+            "dot",
+            "select",
+            "concatenate",
+            "as_type",
+        ],
+        run: |op, inputs| {
+            run(op, inputs)?
+                .into_iter()
+                .map(|tensor| integers(&tensor, |value| value as f32 as i128))
+                .collect()
+        },
+    },
+    Fault {
+        name: "u64_as_s64",
+        what: "u64 operands are taken for s64",
+        ops: &[
+            "equal",
+            "argmax",
+            "argsort",
+            "divide",
+            "remainder",
+            "exp",
+            "as_type",
+            "erfc",
+        ],
+        run: |op, inputs| {
+            let signed = |tensor: &Tensor| match tensor.dtype() {
+                DType::U64 => relabel(tensor, DType::S64),
+                _ => Ok(tensor.clone()),
+            };
+            relabelled_results(op, inputs, &changed(inputs, signed)?)
+        },
+    },
+];
+
+/// Every op whose float results are exact.
+const EXACT: &[&str] = &[
+    "add",
+    "divide",
+    "remainder",
+    "round",
+    "as_type",
+    "iota",
+    "transpose",
+    "broadcast",
+    "concatenate",
+    "select",
+    "slice",
+    "gather",
+];
+
+const EXACT_BUT_IOTA: &[&str] = &[
+    "add",
+    "divide",
+    "round",
+    "as_type",
+    "transpose",
+    "broadcast",
+    "concatenate",
+    "select",
+    "slice",
+    "gather",
+];
+
+const ELEMENTWISE: &[&str] = &[
+    "add",
+    "divide",
+    "remainder",
+    "pow",
+    "round",
+    "exp",
+    "erfc",
+    "as_type",
+    "select",
+];
+
+/// The op on changed operands, with the results' types as for the true ones.
+fn relabelled_results(op: &Op, inputs: &[Input], changed: &[Input]) -> Result<Vec<Tensor>> {
+    let types = types(inputs);
+    let want = op.infer(&types)?;
+    let cast = |(tensor, ty): (Tensor, &TensorType)| {
+        run(&Op::AsType { dtype: ty.dtype }, &[Input::plain(tensor)]).map(|mut all| all.remove(0))
+    };
+    run(op, changed)?.into_iter().zip(&want).map(cast).collect()
+}

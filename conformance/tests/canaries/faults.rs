@@ -1,0 +1,114 @@
+//! The faults: each runs an op as the oracle does, but for one mistake.
+
+use emily_conformance::number::{self, Format};
+use emily_conformance::view::Input;
+use emily_spec::{DType, Error, ErrorKind, Op, Result, Tensor, TensorType};
+
+mod contract;
+mod elements;
+mod ops;
+
+/// A mistake and the ops that it can befall.
+pub(crate) struct Fault {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) ops: &'static [&'static str],
+    pub(crate) run: fn(&Op, &[Input]) -> Result<Vec<Tensor>>,
+}
+
+/// Every op.
+const ALL: &[&str] = &[
+    "add",
+    "divide",
+    "remainder",
+    "pow",
+    "round",
+    "exp",
+    "erfc",
+    "equal",
+    "as_type",
+    "iota",
+    "transpose",
+    "broadcast",
+    "concatenate",
+    "select",
+    "slice",
+    "sum",
+    "argmax",
+    "argsort",
+    "dot",
+    "gather",
+    "qr",
+];
+
+/// Every fault.
+pub(crate) fn faults() -> impl Iterator<Item = &'static Fault> {
+    [elements::FAULTS, contract::FAULTS, ops::FAULTS]
+        .into_iter()
+        .flatten()
+}
+
+/// The oracle's answer, values only.
+fn run(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+    let tensors: Vec<Tensor> = inputs.iter().map(|input| input.tensor.clone()).collect();
+    Ok(emily_oracle::run(op, &tensors)?
+        .into_iter()
+        .map(|answer| answer.tensor)
+        .collect())
+}
+
+fn rebuild(ty: &TensorType, elements: Vec<u64>) -> Result<Tensor> {
+    number::tensor(ty.clone(), elements)
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "a canary lost elements"))
+}
+
+fn relabel(tensor: &Tensor, dtype: DType) -> Result<Tensor> {
+    let ty = TensorType::new(dtype, tensor.shape().clone());
+    Tensor::new(ty, tensor.bytes().to_vec())
+}
+
+/// Every float, and every part of a complex number, through `change`.
+fn floats(tensor: &Tensor, change: impl Fn(Format, u64) -> u64) -> Result<Tensor> {
+    let Some(format) = Format::of(tensor.dtype()) else {
+        return Ok(tensor.clone());
+    };
+    let all = number::elements(tensor).map(|element| {
+        if tensor.dtype().is_complex() {
+            let [re, im] = number::parts(element);
+            return number::complex(change(format, re), change(format, im));
+        }
+        change(format, element)
+    });
+    rebuild(tensor.ty(), all.collect())
+}
+
+fn each_float(tensors: Vec<Tensor>, change: impl Fn(Format, u64) -> u64) -> Result<Vec<Tensor>> {
+    tensors
+        .iter()
+        .map(|tensor| floats(tensor, &change))
+        .collect()
+}
+
+/// Every integer through `change`, wrapped.
+fn integers(tensor: &Tensor, change: impl Fn(i128) -> i128) -> Result<Tensor> {
+    let dtype = tensor.dtype();
+    let all = number::elements(tensor).map(|element| match number::integer(dtype, element) {
+        Some(value) => number::wrapped(dtype, change(value)),
+        None => element,
+    });
+    rebuild(tensor.ty(), all.collect())
+}
+
+fn changed(inputs: &[Input], change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Vec<Input>> {
+    inputs
+        .iter()
+        .map(|input| Ok(Input::plain(change(&input.tensor)?)))
+        .collect()
+}
+
+fn types(inputs: &[Input]) -> Vec<TensorType> {
+    inputs
+        .iter()
+        .map(|input| input.tensor.ty().clone())
+        .collect()
+}

@@ -1,0 +1,176 @@
+//! Every case on every layer, as libtest sees it: one trial per layer, op, case and dtype.
+//!
+//! Speaks libtest's own flags, so `cargo test` and `cargo nextest` drive it like any other, and a
+//! few of its own. `cargo xtask conformance` is this with `--report`.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use emily_conformance::layer::{self, label};
+use emily_conformance::outcome::{Outcome, TrialResult};
+use emily_conformance::report;
+use emily_conformance::run::{Filter, Fixtures, Run, repository};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// Replays every case on every layer that can run here.
+#[derive(Debug, Parser)]
+#[command(disable_version_flag = true)]
+struct Options {
+    /// Only this layer: oracle, native, or native@gpu. May be given again.
+    #[arg(long = "layer", value_name = "LAYER")]
+    layers: Vec<String>,
+    /// Only this op. May be given again.
+    #[arg(long = "op", value_name = "OP")]
+    ops: Vec<String>,
+    /// Only cases read at this dtype. May be given again.
+    #[arg(long = "dtype", value_name = "DTYPE")]
+    dtypes: Vec<String>,
+    /// Only on this device: cpu or gpu. May be given again.
+    #[arg(long = "device", value_name = "DEVICE")]
+    devices: Vec<String>,
+    /// Red when this layer cannot run here. May be given again.
+    #[arg(long = "require", value_name = "LAYER")]
+    required: Vec<String>,
+    /// Write report.json and report.html into this folder, relative to the repository.
+    #[arg(long = "report", value_name = "DIR", env = "EMILY_CONFORMANCE_REPORT")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    libtest: Arguments,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let run = match prepare(&options) {
+        Ok(run) => Arc::new(run),
+        Err(problems) => {
+            for problem in &problems {
+                eprintln!("error: {problem}");
+            }
+            return ExitCode::from(101);
+        }
+    };
+    let filter = options.filter();
+    let mut trials = trials(&run, &filter);
+    let requirements = requirements(&options.required, &run);
+    let unmet = requirements.len();
+    trials.extend(requirements);
+    if trials.is_empty() {
+        eprintln!("error: nothing to run: no case matches --layer, --op, --dtype and --device");
+        return ExitCode::from(101);
+    }
+    let conclusion = libtest_mimic::run(&options.libtest, trials);
+    if options.libtest.list {
+        return ExitCode::SUCCESS;
+    }
+    let report = run.report(&filter);
+    // A test runner that asks for one trial at a time has its own summary.
+    if !options.libtest.exact {
+        report::print_matrix(&report);
+    }
+    if unmet > 0 {
+        eprintln!("red: {unmet} required layers cannot run here");
+    }
+    if let Some(folder) = &options.report
+        && let Err(error) = report::write(&repository().join(folder), &report)
+    {
+        eprintln!("error: {error:#}");
+        return ExitCode::from(101);
+    }
+    conclusion.exit_code()
+}
+
+/// Reads the fixtures and finds the layers; every problem of either is reported, not the first.
+fn prepare(options: &Options) -> Result<Run, Vec<String>> {
+    let texts = |problems: Vec<emily_conformance::case::Problem>| -> Vec<String> {
+        problems.iter().map(ToString::to_string).collect()
+    };
+    let fixtures = Fixtures::load(&repository()).map_err(texts)?;
+    let run = Run::new(fixtures, layer::all(), &options.filter()).map_err(texts)?;
+    let unknown = options.unknown_names(&run);
+    if unknown.is_empty() {
+        Ok(run)
+    } else {
+        Err(unknown)
+    }
+}
+
+fn trials(run: &Arc<Run>, filter: &Filter) -> Vec<Trial> {
+    let trial = |id| {
+        let shared = Arc::clone(run);
+        Trial::ignorable_test(run.name(id), move || conclude(shared.result(id)))
+    };
+    run.trials(filter).into_iter().map(trial).collect()
+}
+
+fn conclude(result: TrialResult) -> Result<Completion, Failed> {
+    let message = result.message.unwrap_or_default();
+    match result.outcome {
+        Outcome::Passed | Outcome::Diverges => Ok(Completion::Completed),
+        Outcome::Blocked | Outcome::NotRun => Ok(Completion::ignored_with(message)),
+        Outcome::Failed | Outcome::Stale | Outcome::Changed => Err(message.into()),
+    }
+}
+
+/// A red trial for each required layer that cannot run on any device asked for.
+fn requirements(required: &[String], run: &Run) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for name in required {
+        let named = |layer: &str, device: &str| name == layer || *name == label(layer, device);
+        let states = run
+            .states()
+            .iter()
+            .filter(|state| named(&state.layer, &state.device));
+        if states.clone().any(|state| state.ran) {
+            continue;
+        }
+        let mut message = format!("{name} is required, but cannot run here");
+        for state in states {
+            let [reason, remedy] =
+                [&state.reason, &state.remedy].map(|text| text.clone().unwrap_or_default());
+            message += &format!("\n  {}: {reason}\n  remedy: {remedy}", state.device);
+        }
+        trials.push(Trial::test(format!("require::{name}"), move || {
+            Err(message.into())
+        }));
+    }
+    trials
+}
+
+impl Options {
+    fn filter(&self) -> Filter {
+        Filter {
+            layers: self.layers.clone(),
+            ops: self.ops.clone(),
+            dtypes: self.dtypes.clone(),
+            devices: self.devices.clone(),
+        }
+    }
+
+    /// A misspelt name would silently run nothing.
+    fn unknown_names(&self, run: &Run) -> Vec<String> {
+        let layers = run.layer_names();
+        let ops: Vec<&str> = emily_spec::ROWS.iter().map(|row| row.name).collect();
+        let dtypes = emily_spec::DType::ALL.map(emily_spec::DType::name);
+        let layer = |name: &String| name.split('@').next().unwrap_or_default().to_owned();
+        let asked_layers: Vec<String> = self.layers.iter().map(layer).collect();
+        let required: Vec<String> = self.required.iter().map(layer).collect();
+        [
+            unknown("layer", &asked_layers, &layers),
+            unknown("layer", &required, &layers),
+            unknown("op", &self.ops, &ops),
+            unknown("dtype", &self.dtypes, &dtypes),
+            unknown("device", &self.devices, &["cpu", "gpu"]),
+        ]
+        .concat()
+    }
+}
+
+fn unknown(what: &str, asked: &[String], known: &[&str]) -> Vec<String> {
+    let asked = asked.iter().filter(|name| !known.contains(&name.as_str()));
+    asked
+        .map(|name| format!("unknown {what} {name:?}; known are {}", known.join(" ")))
+        .collect()
+}
