@@ -1,0 +1,14 @@
+//! Lets the library find MLX where the engine's build found it, and leave what the VM has to the VM.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let lib_dir = std::env::var("DEP_EMILY_ENGINE_LIB_DIR").expect("the engine says where MLX is");
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{lib_dir}");
+    let macos = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos");
+    let unresolved = if macos {
+        "-Wl,-undefined,dynamic_lookup"
+    } else {
+        "-Wl,--unresolved-symbols=ignore-all"
+    };
+    println!("cargo::rustc-link-arg={unresolved}");
+}

@@ -1,0 +1,309 @@
+//! Ops, dtypes and shapes from terms.
+//!
+//! A term is a serde data format here: atoms and binaries are strings, `nil` is nothing, lists and
+//! tuples are sequences, maps are maps. Adding an op or an attribute needs no code.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::OnceLock;
+
+use emily_spec::{DType, Error, ErrorKind, Op, ROWS, Result, Shape, TensorType};
+use rustler::types::tuple::get_tuple;
+use rustler::{ListIterator, MapIterator, Term, TermType};
+use serde::de::value::{BorrowedStrDeserializer, StrDeserializer, StringDeserializer};
+use serde::de::{
+    self, Deserialize, DeserializeSeed, Expected, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected,
+};
+use serde::forward_to_deserialize_any;
+
+use crate::atoms;
+
+/// The op of this name with these attributes.
+pub(crate) fn op(name: Term<'_>, attrs: Term<'_>) -> Result<Op> {
+    let name = text(name).ok_or_else(|| argument("an op's name is an atom"))?;
+    let empty = is_empty_map(attrs);
+    if !empty && !takes_attributes(&name) {
+        return Err(argument(format!("{name} has no attributes, got {attrs:?}")));
+    }
+    let call = Call {
+        // An op without attributes is a unit to serde, which takes no map, not even an empty one.
+        attrs: (!empty || takes_attributes(&name)).then_some(attrs),
+        name: &name,
+        next: Part::Name,
+    };
+    Op::deserialize(de::value::MapAccessDeserializer::new(call))
+        .map_err(|Fault(message)| argument(message))
+}
+
+/// A dtype and a shape.
+pub(crate) fn tensor_type(dtype: Term<'_>, shape: Term<'_>) -> Result<TensorType> {
+    let dtype = text(dtype).ok_or_else(|| argument("a dtype is an atom"))?;
+    let dtype: DType = dtype.parse()?;
+    let shape = Shape::deserialize(Value(shape))
+        .map_err(|Fault(message)| argument(format!("shape: {message}")))?;
+    Ok(TensorType::new(dtype, shape))
+}
+
+fn argument(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Argument, message)
+}
+
+fn text(term: Term<'_>) -> Option<String> {
+    term.atom_to_string().ok()
+}
+
+fn is_empty_map(term: Term<'_>) -> bool {
+    matches!(term.map_size(), Ok(0))
+}
+
+fn takes_attributes(name: &str) -> bool {
+    static NONE: OnceLock<HashSet<&str>> = OnceLock::new();
+    let none = NONE.get_or_init(|| {
+        let rows = ROWS.iter().filter(|row| row.attributes().is_empty());
+        rows.map(|row| row.name).collect()
+    });
+    !none.contains(name)
+}
+
+/// What a term has instead of what serde wants.
+#[derive(Debug)]
+struct Fault(String);
+
+impl Fault {
+    /// This fault, in the attribute of this name.
+    fn within(self, key: &str) -> Fault {
+        Fault(format!("{key}: {}", self.0))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    fn custom<T: fmt::Display>(message: T) -> Fault {
+        Fault(message.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, wanted: &dyn Expected) -> Fault {
+        Fault(format!("{found} is not {}", in_words(wanted)))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, wanted: &dyn Expected) -> Fault {
+        de::Error::invalid_type(found, wanted)
+    }
+
+    fn unknown_field(name: &str, known: &'static [&'static str]) -> Fault {
+        Fault(format!(
+            "unknown attribute {name:?}; known are {}",
+            known.join(" ")
+        ))
+    }
+
+    fn missing_field(name: &'static str) -> Fault {
+        Fault(format!("the attribute {name:?} is missing"))
+    }
+}
+
+/// What serde expects, as an Elixir programmer says it.
+fn in_words(wanted: &dyn Expected) -> String {
+    match wanted.to_string().as_str() {
+        "usize" | "u32" | "u64" => "an integer from 0 on".into(),
+        "i32" | "i64" => "an integer".into(),
+        "f64" => "a number".into(),
+        "a sequence" => "a list or tuple".into(),
+        other => other.into(),
+    }
+}
+
+/// `{"op": name, "attrs": attrs}`, the form that serde gives an op.
+struct Call<'n, 'a> {
+    name: &'n str,
+    attrs: Option<Term<'a>>,
+    next: Part,
+}
+
+enum Part {
+    Name,
+    Attrs,
+}
+
+impl<'de> MapAccess<'de> for Call<'_, '_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> std::result::Result<Option<K::Value>, Fault> {
+        let key = match self.next {
+            Part::Name => "op",
+            Part::Attrs if self.attrs.is_some() => "attrs",
+            Part::Attrs => return Ok(None),
+        };
+        seed.deserialize(BorrowedStrDeserializer::new(key))
+            .map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> std::result::Result<V::Value, Fault> {
+        match self.next {
+            Part::Name => {
+                self.next = Part::Attrs;
+                seed.deserialize(StrDeserializer::new(self.name))
+            }
+            Part::Attrs => match self.attrs.take() {
+                Some(attrs) => seed.deserialize(Value(attrs)),
+                None => Err(de::Error::missing_field("attrs")),
+            },
+        }
+    }
+}
+
+/// A term as serde sees it.
+struct Value<'a>(Term<'a>);
+
+impl<'de> de::Deserializer<'de> for Value<'_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: de::Visitor<'de>>(
+        self,
+        visitor: V,
+    ) -> std::result::Result<V::Value, Fault> {
+        let term = self.0;
+        match term.get_type() {
+            TermType::Atom => match text(term).as_deref() {
+                Some("nil") => visitor.visit_unit(),
+                Some("true") => visitor.visit_bool(true),
+                Some("false") => visitor.visit_bool(false),
+                Some(name) => visitor.visit_str(name),
+                None => Err(self.unexpected()),
+            },
+            TermType::Binary => match term.decode::<&str>() {
+                Ok(text) => visitor.visit_str(text),
+                Err(_) => Err(self.unexpected()),
+            },
+            TermType::Integer => match (term.decode::<i64>(), term.decode::<u64>()) {
+                (Ok(n), _) => visitor.visit_i64(n),
+                (_, Ok(n)) => visitor.visit_u64(n),
+                _ => Err(Fault("an integer of more than 64 bits".into())),
+            },
+            TermType::Float => match term.decode::<f64>() {
+                Ok(x) => visitor.visit_f64(x),
+                Err(_) => Err(self.unexpected()),
+            },
+            TermType::List => match term.decode::<ListIterator<'_>>() {
+                Ok(terms) => visitor.visit_seq(Terms(terms)),
+                Err(_) => Err(self.unexpected()),
+            },
+            TermType::Tuple => match get_tuple(term) {
+                Ok(terms) => visitor.visit_seq(Terms(terms.into_iter())),
+                Err(_) => Err(self.unexpected()),
+            },
+            TermType::Map => match MapIterator::new(term) {
+                Some(pairs) => visitor.visit_map(Pairs { pairs, pair: None }),
+                None => Err(self.unexpected()),
+            },
+            TermType::Fun | TermType::Pid | TermType::Port | TermType::Ref | TermType::Unknown => {
+                Err(self.unexpected())
+            }
+        }
+    }
+
+    fn deserialize_option<V: de::Visitor<'de>>(
+        self,
+        visitor: V,
+    ) -> std::result::Result<V::Value, Fault> {
+        if self.0.is_atom() && self.0 == atoms::nil().to_term(self.0.get_env()) {
+            return visitor.visit_none();
+        }
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: de::Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> std::result::Result<V::Value, Fault> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    /// Enums in attributes have no content: their atom is the variant.
+    fn deserialize_enum<V: de::Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> std::result::Result<V::Value, Fault> {
+        let name: StringDeserializer<Fault> = match text(self.0) {
+            Some(name) => name.into_deserializer(),
+            None => return Err(self.unexpected()),
+        };
+        visitor.visit_enum(name)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl Value<'_> {
+    fn unexpected(&self) -> Fault {
+        Fault(format!("{:?} has no meaning here", self.0))
+    }
+}
+
+/// The elements of a list or tuple.
+struct Terms<I>(I);
+
+impl<'de, 'a, I: Iterator<Item = Term<'a>>> SeqAccess<'de> for Terms<I> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> std::result::Result<Option<T::Value>, Fault> {
+        let term = self.0.next();
+        term.map(|term| seed.deserialize(Value(term))).transpose()
+    }
+}
+
+/// The entries of a map.
+struct Pairs<'a> {
+    pairs: MapIterator<'a>,
+    pair: Option<(Term<'a>, Term<'a>)>,
+}
+
+impl<'de> MapAccess<'de> for Pairs<'_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> std::result::Result<Option<K::Value>, Fault> {
+        self.pair = self.pairs.next();
+        match self.pair {
+            Some((key, _)) => seed.deserialize(Value(key)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> std::result::Result<V::Value, Fault> {
+        let (key, value) = self
+            .pair
+            .take()
+            .ok_or_else(|| Fault("a value without a key".into()))?;
+        seed.deserialize(Value(value))
+            .map_err(|fault| fault.within(&text(key).unwrap_or_default()))
+    }
+}

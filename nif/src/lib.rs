@@ -1,0 +1,42 @@
+//! The NIF library of `Emily.Native.NIF`: terms in, terms out.
+//!
+//! Tensors, workers, buffers and requests are resources. An op is decoded straight into
+//! [`emily_spec::Op`], so this crate knows none of them by name. Results are `{:ok, …}` or
+//! `{:error, map}`; a panic becomes an error too. No function here blocks: a reply that has to be
+//! waited for comes as a message, `{ref, {:ok, term}}` or `{ref, {:error, map}}`.
+//!
+//! **Architecture invariants:** no policy lives here; nothing calls into Elixir; every function
+//! that may take long runs on a dirty scheduler or on a worker.
+
+mod decode;
+mod encode;
+mod memory;
+mod request;
+mod resource;
+mod tensor;
+mod worker;
+
+use rustler::{Env, Term};
+
+/// The atoms of results and messages.
+mod atoms {
+    rustler::atoms! {
+        ok, error, nil, wait, room, done, cpu, gpu,
+        kind, message, op, attrs, inputs, worker,
+        sending, sent, withdrawn,
+        active, peak, cache, limit,
+    }
+}
+
+/// The fingerprint of this library's ops.
+#[rustler::nif]
+fn op_fingerprint() -> String {
+    emily_spec::fingerprint()
+}
+
+/// Refuses to load for Elixir code that was generated from another list of ops.
+fn load(_env: Env<'_>, expected: Term<'_>) -> bool {
+    matches!(expected.decode::<&str>(), Ok(expected) if expected == emily_spec::fingerprint())
+}
+
+rustler::init!("Elixir.Emily.Native.NIF", load = load);

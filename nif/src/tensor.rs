@@ -1,0 +1,77 @@
+//! Tensors: from bytes, to bytes, and their end.
+
+use emily_spec::Result;
+use rustler::{Binary, Encoder, Env, Reference, ResourceArc, Term};
+
+use crate::atoms;
+use crate::decode;
+use crate::encode::{self, guarded};
+use crate::request;
+use crate::resource::{Buffer, TensorRef, WorkerRef};
+
+/// `{:ok, tensor}` with a copy of the binary, made on the calling scheduler.
+#[rustler::nif]
+fn from_binary<'a>(
+    env: Env<'a>,
+    worker: ResourceArc<WorkerRef>,
+    dtype: Term<'a>,
+    shape: Term<'a>,
+    binary: Binary<'a>,
+) -> Term<'a> {
+    upload(env, &worker, [dtype, shape], &binary)
+}
+
+/// [`from_binary`] on a dirty scheduler, for copies that take long.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn from_binary_dirty<'a>(
+    env: Env<'a>,
+    worker: ResourceArc<WorkerRef>,
+    dtype: Term<'a>,
+    shape: Term<'a>,
+    binary: Binary<'a>,
+) -> Term<'a> {
+    upload(env, &worker, [dtype, shape], &binary)
+}
+
+fn upload<'a>(
+    env: Env<'a>,
+    worker: &WorkerRef,
+    [dtype, shape]: [Term<'a>; 2],
+    binary: &[u8],
+) -> Term<'a> {
+    guarded(env, || {
+        let ty = decode::tensor_type(dtype, shape)?;
+        let handle = worker.0.from_bytes(ty, binary)?;
+        Ok((atoms::ok(), ResourceArc::new(TensorRef(handle))).encode(env))
+    })
+}
+
+/// Asks for the bytes: `{tag, {:ok, binary}}` comes, or `{tag, {:error, map}}`.
+#[rustler::nif]
+fn read<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>, tag: Reference<'a>) -> Term<'a> {
+    request::ask(env, tag, |letter| {
+        tensor.0.read_with(move |result| {
+            letter.post_result(result, |env, bytes| Buffer::binary(env, bytes).to_term(env));
+        });
+    })
+}
+
+/// Asks for the value: `{tag, {:ok, :done}}` comes, or `{tag, {:error, map}}`.
+#[rustler::nif]
+fn eval<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>, tag: Reference<'a>) -> Term<'a> {
+    request::ask(env, tag, |letter| {
+        tensor.0.eval_with(move |result: Result<()>| {
+            letter.post_result(result, |env, ()| atoms::done().to_term(env));
+        });
+    })
+}
+
+#[rustler::nif]
+fn release(tensor: ResourceArc<TensorRef>) -> bool {
+    tensor.0.release()
+}
+
+#[rustler::nif(name = "type")]
+fn type_of<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>) -> Term<'a> {
+    encode::tensor_type(env, tensor.0.ty())
+}

@@ -1,0 +1,89 @@
+//! Workers, and ops on them.
+
+use emily_engine::{Config, Device, Handle, Worker};
+use rustler::{Atom, Encoder, Env, ResourceArc, Term};
+
+use crate::atoms;
+use crate::encode::guarded;
+use crate::resource::{TensorRef, WorkerRef};
+use crate::{decode, request};
+
+/// `{:ok, worker}`. Starting a device for the first time takes a while.
+#[rustler::nif(schedule = "DirtyIo")]
+fn start_worker<'a>(env: Env<'a>, device: Atom, f64: bool) -> Term<'a> {
+    guarded(env, || {
+        let device = if device == atoms::cpu() {
+            Device::Cpu
+        } else if device == atoms::gpu() {
+            Device::Gpu
+        } else {
+            Device::preferred()
+        };
+        let worker = Worker::start(Config { device, f64 })?;
+        Ok((atoms::ok(), ResourceArc::new(WorkerRef(worker))).encode(env))
+    })
+}
+
+#[rustler::nif]
+fn stop_worker(worker: ResourceArc<WorkerRef>) -> Atom {
+    worker.0.stop();
+    atoms::ok()
+}
+
+#[rustler::nif]
+fn worker_name(worker: ResourceArc<WorkerRef>) -> String {
+    worker.0.name().to_owned()
+}
+
+#[rustler::nif]
+fn queue_depth(worker: ResourceArc<WorkerRef>) -> usize {
+    worker.0.depth()
+}
+
+#[rustler::nif]
+fn device(worker: ResourceArc<WorkerRef>) -> Atom {
+    match worker.0.device() {
+        Device::Cpu => atoms::cpu(),
+        Device::Gpu => atoms::gpu(),
+    }
+}
+
+#[rustler::nif]
+fn gpu_available() -> bool {
+    Device::Gpu.check().is_ok()
+}
+
+#[rustler::nif]
+fn mlx_version() -> String {
+    emily_engine::version().to_string()
+}
+
+/// Queues an op: `{:ok, tensors}`, or `{:wait, ref, tensors}` when the queue is over its bound; the
+/// caller then waits for `{ref, :room}`.
+#[rustler::nif]
+fn apply_op<'a>(
+    env: Env<'a>,
+    worker: ResourceArc<WorkerRef>,
+    name: Term<'a>,
+    attrs: Term<'a>,
+    inputs: Vec<ResourceArc<TensorRef>>,
+) -> Term<'a> {
+    guarded(env, || {
+        let worker = &worker.0;
+        let inputs: Vec<Handle> = inputs.iter().map(|input| input.0.clone()).collect();
+        let op = decode::op(name, attrs)?;
+        let (outputs, backlog) = worker
+            .submit(op, &inputs)
+            .map_err(|error| error.on(worker.name()))?;
+        let tensors: Vec<_> = outputs
+            .into_iter()
+            .map(|handle| ResourceArc::new(TensorRef(handle)))
+            .collect();
+        let wait = backlog
+            .and_then(|backlog| request::notice(env, atoms::room(), |room| backlog.notify(room)));
+        Ok(match wait {
+            Some(tag) => (atoms::wait(), tag, tensors).encode(env),
+            None => (atoms::ok(), tensors).encode(env),
+        })
+    })
+}
