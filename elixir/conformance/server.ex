@@ -1,0 +1,120 @@
+defmodule Emily.Conformance.Server do
+  @moduledoc """
+  Answers the conformance suite's calls, one after the other, for as long as it is asked.
+
+  The runner (`emily-conformance`, in Rust) starts one VM, writes requests to its file descriptor 3
+  and reads answers from 4, so that nothing that is printed can get between them. A message is a
+  term in Erlang's external format behind four big-endian bytes with its length.
+
+  Requests:
+
+    * `{:run, layer, device, op, attrs, inputs}` - one operation. `layer` is `:nif`, `:nx`,
+      `:backend` or `:compiler`. An input is `{dtype, dims, bytes, views}`: little-endian elements
+      of the base, and the operations `{op, attrs}` that make the operand of it, in order.
+    * `{:grad, device, op, attrs, inputs, wrt}` - the gradients, by the operands in `wrt`, of the
+      sum of all results.
+    * `:versions` - what runs here.
+
+  Answers:
+
+    * `{:ok, [{dtype, dims, bytes}]}`
+    * `{:error, kind, message}` - an `Emily.Error`.
+    * `{:unanswered, message}` - arithmetic that Erlang has no answer for: its floats have no
+      infinities and no NaN, and `Nx.BinaryBackend` computes with them.
+    * `{:raised, message}` - any other exception, with its trace.
+    * `{:versions, %{name => version}}`
+
+  This module and `Emily.Conformance.Nif` need Erlang and Elixir only; the others need Nx.
+  """
+
+  alias Emily.Conformance
+
+  @doc """
+  Serves until the runner closes its end, then stops the VM.
+  """
+  @spec main() :: no_return()
+  def main do
+    # What is written to a closed pipe is nobody's loss, and the exit says the rest.
+    port = Port.open({:fd, 3, 4}, [:binary, :eof, packet: 4])
+    serve(port, %{})
+  end
+
+  defp serve(port, state) do
+    receive do
+      {^port, {:data, request}} ->
+        # The runner is the only other end, so its terms may name new atoms.
+        {answer, state} = request |> :erlang.binary_to_term() |> answer(state)
+        Port.command(port, :erlang.term_to_binary(answer))
+        serve(port, state)
+
+      {^port, :eof} ->
+        System.halt(0)
+    end
+  end
+
+  defp answer(:versions, state), do: {{:versions, versions()}, state}
+
+  defp answer(request, state) do
+    run(request, state)
+  rescue
+    error in Emily.Error ->
+      {{:error, error.kind, Exception.message(error)}, state}
+
+    error in ArithmeticError ->
+      {{:unanswered, Exception.format(:error, error, __STACKTRACE__)}, state}
+
+    error ->
+      text = Exception.format(:error, error, __STACKTRACE__)
+      {{if(unanswered?(error), do: :unanswered, else: :raised), text}, state}
+  catch
+    kind, reason ->
+      {{:raised, Exception.format(kind, reason, __STACKTRACE__)}, state}
+  end
+
+  # What Nx.BinaryBackend meets where its numbers are not Erlang's: a float that a binary's segment
+  # cannot hold, and a function of Erlang's that is given the atom for an infinity or a NaN.
+  defp unanswered?(%ArgumentError{message: message}) do
+    message =~ "construction of binary" or message =~ "argument: not a number"
+  end
+
+  defp unanswered?(_error), do: false
+
+  defp run({:run, :nif, device, op, attrs, inputs}, state) do
+    {worker, state} = worker(device, state)
+    {{:ok, Conformance.Nif.run(worker, op, attrs, inputs)}, state}
+  end
+
+  defp run({:run, layer, device, op, attrs, inputs}, state) do
+    {{:ok, Conformance.Nx.run(layer, device, op, attrs, inputs)}, state}
+  end
+
+  defp run({:grad, device, op, attrs, inputs, wrt}, state) do
+    {{:ok, Conformance.Nx.grad(device, op, attrs, inputs, wrt)}, state}
+  end
+
+  # One worker per device, for the life of the server.
+  defp worker(device, state) do
+    case state do
+      %{^device => worker} ->
+        {worker, state}
+
+      %{} ->
+        worker = Conformance.Nif.start(device)
+        {worker, Map.put(state, device, worker)}
+    end
+  end
+
+  defp versions do
+    nx = Application.spec(:nx, :vsn)
+
+    native =
+      case Emily.Native.status() do
+        :ok -> %{"mlx" => Emily.Native.mlx_version(), "gpu" => "#{Emily.Native.gpu_available?()}"}
+        {:error, sentence} -> %{"missing" => sentence}
+      end
+
+    versions = %{"elixir" => System.version(), "otp" => System.otp_release()}
+    versions = if nx, do: Map.put(versions, "nx", to_string(nx)), else: versions
+    Map.merge(versions, native)
+  end
+end

@@ -1,0 +1,156 @@
+defmodule Emily.Backend do
+  @moduledoc """
+  An Nx backend on Apple's MLX.
+
+      Nx.default_backend(Emily.Backend)
+      Nx.dot(Nx.iota({2, 3}), Nx.iota({3, 2}))
+
+  or for everything, in `config/config.exs`:
+
+      config :nx, default_backend: Emily.Backend
+
+  ## Options
+
+    * `:device` - `:cpu` or `:gpu`; the GPU where there is one unless given. Asking for one that is
+      absent is an error that says what to do.
+    * `:f64` - with `device: :cpu`, accept `f64` tensors. Off unless given, so that what works on a
+      CPU also does on a GPU, where MLX has no `f64`.
+
+  A result is on its first operand's device, or on that of the process's `Emily.Stream`.
+
+  ## Types
+
+  `u8` to `u64`, `s8` to `s64`, `f16`, `bf16`, `f32` and `c64`; `f64` where it was opted in to. MLX
+  has no primitive for the others (`f8`, `f8_e4m3fn`, `c128`, and integers below 8 bits): those are
+  an `ArgumentError` that names a type to use instead.
+
+  ## When things are computed
+
+  An operation is queued and its result is a handle; reading (`Nx.to_binary/1` and everything
+  built on it, `Emily.eval/1`) waits for it. What Nx checks is raised at the call. What depends on
+  values, as an index out of range or an integer division by zero, is raised at the read, and names
+  the operation that failed first:
+
+      iex> t = Nx.tensor([1, 2, 3], type: :u8, backend: Emily.Backend)
+      iex> bad = Nx.gather(t, Nx.tensor([[7]]))
+      iex> try do
+      ...>   Nx.to_binary(Nx.add(bad, 1))
+      ...> rescue
+      ...>   error in ArgumentError -> error.message =~ "gather(u8[3], s32[1,1]"
+      ...> end
+      true
+
+  With `config :emily, dispatch: :sync` every operation is waited for, and raises, where it is
+  called: slower, and good for debugging.
+
+  Exceptions are Nx's: an `ArgumentError` for shapes, types, arguments and indices, an
+  `ArithmeticError` for a division by zero. An `Emily.Error` is what Nx has no word for: memory, a
+  closed stream, a fault of MLX.
+
+  ## What runs where
+
+  `fallbacks/0` lists the callbacks that have no native operation yet; those copy their operands
+  out, run on `Nx.BinaryBackend`, and copy the result in. Each is seen by telemetry
+  (`Emily.Telemetry`), and
+
+      config :emily, fallback: :warn
+
+  logs it, once per operation and shapes; `:raise` makes it a `RuntimeError`, for CI; `:silent` is
+  the default. (`warn_on_fallback: true` is the older form of `:warn`.) An `Nx.block/4` without a
+  native operation runs its default function on this backend.
+
+  ## Debugging
+
+  Two flags are compiled in or not there at all:
+
+    * `config :emily, debug_bounds_check: true` - an index out of range is raised where it is
+      called, not where it is read;
+    * `config :emily, debug_detect_nan_inf: true` - a matrix product with a NaN or an infinity in
+      it is an `ArithmeticError` where it is called.
+
+  Each waits for the operation it looks at. Leave both off in releases.
+
+  ## Tensors between processes
+
+  A tensor may be sent to, and read by, any process of its VM; it is freed when nobody holds it.
+  To send one to another node, send a copy: `Nx.backend_copy(tensor, Nx.BinaryBackend)`.
+  `Nx.backend_deallocate/1` frees at once, whoever still holds it.
+  """
+
+  @behaviour Nx.Backend
+
+  alias Emily.Backend
+
+  @enforce_keys [:ref, :device, :f64]
+  defstruct [:ref, :device, :f64]
+
+  @typedoc "The data of a tensor on this backend: its handle, and the options that results inherit."
+  @type t :: %__MODULE__{
+          ref: Emily.Native.tensor(),
+          device: :cpu | :gpu,
+          f64: boolean()
+        }
+
+  @native [
+    {Backend.Lifecycle,
+     init: 1,
+     to_binary: 2,
+     backend_copy: 3,
+     backend_transfer: 3,
+     backend_deallocate: 1,
+     to_batched: 3,
+     inspect: 2,
+     from_pointer: 5,
+     to_pointer: 2},
+    {Backend.Creation, constant: 3, from_binary: 3, iota: 3, eye: 2},
+    {Backend.Elementwise,
+     add: 3,
+     divide: 3,
+     remainder: 3,
+     pow: 3,
+     equal: 3,
+     round: 2,
+     exp: 2,
+     erfc: 2,
+     as_type: 2,
+     select: 4},
+    {Backend.Shape, transpose: 3, broadcast: 4, concatenate: 3},
+    {Backend.Index, slice: 5, gather: 4},
+    {Backend.Reduce, sum: 3, argmax: 3, argsort: 3},
+    {Backend.LinAlg, dot: 7},
+    {Backend.Block, block: 4}
+  ]
+
+  @fallbacks Nx.Backend.behaviour_info(:callbacks) --
+               Enum.flat_map(@native, fn {_module, callbacks} -> callbacks end)
+
+  for {module, callbacks} <- @native, {name, arity} <- callbacks do
+    args = Macro.generate_arguments(arity, __MODULE__)
+
+    @impl true
+    defdelegate unquote(name)(unquote_splicing(args)), to: module
+  end
+
+  for {name, arity} <- @fallbacks do
+    args = Macro.generate_arguments(arity, __MODULE__)
+
+    @impl true
+    def unquote(name)(unquote_splicing(args)) do
+      Emily.Fallback.run(unquote(name), unquote(args))
+    end
+  end
+
+  @doc """
+  The callbacks of `Nx.Backend` that run on `Nx.BinaryBackend`, by name.
+
+  ## Examples
+
+      iex> :conv in Emily.Backend.fallbacks()
+      true
+      iex> :dot in Emily.Backend.fallbacks()
+      false
+
+  """
+  @spec fallbacks() :: [atom()]
+  def fallbacks, do: unquote(@fallbacks |> Keyword.keys() |> Enum.sort())
+end

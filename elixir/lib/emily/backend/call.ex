@@ -1,0 +1,87 @@
+defmodule Emily.Backend.Call do
+  @moduledoc false
+  # From Nx's tensors and templates to `Emily.Native` and back.
+
+  import Emily.Reply, only: [ok!: 1, explain: 2]
+
+  alias Emily.{Backend, Config, Lane, Native}
+  alias Emily.Backend.Type
+  alias Nx.Tensor, as: T
+
+  @doc """
+  Queues an operation and puts the handle of its one result in the template `out`.
+
+  A `:dtype` among the attributes is an Nx type. Operands of other backends are copied in.
+  """
+  @spec run(atom(), T.t(), [T.t()], map()) :: T.t()
+  def run(op, %T{} = out, tensors, attrs \\ %{}) do
+    lane = lane(tensors)
+    [ref] = apply!(lane, op, tensors, attrs)
+    wrap(out, ref, lane)
+  end
+
+  @doc "As `run/4`, for an operation without operands."
+  @spec create(atom(), T.t(), map(), Lane.t()) :: T.t()
+  def create(op, %T{} = out, attrs, lane) do
+    [ref] = apply!(lane, op, [], attrs)
+    wrap(out, ref, lane)
+  end
+
+  @doc "Queues an operation and gives the handles of its results."
+  @spec apply!(Lane.t(), atom(), [T.t()], map()) :: [Native.tensor()]
+  def apply!(lane, op, tensors, attrs) do
+    attrs = dtype_attr(attrs, lane)
+    refs = Enum.map(tensors, &ref(&1, lane))
+
+    results =
+      try do
+        Native.apply_op(lane.worker, op, refs, attrs)
+      rescue
+        error in ArgumentError -> reraise explain(error, refs), __STACKTRACE__
+      end
+
+    settle(ok!(results), Config.dispatch())
+  end
+
+  defp settle(refs, :pipelined), do: refs
+
+  defp settle(refs, :sync) do
+    Enum.each(refs, &ok!(Native.eval(&1)))
+    refs
+  end
+
+  defp dtype_attr(%{dtype: type} = attrs, lane) do
+    %{attrs | dtype: Type.to_dtype!(type, lane.f64)}
+  end
+
+  defp dtype_attr(attrs, _lane), do: attrs
+
+  @doc "The lane for these operands: the first tensor of ours decides, and `f64` if any has it."
+  @spec lane([term()]) :: Lane.t()
+  def lane(tensors) do
+    case for %T{data: %Backend{} = data} <- tensors, do: data do
+      [%Backend{device: device} | _] = ours -> Lane.for_device(device, Enum.any?(ours, & &1.f64))
+      [] -> Lane.for_options([])
+    end
+  end
+
+  @doc "The tensor's handle; a tensor of another backend is copied in first."
+  @spec ref(T.t(), Lane.t()) :: Native.tensor()
+  def ref(%T{data: %Backend{ref: ref}}, _lane), do: ref
+  def ref(%T{} = tensor, lane), do: upload(tensor, Nx.to_binary(tensor), lane).data.ref
+
+  @doc "The template `out` with a copy of these bytes."
+  @spec upload(T.t(), iodata(), Lane.t()) :: T.t()
+  def upload(%T{type: type, shape: shape} = out, bytes, lane) do
+    dtype = Type.to_dtype!(type, lane.f64)
+    binary = IO.iodata_to_binary(bytes)
+    ref = ok!(Native.from_binary(lane.worker, dtype, shape, binary))
+    wrap(out, ref, lane)
+  end
+
+  @doc "The template `out` with this handle's tensor."
+  @spec wrap(T.t(), Native.tensor(), Lane.t()) :: T.t()
+  def wrap(%T{} = out, ref, %Lane{device: device, f64: f64}) do
+    %{out | data: %Backend{ref: ref, device: device, f64: f64}}
+  end
+end

@@ -1,0 +1,29 @@
+defmodule Emily.Backend.Index do
+  @moduledoc false
+  # Reading parts of a tensor.
+
+  require Emily.Debug
+
+  alias Emily.Backend.Call
+  alias Nx.Tensor, as: T
+
+  def slice(out, tensor, starts, lengths, strides) do
+    attrs = %{lengths: lengths, strides: strides}
+
+    if Enum.all?(starts, &is_integer/1) do
+      Call.run(:slice, out, [tensor], Map.put(attrs, :starts, starts))
+    else
+      Call.run(:slice, out, [tensor | Enum.map(starts, &start/1)], attrs)
+    end
+  end
+
+  defp start(%T{} = tensor), do: tensor
+
+  defp start(number) do
+    Nx.BinaryBackend.constant(%T{type: {:s, 64}, shape: {}, names: []}, number, [])
+  end
+
+  def gather(out, tensor, indices, opts) do
+    Emily.Debug.bounds_checked(Call.run(:gather, out, [tensor, indices], %{axes: opts[:axes]}))
+  end
+end

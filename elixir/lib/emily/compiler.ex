@@ -1,0 +1,105 @@
+defmodule Emily.Compiler do
+  @moduledoc """
+  A `defn` compiler that runs on `Emily.Backend`, whatever the default backend is.
+
+      Nx.Defn.default_options(compiler: Emily.Compiler)
+      Nx.Defn.jit(&MyModel.predict/2, compiler: Emily.Compiler)
+
+  The expression is traced once, when the function is compiled; calls of what `Nx.Defn.compile/3`
+  returned walk the traced expression and queue its operations. `Nx.Defn.Evaluator` does the walk.
+  Arguments of other backends are copied in, and results are tensors of `Emily.Backend`.
+
+  ## Options
+
+    * `:device`, `:f64` - as of `Emily.Backend`.
+    * `:hooks` - functions that replace named hooks, as a map.
+    * `:garbage_collect` - collect garbage after every operation.
+    * `:max_concurrency` - accepted, and taken as 1: one device runs one computation at a time. For
+      more at once, give each process an `Emily.Stream`.
+
+  Any other option is an error, except those that `Nx.Serving` adds.
+
+  ## Examples
+
+      iex> double = Nx.Defn.jit(&Nx.add(&1, &1), compiler: Emily.Compiler)
+      iex> double.(Nx.tensor([1, 2], type: :u8)) |> Nx.to_binary()
+      <<2, 4>>
+      iex> Nx.Defn.jit(&Nx.exp/1, compiler: Emily.Compiler, devise: :cpu).(1)
+      ** (ArgumentError) unknown option :devise of Emily.Compiler; known are :device, :f64, :garbage_collect, :hooks, :max_concurrency
+
+  """
+
+  @behaviour Nx.Defn.Compiler
+
+  alias Emily.{Backend, Lane}
+  alias Nx.Defn.{Composite, Evaluator}
+  alias Nx.Tensor, as: T
+
+  @backend_options [:device, :f64]
+  @evaluator_options [:garbage_collect, :hooks]
+  @options Enum.sort(@backend_options ++ @evaluator_options ++ [:max_concurrency])
+
+  @impl true
+  def __partitions_options__(opts) do
+    validate!(opts)
+    [Keyword.put(opts, :max_concurrency, 1)]
+  end
+
+  @impl true
+  def __to_backend__(opts) do
+    {Backend, Keyword.take(validate!(opts), @backend_options)}
+  end
+
+  @impl true
+  def __jit__(key, vars, fun, args_list, opts) do
+    __compile__(key, vars, fun, opts).(args_list)
+  end
+
+  # What is compiled lives in the closure that this returns, and nowhere else: who holds the
+  # closure skips the trace, and nothing is to be looked up or thrown away. The closure's body is
+  # also where a whole graph will be replayed in one call, once the engine takes programs.
+  @impl true
+  def __compile__(key, vars, fun, opts) do
+    backend = __to_backend__(opts)
+    run = Evaluator.__compile__(key, vars, fun, Keyword.take(opts, @evaluator_options))
+
+    fn [params] ->
+      Nx.with_default_backend(backend, fn ->
+        [Enum.map(params, &parameter(&1, backend))]
+        |> run.()
+        |> Enum.map(&pin(&1, backend))
+      end)
+    end
+  end
+
+  # A parameter is a function, so that one that is not used is not copied in.
+  defp parameter(fun, backend), do: fn -> transfer(fun.(), backend) end
+
+  defp pin(result, backend), do: Composite.traverse(result, &transfer(&1, backend))
+
+  defp transfer(%T{data: %Backend{}} = tensor, _backend), do: tensor
+  defp transfer(%T{data: %Nx.Defn.Expr{}} = expression, _backend), do: expression
+  defp transfer(%T{} = tensor, backend), do: Nx.backend_copy(tensor, backend)
+
+  defp validate!(opts) do
+    # Nx.Serving hands its own options on with the ones it was given; its batch keys tell.
+    known = [:compiler | @options]
+    unknown = if Keyword.has_key?(opts, :batch_keys), do: [], else: Keyword.keys(opts) -- known
+
+    with [option | _] <- unknown do
+      raise ArgumentError,
+            "unknown option #{inspect(option)} of Emily.Compiler; " <>
+              "known are #{Enum.map_join(@options, ", ", &inspect/1)}"
+    end
+
+    validate_concurrency!(Keyword.get(opts, :max_concurrency, 1))
+    Lane.validate_values!(opts)
+  end
+
+  defp validate_concurrency!(count) when is_integer(count) and count > 0, do: :ok
+
+  defp validate_concurrency!(other) do
+    raise ArgumentError,
+          "expected :max_concurrency to be a positive integer, got: #{inspect(other)}"
+  end
+end

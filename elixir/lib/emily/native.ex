@@ -1,0 +1,290 @@
+defmodule Emily.Native do
+  @moduledoc """
+  One function per operation of Emily's engine, and what a tensor's life needs besides: no policy,
+  no Nx.
+
+  An operation is queued on a worker and gives its results' handles at once. Shapes, dtypes and
+  attributes are checked before it returns; what depends on values (an index out of range, an
+  integer division by zero) is reported by whatever reads the result, as the first cause.
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, a} = Emily.Native.from_binary(worker, :s32, {2}, <<1::32-little, 2::32-little>>)
+      iex> {:ok, [sum]} = Emily.Native.add(worker, [a, a])
+      iex> Emily.Native.type(sum)
+      {:s32, {2}}
+      iex> {:ok, <<2::32-little, 4::32-little>>} = Emily.Native.read(sum)
+      iex> {:error, error} = Emily.Native.sum(worker, [a], %{axes: [1]})
+      iex> error.kind
+      :argument
+
+  ## Words
+
+    * A **dtype** is an atom: `:u8` to `:u64`, `:s8` to `:s64`, `:f16`, `:bf16`, `:f32`, `:f64`
+      (on a CPU worker that was started with it) and `:c64`.
+    * A **shape** is a tuple of dimensions, as in Nx. In attributes a list does as well.
+    * **Attributes** are a map with atom keys, as the operation's function documents them. Those
+      that are left out, or `nil`, have their default.
+    * **Bytes** are row-major and little-endian.
+    * An **error** is `{:error, %Emily.Error{}}`, never an exception and never the end of the VM.
+      A term of the wrong kind altogether (a worker where a tensor belongs) is an `ArgumentError`.
+
+  ## Waiting
+
+  Nothing here blocks a scheduler. When a worker's queue is over its bound, an operation waits in
+  a plain `receive` until there is room. Reading waits for the worker's message in the same way;
+  `Emily.Native.Async` has the two halves apart.
+  """
+
+  alias Emily.Error
+  alias Emily.Native.{Async, NIF, Ops}
+
+  @typedoc "A tensor: a handle on data that the engine holds, or will hold once it is computed."
+  @type tensor :: reference()
+
+  @typedoc "A worker: a lane on which operations run in the order they were asked for."
+  @type worker :: reference()
+
+  @typedoc "An element type."
+  @type dtype ::
+          :u8
+          | :u16
+          | :u32
+          | :u64
+          | :s8
+          | :s16
+          | :s32
+          | :s64
+          | :f16
+          | :bf16
+          | :f32
+          | :f64
+          | :c64
+
+  @typedoc "The dimensions, outermost first."
+  @type shape :: tuple()
+
+  @typedoc "An operation's attributes."
+  @type attrs :: %{optional(atom()) => term()}
+
+  # Up to this many bytes are copied on the scheduler that asks: about the time of a NIF call.
+  @copied_at_once 64 * 1024
+
+  ## Workers
+
+  @doc """
+  Starts a worker on `:cpu`, `:gpu`, or `:default`: the GPU where there is one.
+
+  Workers come from a fixed pool of threads, so starting one is cheap, and those beyond the pool's
+  size share threads. What was asked of a worker that nobody holds any more is still done.
+
+  ## Options
+
+    * `:f64` - accept `:f64` tensors, which MLX has on the CPU only. `false` unless given.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu, f64: true)
+      iex> Emily.Native.device(worker)
+      :cpu
+
+  """
+  @spec start_worker(:cpu | :gpu | :default, f64: boolean()) ::
+          {:ok, worker()} | {:error, Error.t()}
+  def start_worker(device \\ :default, opts \\ []) when device in [:cpu, :gpu, :default] do
+    NIF.start_worker(device, Keyword.get(opts, :f64, false)) |> result()
+  end
+
+  @doc """
+  Refuses new work on the worker and fails what is queued, with an error of kind `:stopped`.
+
+  What is already computed can still be read. Waits for nothing; stopping twice is no error.
+  """
+  @spec stop_worker(worker()) :: :ok
+  def stop_worker(worker), do: NIF.stop_worker(worker)
+
+  @doc "The worker's name, as errors give it."
+  @spec worker_name(worker()) :: String.t()
+  def worker_name(worker), do: NIF.worker_name(worker)
+
+  @doc "The number of jobs that wait on the worker's thread."
+  @spec queue_depth(worker()) :: non_neg_integer()
+  def queue_depth(worker), do: NIF.queue_depth(worker)
+
+  @doc "The device that the worker's operations run on."
+  @spec device(worker()) :: :cpu | :gpu
+  def device(worker), do: NIF.device(worker)
+
+  ## Tensors
+
+  @doc """
+  A tensor of this dtype and shape with a copy of `binary`.
+
+  Large copies are made on a dirty scheduler.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, t} = Emily.Native.from_binary(worker, :u8, {2, 2}, <<1, 2, 3, 4>>)
+      iex> Emily.Native.type(t)
+      {:u8, {2, 2}}
+      iex> {:error, error} = Emily.Native.from_binary(worker, :u8, {3}, <<1>>)
+      iex> error.message
+      "u8[3] takes 3 bytes, got 1"
+
+  """
+  @spec from_binary(worker(), dtype(), shape(), binary()) ::
+          {:ok, tensor()} | {:error, Error.t()}
+  def from_binary(worker, dtype, shape, binary) when byte_size(binary) <= @copied_at_once do
+    NIF.from_binary(worker, dtype, shape, binary) |> result()
+  end
+
+  def from_binary(worker, dtype, shape, binary) when is_binary(binary) do
+    NIF.from_binary_dirty(worker, dtype, shape, binary) |> result()
+  end
+
+  @doc """
+  Computes the tensor and gives its bytes.
+
+  The binary is the engine's own buffer where that is contiguous: nothing is copied, and the
+  buffer lives as long as the binary or a part of it does. Waits at most `timeout` milliseconds,
+  then gives up with an error of kind `:timeout`.
+  """
+  @spec read(tensor(), timeout()) :: {:ok, binary()} | {:error, Error.t()}
+  def read(tensor, timeout \\ :infinity), do: Async.call(&NIF.read(tensor, &1), timeout)
+
+  @doc """
+  Computes the tensor and waits until it is there, as `read/2` does.
+  """
+  @spec eval(tensor(), timeout()) :: :ok | {:error, Error.t()}
+  def eval(tensor, timeout \\ :infinity), do: Async.call(&NIF.eval(tensor, &1), timeout)
+
+  @doc """
+  Frees the tensor now, whoever holds it; `false` when it already was.
+
+  Operations that were asked for before still get its value; any later use is an error of kind
+  `:argument`.
+  """
+  @spec release(tensor()) :: boolean()
+  def release(tensor), do: NIF.release(tensor)
+
+  @doc "The tensor's dtype and shape, known before it is computed."
+  @spec type(tensor()) :: {dtype(), shape()}
+  def type(tensor), do: NIF.type(tensor)
+
+  ## Memory
+
+  @doc """
+  What the allocator holds, in bytes, for all workers together: in use (`active`), the most that
+  was in use since the start or `reset_peak/0` (`peak`), freed and kept for reuse (`cache`), and
+  the limit beyond which work is refused (`limit`).
+  """
+  @spec memory_stats() ::
+          {:ok,
+           %{
+             active: non_neg_integer(),
+             peak: non_neg_integer(),
+             cache: non_neg_integer(),
+             limit: non_neg_integer()
+           }}
+          | {:error, Error.t()}
+  def memory_stats, do: NIF.memory_stats() |> result()
+
+  @doc "Starts `peak` of `memory_stats/0` anew."
+  @spec reset_peak() :: :ok | {:error, Error.t()}
+  def reset_peak, do: NIF.reset_peak() |> result()
+
+  @doc """
+  Gives the cached buffers back to the system; tensors stay. Done on the worker, after what was
+  asked of it before, and waited for.
+  """
+  @spec clear_cache(worker()) :: :ok | {:error, Error.t()}
+  def clear_cache(worker), do: Async.call(&NIF.clear_cache(worker, &1))
+
+  @doc """
+  Sets the limit on tensors' memory and gives the one before, in bytes.
+
+  Work beyond it is an error of kind `:memory`.
+  """
+  @spec set_memory_limit(pos_integer()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
+  def set_memory_limit(bytes), do: NIF.set_memory_limit(bytes) |> result()
+
+  @doc """
+  Sets the limit on cached buffers and gives the one before, in bytes; 0 keeps nothing.
+
+  Done on the worker and waited for, as `clear_cache/1` is.
+  """
+  @spec set_cache_limit(worker(), non_neg_integer()) ::
+          {:ok, non_neg_integer()} | {:error, Error.t()}
+  def set_cache_limit(worker, bytes), do: Async.call(&NIF.set_cache_limit(worker, bytes, &1))
+
+  ## The library
+
+  @doc "True where there is a GPU that this library's MLX can use."
+  @spec gpu_available?() :: boolean()
+  def gpu_available?, do: NIF.gpu_available()
+
+  @doc "The version of MLX that was loaded."
+  @spec mlx_version() :: String.t()
+  def mlx_version, do: NIF.mlx_version()
+
+  @doc "The fingerprint of the library's list of operations, equal to `Emily.Native.Ops`'s."
+  @spec op_fingerprint() :: String.t()
+  def op_fingerprint, do: NIF.op_fingerprint()
+
+  @doc """
+  Whether the native library is there: `:ok`, or `{:error, sentence}` with the reason and remedy.
+
+  The library is loaded with this application; this never raises.
+  """
+  @spec status() :: :ok | {:error, String.t()}
+  def status, do: NIF.status()
+
+  ## Operations
+
+  @doc """
+  Queues an operation by its name: what each operation's own function does.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, [t]} = Emily.Native.apply_op(worker, :iota, [], %{dtype: :u8, shape: {3}})
+      iex> Emily.Native.read(t)
+      {:ok, <<0, 1, 2>>}
+
+  """
+  @spec apply_op(worker(), atom(), [tensor()], attrs()) ::
+          {:ok, [tensor()]} | {:error, Error.t()}
+  def apply_op(worker, name, inputs, attrs) do
+    case NIF.apply_op(worker, name, attrs, inputs) do
+      {:ok, _tensors} = ok -> ok
+      {:wait, ref, tensors} -> wait_for_room(ref, tensors)
+      {:error, error} -> {:error, error |> Error.from_native() |> at_call(name, attrs, inputs)}
+    end
+  end
+
+  # An operation that could not be read as one has no call of its own yet.
+  defp at_call(%Error{op: nil} = error, name, attrs, inputs) do
+    %{error | op: name, attrs: attrs, inputs: Enum.map(inputs, &NIF.type/1)}
+  end
+
+  defp at_call(error, _name, _attrs, _inputs), do: error
+
+  defp wait_for_room(ref, tensors) do
+    receive do
+      {^ref, :room} -> {:ok, tensors}
+    end
+  end
+
+  for op <- Ops.all() do
+    @doc op.doc
+    @doc group: :operations
+    @spec unquote(op.name)(worker(), [tensor()], attrs()) ::
+            {:ok, [tensor()]} | {:error, Error.t()}
+    def unquote(op.name)(worker, inputs, attrs \\ %{}) do
+      apply_op(worker, unquote(op.name), inputs, attrs)
+    end
+  end
+
+  defp result({:error, error}), do: {:error, Error.from_native(error)}
+  defp result(ok), do: ok
+end

@@ -1,0 +1,109 @@
+defmodule Emily.Native.NIF do
+  @moduledoc false
+  # The library's functions, bare, and how it is loaded. `Emily.Native` is the door.
+
+  alias Emily.Native.Ops
+
+  # The compiler's VM has no use for the library, and a library that is loaded cannot be replaced.
+  @compile {:autoload, false}
+  @on_load :load
+
+  @status {__MODULE__, :status}
+
+  @doc false
+  # Loading never fails this module: a missing library is `status/0`'s to tell, and every call's.
+  def load do
+    :persistent_term.put(@status, load_from(path()))
+    :ok
+  end
+
+  defp load_from({:error, sentence}), do: {:error, sentence}
+
+  defp load_from({:ok, path}) do
+    case :erlang.load_nif(String.to_charlist(path), Ops.fingerprint()) do
+      :ok -> :ok
+      {:error, {reason, text}} -> {:error, sentence(reason, path, to_string(text))}
+    end
+  end
+
+  # The library refuses to load with a fingerprint that is not its own; a function that it lacks is
+  # the same fault, seen by the VM.
+  defp sentence(reason, path, text) when reason in [:load, :bad_lib] do
+    "the library #{path} was built from another version of Emily than this Elixir code " <>
+      "(its list of operations is not #{Ops.fingerprint()}); build it again with " <>
+      "`mix compile --force`, or unset EMILY_NIF (#{text})"
+  end
+
+  defp sentence(:upgrade, path, _text) do
+    "another copy of #{path} is in use already; restart the VM"
+  end
+
+  defp sentence(_reason, path, text) do
+    "the library #{path} does not load: #{text}; `mix emily.doctor` looks for the cause"
+  end
+
+  # EMILY_NIF, else the application's priv folder, else `priv` beside the folder of this module's
+  # beam file, for a VM that was started without mix.
+  defp path do
+    candidates =
+      case System.get_env("EMILY_NIF") do
+        nil -> Enum.map(priv_dirs(), &Path.join(&1, "libemily_nif.so"))
+        path -> [path]
+      end
+
+    case Enum.find(candidates, &File.regular?/1) do
+      nil -> {:error, missing(candidates)}
+      path -> {:ok, without_ending(path)}
+    end
+  end
+
+  # The VM adds `.so` itself, also on a Mac, where cargo's libraries end in `.dylib`: those get a
+  # link of that name beside them.
+  defp without_ending(path) do
+    name = Path.rootname(path)
+    if Path.extname(path) == ".dylib", do: File.ln_s(path, name <> ".so")
+    name
+  end
+
+  defp priv_dirs do
+    case :code.priv_dir(:emily) do
+      {:error, :bad_name} -> [Path.expand("../priv", Path.dirname(:code.which(__MODULE__)))]
+      dir -> [to_string(dir)]
+    end
+  end
+
+  defp missing(candidates) do
+    "Emily's native library is not there (looked for #{Enum.join(candidates, ", ")}); " <>
+      "build it with `mix compile`, which needs Rust, or point EMILY_NIF at one"
+  end
+
+  def status, do: :persistent_term.get(@status, {:error, "Emily's native library is not loaded"})
+
+  def start_worker(_device, _f64), do: not_loaded()
+  def stop_worker(_worker), do: not_loaded()
+  def worker_name(_worker), do: not_loaded()
+  def queue_depth(_worker), do: not_loaded()
+  def device(_worker), do: not_loaded()
+  def apply_op(_worker, _name, _attrs, _inputs), do: not_loaded()
+  def from_binary(_worker, _dtype, _shape, _binary), do: not_loaded()
+  def from_binary_dirty(_worker, _dtype, _shape, _binary), do: not_loaded()
+  def read(_tensor, _ref), do: not_loaded()
+  def eval(_tensor, _ref), do: not_loaded()
+  def withdraw(_request), do: not_loaded()
+  def release(_tensor), do: not_loaded()
+  def type(_tensor), do: not_loaded()
+  def memory_stats, do: not_loaded()
+  def reset_peak, do: not_loaded()
+  def clear_cache(_worker, _ref), do: not_loaded()
+  def set_memory_limit(_bytes), do: not_loaded()
+  def set_cache_limit(_worker, _bytes, _ref), do: not_loaded()
+  def gpu_available, do: not_loaded()
+  def mlx_version, do: not_loaded()
+  def op_fingerprint, do: not_loaded()
+
+  # Every call of a library that is not there says why.
+  defp not_loaded do
+    {:error, sentence} = status()
+    :erlang.nif_error(%Emily.Error{kind: :internal, message: sentence})
+  end
+end

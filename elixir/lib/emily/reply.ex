@@ -1,0 +1,56 @@
+defmodule Emily.Reply do
+  @moduledoc false
+  # What `Emily.Native` gives back, as values or as the exceptions that a user of Nx expects.
+
+  alias Emily.{Error, Native}
+
+  @remedy "send a copy instead: Nx.backend_copy(tensor, Nx.BinaryBackend)"
+  @argument_kinds [:shape, :dtype, :argument, :index]
+
+  @doc """
+  The value of a reply, or an exception.
+
+  What Nx calls a wrong argument is an `ArgumentError`, a division by zero an `ArithmeticError`, and
+  the rest, which Nx does not know, an `Emily.Error`. The message is the engine's in each case: the
+  operation, its operands, what is wrong and what to do.
+  """
+  @spec ok!(:ok | {:ok, value} | {:error, Error.t()}) :: :ok | value when value: term()
+  def ok!(:ok), do: :ok
+  def ok!({:ok, value}), do: value
+  def ok!({:error, %Error{} = error}), do: raise(exception(error))
+
+  defp exception(%Error{kind: kind} = error) when kind in @argument_kinds do
+    ArgumentError.exception(Exception.message(error))
+  end
+
+  defp exception(%Error{kind: :numeric} = error) do
+    ArithmeticError.exception(message: Exception.message(error))
+  end
+
+  defp exception(%Error{} = error), do: error
+
+  @doc """
+  The exception for a call that `Emily.Native` did not take at all, because of a handle.
+
+  A handle is good in the VM that made it only; sent to another one it is a bare reference.
+  """
+  @spec explain(ArgumentError.t(), [Emily.Native.tensor()]) :: ArgumentError.t()
+  def explain(error, refs) do
+    case Enum.find(refs, &(not handle?(&1))) do
+      nil -> error
+      ref -> ArgumentError.exception("this tensor is #{whereabouts(ref)}; #{@remedy}")
+    end
+  end
+
+  defp handle?(ref) do
+    match?({_dtype, _shape}, Native.type(ref))
+  rescue
+    ArgumentError -> false
+  end
+
+  defp whereabouts(ref) when node(ref) != node() do
+    "in the memory of #{node(ref)}, and this is #{node()}"
+  end
+
+  defp whereabouts(_ref), do: "of another VM, or was freed while only another VM knew of it"
+end

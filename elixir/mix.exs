@@ -1,0 +1,175 @@
+defmodule Emily.MixProject do
+  use Mix.Project
+
+  @version "0.1.0"
+
+  def project do
+    [
+      app: :emily,
+      version: @version,
+      elixir: "~> 1.17",
+      start_permanent: Mix.env() == :prod,
+      compilers: [:emily_nif] ++ Mix.compilers(),
+      elixirc_paths: elixirc_paths(Mix.env()),
+      deps: deps(),
+      name: "Emily",
+      description: "A numerical backend and compiler for Nx on Apple's MLX, judged op by op",
+      package: package(),
+      docs: docs()
+    ]
+  end
+
+  def application do
+    [
+      mod: {Emily.Application, []},
+      extra_applications: [:logger]
+    ]
+  end
+
+  # `conformance` is the server of the repository's conformance suite; users do not get it.
+  defp elixirc_paths(:test), do: ["lib", "conformance", "test/support"]
+  defp elixirc_paths(:dev), do: ["lib", "conformance"]
+  defp elixirc_paths(_env), do: ["lib"]
+
+  defp deps, do: local_deps() || hex_deps()
+
+  defp hex_deps do
+    [
+      {:nx, "~> 0.12 or ~> 1.0"},
+      {:telemetry, "~> 1.0"},
+      {:ex_doc, "~> 0.34", only: :dev, runtime: false}
+    ]
+  end
+
+  # On a machine without Hex: checkouts of nx, complex and telemetry in one folder. Only where this
+  # checkout is what is worked on: a project that depends on Emily says itself where Nx is from.
+  defp local_deps do
+    folder = System.get_env("EMILY_DEPS_PATH", Path.expand("~/.cache/emily/deps"))
+    nx = Enum.find(["nx/nx", "nx"], &File.regular?(Path.join([folder, &1, "mix.exs"])))
+
+    if nx && root_project?() do
+      [
+        {:nx, path: Path.join(folder, nx), override: true},
+        {:complex, path: Path.join(folder, "complex"), override: true},
+        {:telemetry, path: Path.join(folder, "telemetry"), override: true}
+      ]
+    end
+  end
+
+  defp root_project?, do: File.cwd!() == __DIR__ and "deps" not in Path.split(__DIR__)
+
+  defp package do
+    [
+      licenses: ["MIT", "Apache-2.0"],
+      links: %{},
+      files: ~w(lib mix.exs .formatter.exs)
+    ]
+  end
+
+  defp docs do
+    [
+      main: "Emily",
+      source_ref: "v#{@version}",
+      groups_for_docs: [Operations: &(&1[:group] == :operations)]
+    ]
+  end
+end
+
+defmodule Mix.Tasks.Compile.EmilyNif do
+  @moduledoc """
+  Puts the native library into `priv`, where `Emily.Native` looks for it.
+
+  Cargo builds it from the repository that this folder is part of, into `CARGO_TARGET_DIR` or
+  `target`. With `EMILY_NIF` set, that library is taken instead and nothing is built.
+  """
+
+  use Mix.Task.Compiler
+
+  @repository Path.expand("..", __DIR__)
+
+  @impl true
+  def run(_args) do
+    case System.get_env("EMILY_NIF") do
+      nil -> build()
+      path -> install(Path.expand(path), "EMILY_NIF")
+    end
+  end
+
+  defp build do
+    cond do
+      not File.regular?(Path.join(@repository, "nif/Cargo.toml")) ->
+        failed(
+          "the sources of the native library are not here; depend on Emily's git repository " <>
+            "(with subdir: \"elixir\"), or point EMILY_NIF at a library that is built"
+        )
+
+      is_nil(System.find_executable("cargo")) ->
+        failed(
+          "the native library is built with Rust, and there is no cargo on the PATH; install " <>
+            "Rust 1.95 or newer (https://rustup.rs), or point EMILY_NIF at a library that is built"
+        )
+
+      true ->
+        cargo()
+    end
+  end
+
+  # Cargo knows what is stale; where nothing is, this takes a fraction of a second.
+  defp cargo do
+    target = System.get_env("CARGO_TARGET_DIR", Path.join(@repository, "target"))
+    args = ~w(build --quiet --release --package emily-nif --target-dir) ++ [target]
+
+    case System.cmd("cargo", args, cd: @repository, into: IO.stream(), stderr_to_stdout: true) do
+      {_output, 0} ->
+        install(Path.join([target, "release", file_name()]), "cargo's target folder")
+
+      {_output, status} ->
+        failed("cargo build ended with status #{status}; see its messages above")
+    end
+  end
+
+  # Linked in place of the old one in a single step: a VM that runs on that keeps it.
+  defp install(library, origin) do
+    priv = Path.join(__DIR__, "priv")
+    # The VM looks for this ending on every Unix.
+    installed = Path.join(priv, "libemily_nif.so")
+    new = "#{installed}.#{System.pid()}"
+
+    with :ok <- File.mkdir_p(priv),
+         {:stale, true} <- {:stale, digest(library) != digest(installed)},
+         :ok <- File.cp(library, new),
+         :ok <- File.rename(new, installed) do
+      Mix.Project.build_structure()
+      {:ok, []}
+    else
+      {:stale, false} -> {:noop, []}
+      {:error, reason} -> failed("#{library} (#{origin}): #{:file.format_error(reason)}")
+    end
+  end
+
+  defp digest(file) do
+    case File.read(file) do
+      {:ok, bytes} -> :erlang.md5(bytes)
+      {:error, reason} -> reason
+    end
+  end
+
+  defp file_name do
+    if match?({:unix, :darwin}, :os.type()), do: "libemily_nif.dylib", else: "libemily_nif.so"
+  end
+
+  defp failed(sentence) do
+    Mix.shell().error(sentence)
+
+    {:error,
+     [
+       %Mix.Task.Compiler.Diagnostic{
+         file: Path.join(__DIR__, "mix.exs"),
+         severity: :error,
+         message: sentence,
+         position: 0,
+         compiler_name: "emily_nif"
+       }
+     ]}
+  end
+end

@@ -1,0 +1,119 @@
+defmodule Emily.CompilerTest do
+  use ExUnit.Case, async: true
+
+  import Nx.Defn, only: [defn: 2]
+
+  defn softmax(t), do: Nx.exp(t) / Nx.sum(Nx.exp(t), axes: [-1], keep_axes: true)
+
+  defn collatz(n) do
+    {_n, steps} =
+      while {n, steps = 0}, n != 1 do
+        next = if Nx.remainder(n, 2) == 0, do: Nx.quotient(n, 2), else: 3 * n + 1
+        {next, steps + 1}
+      end
+
+    steps
+  end
+
+  defn hooked(t), do: t |> Nx.add(1) |> io_call(:seen) |> Nx.multiply(2)
+
+  defn constant, do: Nx.iota({3}) + 0.5
+
+  defn with_captured(t), do: t + Nx.tensor([10, 20])
+
+  @opts [compiler: Emily.Compiler]
+
+  defp compiled(fun, opts \\ []), do: Nx.Defn.jit(fun, @opts ++ opts)
+
+  test "results are Emily's, whatever the arguments and the default backend are" do
+    for backend <- [Nx.BinaryBackend, Emily.Backend] do
+      Nx.with_default_backend(backend, fn ->
+        t = Nx.iota({2, 3}, type: :f32)
+        assert %Nx.Tensor{data: %Emily.Backend{}, shape: {2, 3}} = compiled(&softmax/1).(t)
+        assert %Nx.Tensor{data: %Emily.Backend{}} = compiled(&constant/0).()
+        assert %Nx.Tensor{data: %Emily.Backend{}} = compiled(&Function.identity/1).(t)
+        assert Nx.default_backend() == {backend, []}
+      end)
+    end
+  end
+
+  test "results are the backend's own, to the bit" do
+    t = Nx.iota({2, 3}, type: :f32, backend: Emily.Backend)
+    eager = Nx.with_default_backend(Emily.Backend, fn -> softmax(t) end)
+    assert Nx.to_binary(compiled(&softmax/1).(t)) == Nx.to_binary(eager)
+  end
+
+  test "loops, conditions, captured tensors, vectorized and container arguments" do
+    assert Nx.to_number(compiled(&collatz/1).(27)) == 111
+    assert Nx.to_list(compiled(&with_captured/1).(Nx.tensor([1, 2]))) == [11, 22]
+    v = Nx.vectorize(Nx.tensor([[1, 2], [3, 4]]), :x)
+    assert compiled(&Nx.sum/1).(v).vectorized_axes == [x: 2]
+    swap = compiled(fn %{a: {x, y}} -> {y, x} end)
+    assert {y, x} = swap.(%{a: {1, 2}})
+    assert {Nx.to_number(y), Nx.to_number(x)} == {2, 1}
+  end
+
+  test "gradients" do
+    grad = compiled(fn t -> Nx.Defn.grad(t, &Nx.sum(Nx.pow(&1, 3))) end)
+    assert Nx.to_list(grad.(Nx.tensor([1.0, 2.0]))) == [3.0, 12.0]
+  end
+
+  test "a compiled function is traced once, and needs its closure only" do
+    parent = self()
+
+    trace = fn t ->
+      send(parent, :traced)
+      Nx.add(t, 1)
+    end
+
+    compiled = Nx.Defn.compile(trace, [Nx.template({2}, :s32)], @opts)
+    assert_received :traced
+    for n <- 1..3, do: assert(Nx.to_list(compiled.(Nx.tensor([n, n]))) == [n + 1, n + 1])
+    task = Task.async(fn -> Nx.to_list(compiled.(Nx.tensor([1, 2]))) end)
+    assert Task.await(task) == [2, 3]
+    refute_received :traced
+  end
+
+  test "hooks are called with tensors of ours" do
+    parent = self()
+    hooks = %{seen: &send(parent, {:seen, &1})}
+    assert Nx.to_list(compiled(&hooked/1, hooks: hooks).(Nx.tensor([1]))) == [4]
+    assert_received {:seen, %Nx.Tensor{data: %Emily.Backend{}} = seen}
+    assert Nx.to_list(seen) == [2]
+  end
+
+  test "options are checked, those of Nx.Serving let through" do
+    assert_raise ArgumentError, ~r/unknown option :devise/, fn ->
+      compiled(&softmax/1, devise: :cpu).(1.0)
+    end
+
+    assert_raise ArgumentError, ~r/:cpu or :gpu/, fn ->
+      compiled(&softmax/1, device: :tpu).(1.0)
+    end
+
+    assert_raise ArgumentError, ~r/f64: true needs/, fn ->
+      compiled(&softmax/1, f64: true).(1.0)
+    end
+
+    assert_raise ArgumentError, ~r/:max_concurrency/, fn ->
+      compiled(&softmax/1, max_concurrency: 0).(1.0)
+    end
+
+    assert %Nx.Tensor{} = compiled(&Nx.exp/1, batch_keys: [:default], anything: 1).(1.0)
+    assert %Nx.Tensor{} = compiled(&Nx.exp/1, garbage_collect: true, max_concurrency: 8).(1.0)
+  end
+
+  test "partitions are one, and the backend is pinned with its options" do
+    assert [opts] = Emily.Compiler.__partitions_options__(max_concurrency: 4, device: :cpu)
+    assert opts[:max_concurrency] == 1
+    assert Emily.Compiler.__to_backend__(device: :cpu) == {Emily.Backend, device: :cpu}
+    assert Nx.Defn.to_backend(@opts) == {Emily.Backend, []}
+  end
+
+  test "f64 under the compiler is opted in to by its options" do
+    result =
+      compiled(fn t -> Nx.add(t, 1.0) end, device: :cpu, f64: true).(Nx.tensor(0.5, type: :f64))
+
+    assert {Nx.type(result), Nx.to_number(result)} == {{:f, 64}, 1.5}
+  end
+end

@@ -1,0 +1,52 @@
+defmodule Emily.DocTest do
+  use ExUnit.Case, async: false
+
+  doctest Emily
+  doctest Emily.Backend
+  doctest Emily.Compiler
+  doctest Emily.Doctor
+  doctest Emily.Error
+  doctest Emily.Memory
+  doctest Emily.MlxStream.Default
+  doctest Emily.Native
+  doctest Emily.Native.Async
+  doctest Emily.Stream
+  doctest Emily.Telemetry
+
+  # The engine's own functions are shown together, in their module's documentation.
+  @without_examples [Emily.Native, Emily.Native.Async]
+
+  test "every public function has documentation with an example, or is a behaviour's" do
+    modules =
+      for module <- Application.spec(:emily, :modules),
+          documented?(module),
+          Path.relative_to_cwd(module.module_info(:compile)[:source]) =~ ~r"^lib/",
+          do: module
+
+    assert length(modules) > 8
+
+    missing =
+      for module <- modules,
+          {:docs_v1, _, _, _, _, _, docs} = Code.fetch_docs(module),
+          {{:function, name, arity}, _, _, doc, _} <- docs,
+          not (doc == :hidden or name == :child_spec or callback?(module, name, arity)),
+          not documented?(module, doc),
+          do: {module, name, arity}
+
+    assert missing == []
+  end
+
+  defp documented?(module, %{"en" => doc}), do: module in @without_examples or doc =~ "iex>"
+  defp documented?(_module, :none), do: false
+
+  defp documented?(module) do
+    match?({:docs_v1, _, _, _, %{"en" => _}, _, _}, Code.fetch_docs(module))
+  end
+
+  defp callback?(module, name, arity) do
+    module.module_info(:attributes)
+    |> Keyword.get_values(:behaviour)
+    |> List.flatten()
+    |> Enum.any?(&({name, arity} in &1.behaviour_info(:callbacks)))
+  end
+end

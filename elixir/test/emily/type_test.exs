@@ -1,0 +1,130 @@
+defmodule Emily.TypeTest do
+  use ExUnit.Case, async: true
+
+  @f64 {Emily.Backend, device: :cpu, f64: true}
+
+  test "f64 is refused with the way out, wherever it comes from" do
+    expected = ~r/does not support f64.*f32.*device: :cpu, f64: true/s
+    t = Nx.tensor([1.0], backend: Emily.Backend)
+
+    for make <- [
+          fn -> Nx.tensor(1.0, type: :f64, backend: Emily.Backend) end,
+          fn -> Nx.iota({2}, type: :f64, backend: Emily.Backend) end,
+          fn -> Nx.eye(2, type: :f64, backend: Emily.Backend) end,
+          fn -> Nx.as_type(t, :f64) end,
+          fn -> Nx.add(t, Nx.tensor(1.0, type: :f64)) end,
+          fn -> Nx.multiply(t, Nx.tensor(1.0, type: :f64)) end,
+          fn -> Nx.backend_copy(Nx.tensor(1.0, type: :f64), Emily.Backend) end,
+          fn -> Emily.from_binary(<<0.0::float-64-native>>, {1}, :f64) end
+        ],
+        do: assert_raise(ArgumentError, expected, make)
+  end
+
+  test "f64 that was opted in to is real f64, and is inherited" do
+    third = Nx.divide(Nx.tensor(1.0, type: :f64, backend: @f64), 3)
+    assert Nx.to_number(third) == 1 / 3
+    assert Nx.to_number(Nx.backend_copy(third, Emily.Backend)) == 1 / 3
+    single = Nx.tensor([1.0], type: :f32, backend: @f64)
+    assert Nx.add(single, third) |> Nx.as_type(:f64) |> Nx.sinh() |> Nx.type() == {:f, 64}
+
+    assert Nx.add(Nx.tensor(1.0, type: :f32, backend: Emily.Backend), third) |> Nx.type() ==
+             {:f, 64}
+  end
+
+  test "f64 needs the cpu, asked for by name" do
+    assert_raise ArgumentError, ~r/f64: true needs device: :cpu/, fn ->
+      Nx.default_backend({Emily.Backend, f64: true})
+    end
+
+    assert_raise ArgumentError, ~r/f64: true needs device: :cpu/, fn ->
+      Nx.default_backend({Emily.Backend, device: :gpu, f64: true})
+    end
+  end
+
+  test "types without an MLX primitive are refused, and another is named" do
+    for {type, instead} <- [
+          f8: "f16 or bf16",
+          f8_e4m3fn: "f16 or bf16",
+          c128: "c64",
+          u2: "u8",
+          u4: "u8",
+          s2: "s8",
+          s4: "s8"
+        ] do
+      expected = ~r/does not support #{type}: there is no MLX primitive for it. Use #{instead}/
+
+      assert_raise ArgumentError, expected, fn ->
+        Nx.tensor(1, type: type, backend: Emily.Backend)
+      end
+
+      t = Nx.tensor([1], backend: Emily.Backend)
+      assert_raise ArgumentError, expected, fn -> Nx.as_type(t, type) end
+      copy = Nx.tensor([1], type: type, backend: Nx.BinaryBackend)
+      assert_raise ArgumentError, expected, fn -> Nx.add(t, copy) |> Nx.as_type(type) end
+      assert_raise ArgumentError, expected, fn -> Nx.backend_copy(copy, Emily.Backend) end
+    end
+  end
+
+  test "every other type goes in and out, constants with every special value" do
+    for type <- ~w(u8 u16 u32 u64 s8 s16 s32 s64 f16 bf16 f32 c64)a do
+      t = Nx.tensor([[0, 1], [2, 3]], type: type)
+      assert t |> Nx.backend_copy(Emily.Backend) |> Nx.backend_copy() == t
+    end
+
+    for number <- [:nan, :infinity, :neg_infinity, -0.0, 1.5] do
+      assert Nx.tensor(number, backend: Emily.Backend) |> Nx.to_number() === number
+      full = Nx.broadcast(Nx.tensor(number, backend: Emily.Backend), {2})
+      assert Nx.to_list(full) === [number, number]
+    end
+
+    complex = Complex.new(1.0, -2.0)
+    assert Nx.tensor(complex, backend: Emily.Backend) |> Nx.to_number() == complex
+
+    assert Nx.tensor(18_446_744_073_709_551_615, type: :u64, backend: Emily.Backend)
+           |> Nx.to_number() == 18_446_744_073_709_551_615
+  end
+
+  describe "devices" do
+    test "the default is the GPU where there is one" do
+      want = if Emily.Native.gpu_available?(), do: :gpu, else: :cpu
+      assert %Emily.Backend{device: ^want} = Nx.tensor(1, backend: Emily.Backend).data
+      t = Nx.tensor(1, backend: {Emily.Backend, device: :cpu})
+      assert %Emily.Backend{device: :cpu} = Nx.add(t, 1).data
+    end
+
+    test "asking for one that is absent is an error with the remedy" do
+      # Both branches are a promise; which one this machine can test is a fact about it.
+      if Emily.Native.gpu_available?() do
+        t = Nx.tensor([1], backend: {Emily.Backend, device: :gpu})
+        assert %Emily.Backend{device: :gpu} = Nx.add(t, 1).data
+      else
+        for ask <- [
+              fn -> Nx.tensor([1], backend: {Emily.Backend, device: :gpu}) end,
+              fn -> Emily.Stream.new(device: :gpu) end,
+              fn -> Emily.MlxStream.Default.worker(:gpu) end
+            ] do
+          error = assert_raise Emily.Error, ask
+          assert error.kind == :device
+          assert Exception.message(error) =~ "cpu"
+          assert Exception.message(error) =~ "EMILY_MLX_VARIANT"
+        end
+      end
+    end
+
+    test "unknown devices and options are told" do
+      assert_raise ArgumentError, ~r/:cpu or :gpu, got: :tpu/, fn ->
+        Nx.default_backend({Emily.Backend, device: :tpu})
+      end
+
+      assert_raise ArgumentError, ~r/unknown keys \[:devise\]/, fn ->
+        Nx.default_backend({Emily.Backend, devise: :cpu})
+      end
+    end
+  end
+
+  test "a tensor of another backend is no operand of Emily's own functions" do
+    assert_raise ArgumentError, ~r/got one of Nx.BinaryBackend.*backend_copy/, fn ->
+      Emily.eval(Nx.tensor(1))
+    end
+  end
+end
