@@ -1,0 +1,67 @@
+//! `cargo xtask conformance`: the main job.
+
+use std::path::PathBuf;
+
+use xshell::{Shell, cmd};
+
+use crate::{beam, shell};
+
+/// Which trials to run, and what to write.
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Run this layer only (repeatable): oracle native nx nif backend compiler grad.
+    #[arg(long)]
+    layer: Vec<String>,
+    /// Run this op only (repeatable).
+    #[arg(long)]
+    op: Vec<String>,
+    /// Run this dtype only (repeatable).
+    #[arg(long)]
+    dtype: Vec<String>,
+    /// Run on this device (repeatable): cpu gpu.
+    #[arg(long)]
+    device: Vec<String>,
+    /// Run the one trial of this name.
+    #[arg(long, value_name = "NAME")]
+    exact: Option<String>,
+    /// Fail when this layer cannot run here (repeatable).
+    #[arg(long, value_name = "LAYER")]
+    require: Vec<String>,
+    /// Where report.json and report.html go.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Run the trials whose names contain this.
+    filter: Option<String>,
+}
+
+pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
+    beam::prepare(shell)?;
+    shell::step("replaying the cases");
+    let report = args
+        .report
+        .clone()
+        .unwrap_or_else(|| shell::target_dir().join("conformance"));
+    let mut flags = vec!["--report".to_owned(), report.display().to_string()];
+    for (flag, values) in [
+        ("--layer", &args.layer),
+        ("--op", &args.op),
+        ("--dtype", &args.dtype),
+        ("--device", &args.device),
+        ("--require", &args.require),
+    ] {
+        for value in values {
+            flags.extend([flag.to_owned(), value.clone()]);
+        }
+    }
+    // libtest's --exact takes the name as the filter.
+    if let Some(name) = &args.exact {
+        flags.extend(["--exact".to_owned(), name.clone()]);
+    }
+    flags.extend(args.filter.clone());
+    shell::show(cmd!(
+        shell,
+        "cargo test --quiet -p emily-conformance --test conformance -- --quiet {flags...}"
+    ))?;
+    eprintln!("report: {}", report.join("report.html").display());
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! `cargo xtask doctor`: what Emily needs here, each absence with its remedy.
+
+use mlx_runtime::{Runtime, Variant};
+use xshell::{Shell, cmd};
+
+use crate::{beam, shell};
+
+/// What a check found.
+pub(crate) enum Finding {
+    /// It is there.
+    Good(String),
+    /// Emily works without it, less well: what is so, and what to do.
+    Could(String, String),
+    /// Emily does not work: what is so, and what to do.
+    Bad(String, String),
+}
+
+pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
+    let runtime = Variant::from_env().and_then(Runtime::ensure);
+    let mut checks = vec![
+        ("platform", platform()),
+        ("Rust", rust(shell)),
+        ("C++ compiler", compiler(shell)),
+    ];
+    match &runtime {
+        Ok(runtime) => {
+            let what = format!("MLX {} ({})", runtime.version(), runtime.variant());
+            let place = runtime.home().display();
+            checks.push(("MLX runtime", Finding::Good(format!("{what} in {place}"))));
+            checks.push(("BLAS", blas(runtime)));
+            checks.push(("device", device(shell)));
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let (what, remedy) = text.split_once('\n').unwrap_or((&text, ""));
+            checks.push((
+                "MLX runtime",
+                Finding::Bad(what.to_owned(), remedy.to_owned()),
+            ));
+        }
+    }
+    checks.extend(beam::findings(shell));
+    let bad = checks
+        .iter()
+        .filter(|(name, finding)| print(name, finding))
+        .count();
+    anyhow::ensure!(bad == 0, "{bad} checks failed");
+    Ok(())
+}
+
+/// Prints one line, and says whether it is a failure.
+fn print(name: &str, finding: &Finding) -> bool {
+    match finding {
+        Finding::Good(what) => println!("ok    {name}: {what}"),
+        Finding::Could(what, remedy) => println!("note  {name}: {what}\n      {remedy}"),
+        Finding::Bad(what, remedy) => println!("FAIL  {name}: {what}\n      {remedy}"),
+    }
+    matches!(finding, Finding::Bad(..))
+}
+
+fn platform() -> Finding {
+    use std::env::consts::{ARCH, OS};
+    Finding::Good(format!("{OS} {ARCH}"))
+}
+
+fn rust(shell: &Shell) -> Finding {
+    match shell::ask(cmd!(shell, "rustc --version")) {
+        Some(version) => Finding::Good(version),
+        None => Finding::Bad(
+            "no rustc on the PATH".into(),
+            "install it with rustup".into(),
+        ),
+    }
+}
+
+fn compiler(shell: &Shell) -> Finding {
+    match shell::ask(cmd!(shell, "c++ --version")) {
+        Some(version) => Finding::Good(version.lines().next().unwrap_or_default().to_owned()),
+        None => Finding::Bad(
+            "no c++ on the PATH; mlx-c is compiled from source".into(),
+            "install one (Debian, Ubuntu: apt-get install g++; macOS: xcode-select --install)"
+                .into(),
+        ),
+    }
+}
+
+fn blas(runtime: &Runtime) -> Finding {
+    let blas = runtime.blas();
+    match blas.advice() {
+        None => Finding::Good(blas.to_string()),
+        Some(advice) => Finding::Could(blas.to_string(), advice.to_owned()),
+    }
+}
+
+/// Loads MLX, in a program of its own, and asks it.
+fn device(shell: &Shell) -> Finding {
+    match cmd!(shell, "cargo run --quiet -p emily-engine --example device")
+        .quiet()
+        .read()
+    {
+        Ok(device) => Finding::Good(device),
+        Err(error) => Finding::Bad(
+            format!("MLX does not load or add: {error}"),
+            "the lines above say why".into(),
+        ),
+    }
+}

@@ -1,0 +1,30 @@
+//! `cargo xtask fuzz`: random calls, shrunk to cases.
+
+use xshell::{Shell, cmd};
+
+use crate::shell;
+
+/// How much to try, and on what.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Calls to try per op.
+    #[arg(long, default_value_t = 1000)]
+    cases: u32,
+    /// Try this op only (repeatable).
+    #[arg(long)]
+    op: Vec<String>,
+    /// Start from this seed instead of a fresh one; a run prints its own.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
+    let cases = args.cases.to_string();
+    let ops = args.op.iter().flat_map(|op| ["--op", op]);
+    let seed = args.seed.map(|seed| seed.to_string());
+    let seed = seed.iter().flat_map(|seed| ["--seed", seed]);
+    shell::show(cmd!(
+        shell,
+        "cargo run --quiet -p emily-conformance --bin emily-fuzz -- --cases {cases} {ops...} {seed...}"
+    ))
+}

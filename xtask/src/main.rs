@@ -1,0 +1,57 @@
+//! Everything that is automated: `cargo xtask help` lists it, and CI calls nothing else.
+//!
+//! **Architecture invariant:** xtask links no MLX. It prepares what the other crates need, runs
+//! them, and so works where nothing is set up yet.
+#![forbid(unsafe_code)]
+
+mod beam;
+mod bench;
+mod ci;
+mod codegen;
+mod conformance;
+mod doctor;
+mod fuzz;
+mod shell;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// Emily's automation.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Replay every case on every layer that can run here, print the matrix, write the report.
+    Conformance(conformance::Args),
+    /// Run every test of the workspace, and the Elixir library's where Nx is.
+    Test,
+    /// What CI gates on: tests, formatting, clippy, and that nothing generated is stale.
+    Ci,
+    /// Search for new failures; each one found becomes a ready case in fixtures/cases/found.
+    Fuzz(fuzz::Args),
+    /// Measure what the README promises: one row per figure, a ratio within one run.
+    Bench(bench::Args),
+    /// Write what is generated: OPS.md, DIVERGENCES.md, ACCURACY.md, Elixir's op list, bindings.
+    Codegen(codegen::Args),
+    /// Check what Emily needs on this machine; each failure comes with its remedy.
+    Doctor,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let shell = shell::at_root()?;
+    match args.command {
+        Command::Conformance(args) => conformance::run(&shell, &args),
+        Command::Test => test::run(&shell),
+        Command::Ci => ci::run(&shell),
+        Command::Fuzz(args) => fuzz::run(&shell, &args),
+        Command::Bench(args) => bench::run(&shell, &args),
+        Command::Codegen(args) => codegen::run(&shell, &args),
+        Command::Doctor => doctor::run(&shell),
+    }
+}

@@ -1,0 +1,14 @@
+//! `cargo xtask test`: every test there is.
+
+use xshell::{Shell, cmd};
+
+use crate::{beam, shell};
+
+pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
+    let beam = beam::prepare(shell)?;
+    shell::step("the workspace's tests and every conformance trial");
+    let report = shell::target_dir().join("conformance");
+    shell.set_var("EMILY_CONFORMANCE_REPORT", &report);
+    shell::show(cmd!(shell, "cargo test --quiet --workspace"))?;
+    beam.test(shell)
+}
