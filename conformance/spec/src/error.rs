@@ -1,6 +1,7 @@
 //! The one error type: a kind that callers match on, a message, and the op that was asked for.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +65,7 @@ pub struct Context {
     /// The operands' types.
     pub inputs: Vec<TensorType>,
     /// The worker it ran on; `None` when it never got that far.
-    pub worker: Option<String>,
+    pub worker: Option<Arc<str>>,
 }
 
 /// An error that says what was asked, what is wrong and what to do.
@@ -103,7 +104,7 @@ impl Error {
     /// This error on this worker, where none is recorded yet.
     pub fn on(mut self, worker: &str) -> Error {
         if let Some(context) = &mut self.context {
-            context.worker.get_or_insert_with(|| worker.to_owned());
+            context.worker.get_or_insert_with(|| worker.into());
         }
         self
     }

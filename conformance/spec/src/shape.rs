@@ -2,28 +2,29 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind, Result};
 
-/// The dimensions of a tensor, outermost first; `[]` is a scalar.
+/// The dimensions of a tensor, outermost first; `[]` is a scalar. Clones share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Shape(Vec<usize>);
+pub struct Shape(Arc<[usize]>);
 
 impl Shape {
     /// MLX counts a dimension in an `i32`.
     pub const MAX_DIM: usize = i32::MAX as usize;
 
     /// A shape with these dimensions.
-    pub fn new(dims: impl Into<Vec<usize>>) -> Shape {
+    pub fn new(dims: impl Into<Arc<[usize]>>) -> Shape {
         Shape(dims.into())
     }
 
     /// The 0-d shape.
-    pub const fn scalar() -> Shape {
-        Shape(Vec::new())
+    pub fn scalar() -> Shape {
+        Shape::default()
     }
 
     /// The dimensions.
@@ -90,6 +91,9 @@ impl Shape {
 
     /// The shape both broadcast to: trailing axes aligned, a 1 stretching to the other's size.
     pub fn broadcast(&self, other: &Shape) -> Result<Shape> {
+        if self == other {
+            return Ok(self.clone());
+        }
         let rank = self.rank().max(other.rank());
         let at = |shape: &Shape, i: usize| match (i + shape.rank()).checked_sub(rank) {
             Some(axis) => shape.0[axis],
@@ -108,7 +112,7 @@ impl Shape {
                     ),
                 )),
             })
-            .collect::<Result<Vec<_>>>()
+            .collect::<Result<_>>()
             .map(Shape)
     }
 
@@ -159,13 +163,13 @@ impl Deref for Shape {
 
 impl From<Vec<usize>> for Shape {
     fn from(dims: Vec<usize>) -> Shape {
-        Shape(dims)
+        Shape::new(dims)
     }
 }
 
 impl<const N: usize> From<[usize; N]> for Shape {
     fn from(dims: [usize; N]) -> Shape {
-        Shape(dims.to_vec())
+        Shape::new(dims)
     }
 }
 
@@ -185,7 +189,8 @@ mod tests {
     use super::*;
 
     fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
-        Shape::new(a).broadcast(&Shape::new(b)).map(|s| s.0)
+        let shape = Shape::new(a).broadcast(&Shape::new(b))?;
+        Ok(shape.to_vec())
     }
 
     #[test]

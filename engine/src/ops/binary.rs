@@ -5,7 +5,7 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::select;
 use mlx_rs::{Array, Dtype};
 
-use super::cast::cast;
+use super::cast::operand;
 use super::float::{widened, with_sign_of};
 use super::integer::{negate_where, sign_and_magnitude};
 use super::{Cx, complex};
@@ -14,12 +14,12 @@ use crate::mlx::{clone_array, dtype_of, integer, to_mlx};
 
 /// Integers wrap.
 pub(super) fn add(left: &Array, right: &Array, ty: &TensorType) -> Result<Array> {
-    cast(left, ty.dtype)?.add(cast(right, ty.dtype)?)
+    operand(left, ty.dtype)?.add(operand(right, ty.dtype)?)
 }
 
 /// The result is floating, so that integers become floats before they divide.
 pub(super) fn divide(left: &Array, right: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
-    let (a, b) = (cast(left, ty.dtype)?, cast(right, ty.dtype)?);
+    let (a, b) = (operand(left, ty.dtype)?, operand(right, ty.dtype)?);
     match (ty.dtype.class(), cx.device) {
         (Class::Complex, Device::Cpu) => complex::divide(&a, &b),
         (Class::Complex, Device::Gpu) => complex::divide_scaled(&a, &b),
@@ -37,7 +37,7 @@ pub(super) fn remainder(
     ty: &TensorType,
     cx: &mut Cx,
 ) -> Result<Array> {
-    let (a, b) = (cast(left, ty.dtype)?, cast(right, ty.dtype)?);
+    let (a, b) = (operand(left, ty.dtype)?, operand(right, ty.dtype)?);
     match ty.dtype.class() {
         Class::Unsigned => {
             let b = refuse_zero(&a, &b, cx)?;
@@ -75,7 +75,7 @@ fn refuse(marked: &Array, other: &Array, message: &str, cx: &mut Cx) {
 
 /// Integer powers wrap; a negative exponent is an error.
 pub(super) fn pow(left: &Array, right: &Array, ty: &TensorType, cx: &mut Cx) -> Result<Array> {
-    let (base, exponent) = (cast(left, ty.dtype)?, cast(right, ty.dtype)?);
+    let (base, exponent) = (operand(left, ty.dtype)?, operand(right, ty.dtype)?);
     match ty.dtype.class() {
         Class::Unsigned => integer_pow(&base, &exponent, ty.dtype),
         Class::Signed => {

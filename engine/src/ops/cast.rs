@@ -5,6 +5,8 @@
 //! what is out of range undefined, and devices differ), nor to `f16` and `bf16` from more digits
 //! than `f32` holds (they round twice, by way of `f32`).
 
+use std::borrow::Cow;
+
 use emily_spec::{Class, DType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{minimum, select};
@@ -14,12 +16,20 @@ use super::float::widened;
 use super::integer::{limits, negate_where, sign_and_magnitude};
 use crate::mlx::{bitwise_or, clone_array, dtype_of, integer, real, to_mlx};
 
+/// An operand at the dtype it computes in: itself where it has that already.
+pub(super) fn operand(x: &Array, to: DType) -> Result<Cow<'_, Array>> {
+    if x.dtype() == to_mlx(to) {
+        return Ok(Cow::Borrowed(x));
+    }
+    cast(x, to).map(Cow::Owned)
+}
+
 /// The array at this dtype.
 pub(super) fn cast(x: &Array, to: DType) -> Result<Array> {
-    if x.dtype() == to_mlx(to) {
+    let from = dtype_of(x);
+    if from == to {
         return Ok(clone_array(x));
     }
-    let from = dtype_of(x);
     match (from.class(), to.class()) {
         (Class::Complex, _) => cast(&x.real()?, to),
         (Class::Float, Class::Unsigned | Class::Signed) => float_to_integer(x, to),

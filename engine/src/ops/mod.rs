@@ -120,7 +120,8 @@ fn build(
 /// that must stop here.
 fn check(arrays: &[Array], results: &[TensorType]) -> Result<()> {
     let fits = |array: &Array, ty: &TensorType| {
-        array.dtype() == to_mlx(ty.dtype) && dims(&ty.shape).as_slice() == array.shape()
+        let dims = ty.shape.iter().map(|&dim| dim as i32);
+        array.dtype() == to_mlx(ty.dtype) && dims.eq(array.shape().iter().copied())
     };
     if arrays.len() == results.len() && arrays.iter().zip(results).all(|(a, ty)| fits(a, ty)) {
         return Ok(());

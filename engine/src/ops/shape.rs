@@ -5,7 +5,7 @@ use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::{self, broadcast_to};
 
-use super::cast::cast;
+use super::cast::operand;
 use super::{axes as mlx_axes, dims};
 use crate::mlx::{dtype_of, integer};
 
@@ -31,7 +31,7 @@ pub(super) fn broadcast(x: &Array, axes: Option<&[usize]>, ty: &TensorType) -> R
 pub(super) fn concatenate(parts: &[Array], axis: usize, ty: &TensorType) -> Result<Array> {
     let parts = parts
         .iter()
-        .map(|part| cast(part, ty.dtype))
+        .map(|part| operand(part, ty.dtype))
         .collect::<Result<Vec<_>>>()?;
     ops::concatenate(&parts, axis as i32)
 }
@@ -44,7 +44,11 @@ pub(super) fn select(
     ty: &TensorType,
 ) -> Result<Array> {
     let chosen = pred.ne(integer(dtype_of(pred), 0))?;
-    ops::select(chosen, cast(on_true, ty.dtype)?, cast(on_false, ty.dtype)?)
+    ops::select(
+        chosen,
+        operand(on_true, ty.dtype)?,
+        operand(on_false, ty.dtype)?,
+    )
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::select;
 
-use super::cast::cast;
+use super::cast::operand;
 use super::float::{widened, with_sign_of};
 use super::{Cx, erfc as special, float};
 use crate::mlx::{dtype_of, real};
@@ -24,7 +24,7 @@ pub(super) fn round(x: &Array) -> Result<Array> {
 
 /// e^x; `f16` and `bf16` by way of `f32`.
 pub(super) fn exp(x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
-    let x = cast(x, ty.dtype)?;
+    let x = operand(x, ty.dtype)?;
     match ty.dtype.class() {
         Class::Complex => x.exp(),
         Class::Unsigned | Class::Signed | Class::Float => real_function(&x, |x| float::exp(x, cx)),
@@ -33,7 +33,8 @@ pub(super) fn exp(x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
 
 /// 1 − erf(x); `f16` and `bf16` by way of `f32`.
 pub(super) fn erfc(x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
-    real_function(&cast(x, ty.dtype)?, |x| special::erfc(x, cx))
+    let x = operand(x, ty.dtype)?;
+    real_function(&x, |x| special::erfc(x, cx))
 }
 
 /// A function of `f32` and `f64` on any real float.

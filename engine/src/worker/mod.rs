@@ -11,9 +11,8 @@ mod runner;
 mod thread;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use emily_spec::{DType, Error, ErrorKind, Op, Result, TensorType};
+use emily_spec::{Context, DType, Error, ErrorKind, Op, Result, TensorType};
 
 use crate::handle::{Handle, Slot, State, Use, Value};
 use crate::{Config, Device, memory, mlx};
@@ -114,11 +113,16 @@ impl Worker {
         self.check(&results, inputs)
             .map_err(|error| error.at(&op, &types))?;
         let outputs: Vec<Handle> = results
-            .into_iter()
-            .map(|ty| Handle(Slot::new(ty, self.thread.clone(), State::Pending)))
+            .iter()
+            .map(|ty| Handle(Slot::new(ty.clone(), self.thread.clone(), State::Pending)))
             .collect();
         let apply = Apply {
-            op,
+            origin: Arc::new(Context {
+                op,
+                inputs: types,
+                worker: Some(self.lane.name.clone()),
+            }),
+            results,
             inputs: inputs.iter().map(|input| self.import(input)).collect(),
             outputs: outputs.iter().map(|out| Arc::downgrade(&out.0)).collect(),
             lane: self.lane.clone(),
@@ -192,20 +196,6 @@ impl Lane {
             return Err(self.stopped_error());
         }
         Ok(())
-    }
-}
-
-/// A flag that is set once.
-#[derive(Debug, Default)]
-pub(crate) struct Flag(AtomicBool);
-
-impl Flag {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
     }
 }
 

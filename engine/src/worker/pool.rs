@@ -36,6 +36,6 @@ pub(crate) fn join(device: Device) -> Result<(Arc<Thread>, Arc<Lane>)> {
         }
     };
     let number = LANES.fetch_add(1, Ordering::Relaxed);
-    let lane = Lane::new(format!("worker {number} on {}", thread.name), &thread);
+    let lane = Lane::new(&format!("worker {number} on {}", thread.name), &thread);
     Ok((thread, lane))
 }

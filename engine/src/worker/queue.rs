@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::worker::Reply;
@@ -9,18 +10,21 @@ use crate::worker::Reply;
 /// Jobs that may wait before a caller is asked to.
 const BOUND: usize = 4096;
 
+/// Jobs that may still wait when those callers go on.
+const ROOM: usize = BOUND / 2;
+
 /// A queue with a soft bound: a push over it succeeds and tells the caller to wait.
 pub(crate) struct Queue<J, T> {
     inner: Mutex<Inner<J, T>>,
     wake: Condvar,
+    /// Jobs pushed and not yet done; those that were taken count. It grows under the lock only.
+    depth: AtomicUsize,
 }
 
 struct Inner<J, T> {
     jobs: VecDeque<J>,
     /// Values that only the taking thread may drop.
     trash: Vec<T>,
-    /// Jobs pushed and not yet done; those that were taken count.
-    depth: usize,
     /// The taking thread sleeps, so a push must wake it.
     asleep: bool,
     /// Callers that wait for room.
@@ -33,11 +37,11 @@ impl<J, T> Queue<J, T> {
             inner: Mutex::new(Inner {
                 jobs: VecDeque::new(),
                 trash: Vec::new(),
-                depth: 0,
                 asleep: false,
                 waiting: Vec::new(),
             }),
             wake: Condvar::new(),
+            depth: AtomicUsize::new(0),
         }
     }
 
@@ -50,8 +54,7 @@ impl<J, T> Queue<J, T> {
     pub(crate) fn push(&self, job: J) -> bool {
         let mut inner = self.lock();
         inner.jobs.push_back(job);
-        inner.depth += 1;
-        let over = inner.depth > BOUND;
+        let over = self.depth.fetch_add(1, Ordering::SeqCst) >= BOUND;
         self.wake(inner);
         over
     }
@@ -86,30 +89,27 @@ impl<J, T> Queue<J, T> {
         std::mem::swap(&mut inner.trash, trash);
     }
 
-    /// Counts jobs as done, and lets waiting callers go on once half the bound is free.
-    pub(crate) fn done(&self, jobs: usize) {
-        let waiting = {
-            let mut inner = self.lock();
-            inner.depth -= jobs;
-            if inner.depth > BOUND / 2 {
-                return;
-            }
-            std::mem::take(&mut inner.waiting)
-        };
+    /// Counts a job as done, and lets waiting callers go on when that leaves half the bound free.
+    pub(crate) fn done(&self) {
+        if self.depth.fetch_sub(1, Ordering::SeqCst) != ROOM + 1 {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.lock().waiting);
         for reply in waiting {
             reply.send(Ok(()));
         }
     }
 
     pub(crate) fn depth(&self) -> usize {
-        self.lock().depth
+        self.depth.load(Ordering::SeqCst)
     }
 
     /// Calls `reply` once there is room, at once if there is now.
     pub(crate) fn when_room(&self, reply: Reply<()>) {
         {
             let mut inner = self.lock();
-            if inner.depth > BOUND / 2 {
+            // Whoever is counted here sees `done` come down to the room, which then takes the lock.
+            if self.depth() > ROOM {
                 inner.waiting.push(reply);
                 return;
             }

@@ -7,11 +7,12 @@ use std::sync::{Arc, Weak};
 
 use emily_spec::{Context, Error, ErrorKind, Result, TensorType};
 use mlx_rs::{Array, Stream, with_stream};
+use smallvec::SmallVec;
 
 use crate::handle::{Bytes, Slot, State, Value};
 use crate::ops::{self, Cx};
 use crate::worker::guard::{Guard, Guards};
-use crate::worker::thread::{Apply, Input, Job, Lane, Thread};
+use crate::worker::thread::{Apply, Input, Job, Thread};
 use crate::{Device, memory, mlx};
 
 /// Evaluation starts, without waiting, once this many ops or bytes are pending: enough to keep the
@@ -67,7 +68,7 @@ impl Runner {
                 trash.clear();
                 while let Some(job) = jobs.pop_front() {
                     self.job(job);
-                    self.thread.queue().done(1);
+                    self.thread.queue().done();
                 }
             }
         });
@@ -95,82 +96,55 @@ impl Runner {
     }
 
     fn apply(&mut self, apply: Apply) {
-        let outputs: Vec<Arc<Slot>> = apply.outputs.iter().filter_map(Weak::upgrade).collect();
-        if outputs.is_empty() {
+        if apply.outputs.iter().all(|slot| slot.strong_count() == 0) {
             return;
         }
-        let types: Vec<TensorType> = apply.inputs.iter().map(Input::ty).collect();
-        let lane = apply.lane.clone();
-        let origin = Arc::new(Context {
-            op: apply.op,
-            inputs: types,
-            worker: Some(lane.name.clone()),
-        });
-        let computed = catch_unwind(AssertUnwindSafe(|| {
-            self.compute(&origin, &apply.inputs, &apply.outputs, &lane)
-        }))
-        .unwrap_or_else(|panic| Err(Arc::new(at(panicked(&*panic), &origin))));
+        let computed = catch_unwind(AssertUnwindSafe(|| self.compute(&apply)))
+            .unwrap_or_else(|panic| Err(Arc::new(at(panicked(&*panic), &apply.origin))));
         match computed {
-            Ok(values) => {
-                for (slot, value) in apply.outputs.iter().zip(values) {
-                    if let Some(slot) = slot.upgrade() {
-                        slot.fill(State::Ready(value));
-                    }
-                }
-                self.account(&apply.outputs, &outputs);
-            }
+            Ok(()) => self.account(apply.outputs, &apply.results),
             Err(error) => {
-                for slot in outputs {
-                    slot.fill(State::Failed(error.clone()));
+                for slot in &apply.outputs {
+                    fill(slot, State::Failed(error.clone()));
                 }
             }
         }
     }
 
-    /// Builds the op's graph on its operands' values.
-    fn compute(
-        &mut self,
-        origin: &Origin,
-        inputs: &[Input],
-        outputs: &[Weak<Slot>],
-        lane: &Lane,
-    ) -> std::result::Result<Vec<Value>, Arc<Error>> {
-        if lane.stopped() {
-            return Err(Arc::new(at(lane.stopped_error(), origin)));
+    /// Builds the op's graph on its operands' values, and fills its slots.
+    fn compute(&mut self, apply: &Apply) -> std::result::Result<(), Arc<Error>> {
+        let origin = &apply.origin;
+        let here = |error| Arc::new(at(error, origin));
+        if apply.lane.stopped() {
+            return Err(here(apply.lane.stopped_error()));
         }
         let mut guards = Guards::default();
-        let mut arrays = Vec::with_capacity(inputs.len());
-        for input in inputs {
+        let mut arrays = SmallVec::<[Array; 3]>::new();
+        for input in &apply.inputs {
             let value = input.value()?;
             guards.join(&value.guards);
             arrays.push(value.array);
         }
-        let results = origin
-            .op
-            .infer(&origin.inputs)
-            .map_err(|error| Arc::new(at(error, origin)))?;
-        self.make_room(&results)
-            .map_err(|error| Arc::new(at(error, origin)))?;
+        self.make_room(&apply.results).map_err(here)?;
         let mut cx = Cx::new(self.thread.device, &self.cpu);
-        let arrays = ops::run(&origin.op, &arrays, &results, &mut cx)
-            .map_err(|error| Arc::new(at(error, origin)))?;
-        debug_assert_eq!(arrays.len(), outputs.len());
+        let arrays = ops::run(&origin.op, &arrays, &apply.results, &mut cx).map_err(here)?;
         for condition in cx.into_conditions() {
-            let failed = condition
-                .failed
-                .any(None)
-                .map_err(|error| Arc::new(at(mlx::from_mlx(error), origin)))?;
-            guards.push(Guard::new(failed, at(condition.error, origin)));
+            let failed = condition.failed.any(None).map_err(mlx::from_mlx);
+            guards.push(Guard::new(
+                failed.map_err(here)?,
+                at(condition.error, origin),
+            ));
         }
-        Ok(arrays
-            .into_iter()
-            .map(|array| Value {
+        for (slot, array) in apply.outputs.iter().zip(arrays) {
+            let value = Value {
                 array,
                 guards: guards.clone(),
                 evaluated: false,
                 origin: Some(origin.clone()),
-            })
-            .collect())
+            };
+            fill(slot, State::Ready(value));
+        }
+        Ok(())
     }
 
     /// Sees that large results fit beside what is in use: computes what is pending, so that its
@@ -206,11 +180,11 @@ impl Runner {
     }
 
     /// Counts what is pending and starts evaluation when it is enough.
-    fn account(&mut self, weak: &[Weak<Slot>], slots: &[Arc<Slot>]) {
-        self.pending.slots.extend(weak.iter().cloned());
+    fn account(&mut self, slots: SmallVec<[Weak<Slot>; 1]>, types: &[TensorType]) {
+        self.pending.slots.extend(slots);
         self.pending.ops += 1;
-        for slot in slots {
-            let bytes = slot.ty.byte_size().unwrap_or(usize::MAX);
+        for ty in types {
+            let bytes = ty.byte_size().unwrap_or(usize::MAX);
             self.pending.bytes = self.pending.bytes.saturating_add(bytes);
         }
         if self.pending.ops >= PENDING_OPS || self.pending.bytes >= PENDING_BYTES {
@@ -272,6 +246,13 @@ impl Runner {
     }
 }
 
+/// Fills a slot that somebody still holds.
+fn fill(slot: &Weak<Slot>, state: State) {
+    if let Some(slot) = slot.upgrade() {
+        slot.fill(state);
+    }
+}
+
 /// Evaluates a value with its conditions.
 fn evaluate(value: &Value) -> std::result::Result<(), Arc<Error>> {
     let mut arrays: Vec<Array> = value.guards.arrays().collect();
@@ -287,12 +268,6 @@ fn evaluate(value: &Value) -> std::result::Result<(), Arc<Error>> {
 }
 
 impl Input {
-    fn ty(&self) -> TensorType {
-        match self {
-            Input::Here(tensor) | Input::Foreign(tensor, _) => tensor.slot().ty.clone(),
-        }
-    }
-
     /// The operand's value; for a foreign one, after its own thread has evaluated it.
     fn value(&self) -> std::result::Result<Value, Arc<Error>> {
         match self {

@@ -1,17 +1,17 @@
 //! The part of a worker thread that callers see: its queue, and what can be put into it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak, mpsc};
 use std::thread::ThreadId;
 
-use emily_spec::{Error, ErrorKind, Op, Result};
+use emily_spec::{Error, ErrorKind, Result, TensorType};
+use smallvec::SmallVec;
 
 use crate::Device;
 use crate::handle::{Bytes, Slot, State, Use, Value};
-use crate::worker::Flag;
 use crate::worker::queue::{Backlog, Queue};
-use crate::worker::runner::Runner;
+use crate::worker::runner::{Origin, Runner};
 
 /// Something for a thread to do, in order.
 pub(crate) enum Job {
@@ -24,9 +24,11 @@ pub(crate) enum Job {
 /// An op, its operands and the slots it fills. The slots are weak: work nobody waits for any more
 /// is not done.
 pub(crate) struct Apply {
-    pub(crate) op: Op,
-    pub(crate) inputs: Vec<Input>,
-    pub(crate) outputs: Vec<Weak<Slot>>,
+    pub(crate) origin: Origin,
+    /// The results' types, inferred at the call.
+    pub(crate) results: Vec<TensorType>,
+    pub(crate) inputs: SmallVec<[Input; 3]>,
+    pub(crate) outputs: SmallVec<[Weak<Slot>; 1]>,
     pub(crate) lane: Arc<Lane>,
 }
 
@@ -91,27 +93,27 @@ impl<T> Drop for Reply<T> {
 /// One worker's share of a thread.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    pub(crate) name: String,
-    stopped: Flag,
+    pub(crate) name: Arc<str>,
+    stopped: AtomicBool,
     thread: Weak<Thread>,
 }
 
 impl Lane {
-    pub(crate) fn new(name: String, thread: &Arc<Thread>) -> Arc<Lane> {
+    pub(crate) fn new(name: &str, thread: &Arc<Thread>) -> Arc<Lane> {
         thread.lanes.fetch_add(1, Ordering::Relaxed);
         Arc::new(Lane {
-            name,
-            stopped: Flag::default(),
+            name: name.into(),
+            stopped: AtomicBool::new(false),
             thread: Arc::downgrade(thread),
         })
     }
 
     pub(crate) fn stop(&self) {
-        self.stopped.set();
+        self.stopped.store(true, Ordering::Release);
     }
 
     pub(crate) fn stopped(&self) -> bool {
-        self.stopped.get()
+        self.stopped.load(Ordering::Acquire)
     }
 
     pub(crate) fn stopped_error(&self) -> Error {
