@@ -4,13 +4,13 @@ use emily_conformance::number;
 use emily_conformance::view::Input;
 use emily_spec::{DType, Error, ErrorKind, Op, Result, Shape, Tensor, TensorType};
 
-use super::{ALL, Fault, changed, rebuild, relabel, run, types};
+use super::{Befalls, Fault, changed, rebuild, relabel, run, types};
 
 pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "result_dtype_wrong",
         what: "a result's dtype is another of the same size",
-        ops: ALL,
+        befalls: Befalls::All,
         run: |op, inputs| {
             run(op, inputs)?
                 .into_iter()
@@ -21,7 +21,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "result_flattened",
         what: "a result has one axis too many",
-        ops: ALL,
+        befalls: Befalls::All,
         run: |op, inputs| {
             run(op, inputs)?
                 .into_iter()
@@ -35,7 +35,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "strides_ignored",
         what: "the elements of a view are read in the order of its base",
-        ops: WITH_OPERANDS,
+        befalls: Befalls::WithOperands,
         run: |op, inputs| {
             let inputs: Vec<Input> = inputs.iter().map(read_linearly).collect::<Result<_>>()?;
             run(op, &inputs)
@@ -44,7 +44,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "broadcast_ignored",
         what: "a smaller operand is repeated from its start instead of along its axes",
-        ops: &[
+        befalls: Befalls::Only(&[
             "add",
             "divide",
             "remainder",
@@ -52,13 +52,13 @@ pub(super) static FAULTS: &[Fault] = &[
             "equal",
             "select",
             "broadcast",
-        ],
+        ]),
         run: broadcast_ignored,
     },
     Fault {
         name: "empty_tensors_refused",
         what: "an operand without elements is an error",
-        ops: TAKES_EMPTY,
+        befalls: Befalls::Only(TAKES_EMPTY),
         run: |op, inputs| {
             if inputs.iter().any(|input| input.tensor.bytes().is_empty()) {
                 return Err(Error::new(ErrorKind::Shape, "empty"));
@@ -69,13 +69,13 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "errors_swallowed",
         what: "what must fail gives nothing",
-        ops: ALL,
+        befalls: Befalls::All,
         run: |op, inputs| run(op, inputs).or(Ok(Vec::new())),
     },
     Fault {
         name: "errors_of_the_wrong_kind",
         what: "every error is an internal one",
-        ops: ALL,
+        befalls: Befalls::All,
         run: |op, inputs| {
             run(op, inputs).map_err(|error| Error::new(ErrorKind::Internal, error.message))
         },
@@ -83,7 +83,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "axis_off_by_one",
         what: "the axis is the next one",
-        ops: &["sum", "argmax", "argsort", "concatenate", "iota", "gather"],
+        befalls: Befalls::Only(&["sum", "argmax", "argsort", "concatenate", "iota", "gather"]),
         run: |op, inputs| {
             let rank = match op {
                 Op::Iota { shape, .. } => shape.rank(),
@@ -97,7 +97,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "kept_axes_dropped",
         what: "keep_axes does nothing",
-        ops: &["sum", "argmax"],
+        befalls: Befalls::Only(&["sum", "argmax"]),
         run: |op, inputs| {
             let mut op = op.clone();
             match &mut op {
@@ -114,30 +114,6 @@ pub(super) static FAULTS: &[Fault] = &[
             run(&op, inputs)
         },
     },
-];
-
-/// Every op with an operand.
-const WITH_OPERANDS: &[&str] = &[
-    "add",
-    "divide",
-    "remainder",
-    "pow",
-    "round",
-    "exp",
-    "erfc",
-    "equal",
-    "as_type",
-    "transpose",
-    "broadcast",
-    "concatenate",
-    "select",
-    "slice",
-    "sum",
-    "argmax",
-    "argsort",
-    "dot",
-    "gather",
-    "qr",
 ];
 
 /// Every op that can see an empty tensor.

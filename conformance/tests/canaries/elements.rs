@@ -4,13 +4,13 @@ use emily_conformance::number;
 use emily_conformance::view::Input;
 use emily_spec::{DType, Op, Result, Tensor, TensorType};
 
-use super::{ALL, Fault, changed, each_float, floats, integers, rebuild, relabel, run, types};
+use super::{Befalls, Fault, changed, each_float, floats, integers, rebuild, relabel, run, types};
 
 pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "sign_of_zero_dropped",
         what: "−0 becomes +0",
-        ops: &[
+        befalls: Befalls::Only(&[
             "add",
             "divide",
             "remainder",
@@ -22,13 +22,13 @@ pub(super) static FAULTS: &[Fault] = &[
             "select",
             "slice",
             "gather",
-        ],
+        ]),
         run: |op, inputs| each_float(run(op, inputs)?, |f, x| if x == f.sign() { 0 } else { x }),
     },
     Fault {
         name: "one_ulp_off",
         what: "every finite float is one place further from zero",
-        ops: EXACT,
+        befalls: Befalls::Only(EXACT),
         run: |op, inputs| {
             each_float(
                 run(op, inputs)?,
@@ -39,7 +39,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "sixteen_ulp_off",
         what: "every f32 and f64 is sixteen places further from zero",
-        ops: &["pow", "exp", "erfc"],
+        befalls: Befalls::Only(&["pow", "exp", "erfc"]),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 if f.width > 16 && f.is_finite(x) {
@@ -53,7 +53,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "nan_swallowed",
         what: "NaN becomes 0",
-        ops: &[
+        befalls: Befalls::Only(&[
             "add",
             "divide",
             "remainder",
@@ -70,13 +70,13 @@ pub(super) static FAULTS: &[Fault] = &[
             "sum",
             "dot",
             "gather",
-        ],
+        ]),
         run: |op, inputs| each_float(run(op, inputs)?, |f, x| if f.is_nan(x) { 0 } else { x }),
     },
     Fault {
         name: "nan_operands_are_zero",
         what: "NaN operands count as 0",
-        ops: &["equal", "argmax", "argsort", "as_type", "add", "sum"],
+        befalls: Befalls::Only(&["equal", "argmax", "argsort", "as_type", "add", "sum"]),
         run: |op, inputs| {
             let zeroed = |tensor: &Tensor| floats(tensor, |f, x| if f.is_nan(x) { 0 } else { x });
             run(op, &changed(inputs, zeroed)?)
@@ -85,7 +85,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "infinity_saturates",
         what: "±inf becomes the largest finite value",
-        ops: EXACT_BUT_IOTA,
+        befalls: Befalls::Only(EXACT_BUT_IOTA),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 if x & !f.sign() == f.inf() {
@@ -99,7 +99,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "denormals_flushed",
         what: "denormal results become 0",
-        ops: &[
+        befalls: Befalls::Only(&[
             "add",
             "divide",
             "remainder",
@@ -113,7 +113,7 @@ pub(super) static FAULTS: &[Fault] = &[
             "select",
             "slice",
             "gather",
-        ],
+        ]),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 if x & !f.sign() < f.tiny() {
@@ -127,7 +127,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "last_element_stale",
         what: "the last element of a result of two or more is never written",
-        ops: ALL,
+        befalls: Befalls::All,
         run: |op, inputs| {
             run(op, inputs)?
                 .into_iter()
@@ -144,7 +144,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "vector_tail_skipped",
         what: "elements beyond the last multiple of 8 stay 0",
-        ops: ELEMENTWISE,
+        befalls: Befalls::Only(ELEMENTWISE),
         run: |op, inputs| {
             run(op, inputs)?
                 .into_iter()
@@ -162,7 +162,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "integers_through_f32",
         what: "integers are computed in f32",
-        ops: &[
+        befalls: Befalls::Only(&[
             "add",
             "remainder",
             "pow",
@@ -171,7 +171,7 @@ pub(super) static FAULTS: &[Fault] = &[
             "select",
             "concatenate",
             "as_type",
-        ],
+        ]),
         run: |op, inputs| {
             run(op, inputs)?
                 .into_iter()
@@ -182,7 +182,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "u64_as_s64",
         what: "u64 operands are taken for s64",
-        ops: &[
+        befalls: Befalls::Only(&[
             "equal",
             "argmax",
             "argsort",
@@ -191,7 +191,7 @@ pub(super) static FAULTS: &[Fault] = &[
             "exp",
             "as_type",
             "erfc",
-        ],
+        ]),
         run: |op, inputs| {
             let signed = |tensor: &Tensor| match tensor.dtype() {
                 DType::U64 => relabel(tensor, DType::S64),

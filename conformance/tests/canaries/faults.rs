@@ -2,7 +2,7 @@
 
 use emily_conformance::number::{self, Format};
 use emily_conformance::view::Input;
-use emily_spec::{DType, Error, ErrorKind, Op, Result, Tensor, TensorType};
+use emily_spec::{Arity, DType, Error, ErrorKind, Op, ROWS, Result, Row, Tensor, TensorType};
 
 mod contract;
 mod elements;
@@ -12,34 +12,31 @@ mod ops;
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
-    pub(crate) ops: &'static [&'static str],
+    pub(crate) befalls: Befalls,
     pub(crate) run: fn(&Op, &[Input]) -> Result<Vec<Tensor>>,
 }
 
-/// Every op.
-const ALL: &[&str] = &[
-    "add",
-    "divide",
-    "remainder",
-    "pow",
-    "round",
-    "exp",
-    "erfc",
-    "equal",
-    "as_type",
-    "iota",
-    "transpose",
-    "broadcast",
-    "concatenate",
-    "select",
-    "slice",
-    "sum",
-    "argmax",
-    "argsort",
-    "dot",
-    "gather",
-    "qr",
-];
+/// The ops that a mistake can befall.
+pub(crate) enum Befalls {
+    All,
+    WithOperands,
+    Only(&'static [&'static str]),
+}
+
+impl Befalls {
+    /// The ops' names.
+    pub(crate) fn ops(&self) -> Vec<&'static str> {
+        let named = |takes: fn(&Row) -> bool| {
+            let rows = ROWS.iter().filter(move |row| takes(row));
+            rows.map(|row| row.name).collect()
+        };
+        match self {
+            Befalls::All => named(|_| true),
+            Befalls::WithOperands => named(|row| row.arity != Arity::Exactly(0)),
+            Befalls::Only(ops) => ops.to_vec(),
+        }
+    }
+}
 
 /// Every fault.
 pub(crate) fn faults() -> impl Iterator<Item = &'static Fault> {

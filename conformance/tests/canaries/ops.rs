@@ -5,13 +5,13 @@ use emily_conformance::values::Values;
 use emily_conformance::view::Input;
 use emily_spec::{Direction, Domain, Error, ErrorKind, Op, Result, Tensor, TieBreak};
 
-use super::{Fault, changed, each_float, floats, integers, rebuild, run};
+use super::{Befalls, Fault, changed, each_float, floats, integers, rebuild, run};
 
 pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "permutation_inverted",
         what: "axes are permuted the other way",
-        ops: &["transpose"],
+        befalls: Befalls::Only(&["transpose"]),
         run: |op, inputs| {
             let Op::Transpose { axes } = op else {
                 return run(op, inputs);
@@ -28,13 +28,13 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "ties_broken_the_other_way",
         what: "the last of equal elements wins where the first should, and the other way round",
-        ops: &["argmax", "argsort"],
+        befalls: Befalls::Only(&["argmax", "argsort"]),
         run: ties_broken_the_other_way,
     },
     Fault {
         name: "descending_is_ascending",
         what: "the direction does nothing",
-        ops: &["argsort"],
+        befalls: Befalls::Only(&["argsort"]),
         run: |op, inputs| {
             let mut op = op.clone();
             if let Op::Argsort { direction, .. } = &mut op {
@@ -46,31 +46,31 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "halves_to_even",
         what: "round takes halves to even",
-        ops: &["round"],
+        befalls: Befalls::Only(&["round"]),
         run: |op, inputs| halves(op, inputs, f64::round_ties_even),
     },
     Fault {
         name: "halves_up",
         what: "round is floor(x + 1/2)",
-        ops: &["round"],
+        befalls: Befalls::Only(&["round"]),
         run: |op, inputs| halves(op, inputs, |x| (x + 0.5).floor()),
     },
     Fault {
         name: "divisors_sign",
         what: "the remainder has the divisor's sign",
-        ops: &["remainder"],
+        befalls: Befalls::Only(&["remainder"]),
         run: divisors_sign,
     },
     Fault {
         name: "casts_saturate",
         what: "casts to integers stop at the limits instead of wrapping",
-        ops: &["as_type"],
+        befalls: Befalls::Only(&["as_type"]),
         run: casts_saturate,
     },
     Fault {
         name: "nan_casts_to_min",
         what: "NaN casts to the smallest integer, as x86 does",
-        ops: &["as_type"],
+        befalls: Befalls::Only(&["as_type"]),
         run: |op, inputs| {
             let results = run(op, inputs)?;
             let Some((low, _)) = number::limits(results[0].dtype()) else {
@@ -88,13 +88,13 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "starts_not_clamped",
         what: "a slice that starts too far reads what is there",
-        ops: &["slice"],
+        befalls: Befalls::Only(&["slice"]),
         run: starts_not_clamped,
     },
     Fault {
         name: "strided_slice_packed",
         what: "a slice takes neighbours instead of every n-th element",
-        ops: &["slice"],
+        befalls: Befalls::Only(&["slice"]),
         run: |op, inputs| {
             let mut op = op.clone();
             if let Op::Slice {
@@ -114,7 +114,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "indices_off_by_one",
         what: "gather counts from 1, and stops at 0",
-        ops: &["gather"],
+        befalls: Befalls::Only(&["gather"]),
         run: |op, inputs| {
             let mut inputs = inputs.to_vec();
             // What is out of range stays so, or it would be no longer refused.
@@ -128,7 +128,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "indices_clamped",
         what: "an index out of range is clamped instead of refused",
-        ops: &["gather"],
+        befalls: Befalls::Only(&["gather"]),
         run: |op, inputs| {
             let mut inputs = inputs.to_vec();
             if let [data, indices] = &mut inputs[..] {
@@ -142,7 +142,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "predicate_takes_one_bit",
         what: "only the lowest bit of the predicate counts",
-        ops: &["select"],
+        befalls: Befalls::Only(&["select"]),
         run: |op, inputs| {
             let mut inputs = inputs.to_vec();
             if let Some(pred) = inputs.first_mut() {
@@ -157,7 +157,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "branches_swapped",
         what: "the branches change places",
-        ops: &["select"],
+        befalls: Befalls::Only(&["select"]),
         run: |op, inputs| match inputs {
             [pred, on_true, on_false] => {
                 run(op, &[pred.clone(), on_false.clone(), on_true.clone()])
@@ -168,7 +168,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "last_term_skipped",
         what: "a reduction of more than 32 elements skips the last one",
-        ops: &["sum", "dot", "argmax"],
+        befalls: Befalls::Only(&["sum", "dot", "argmax"]),
         run: |op, inputs| {
             let skip = |tensor: &Tensor| {
                 let mut all: Vec<u64> = number::elements(tensor).collect();
@@ -188,13 +188,13 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "accumulates_in_the_type",
         what: "f16 and bf16 are added up in their own precision",
-        ops: &["sum"],
+        befalls: Befalls::Only(&["sum"]),
         run: accumulates_in_the_type,
     },
     Fault {
         name: "counts_in_the_type",
         what: "f16 and bf16 count by adding 1, and stick where that rounds away",
-        ops: &["iota"],
+        befalls: Befalls::Only(&["iota"]),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 let stuck = f.nearest(2f64.powi(f.fraction as i32 + 1));
@@ -205,7 +205,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "erfc_by_subtraction",
         what: "erfc(x) is 1 − erf(x) in the type, and 0 where that cancels",
-        ops: &["erfc"],
+        befalls: Befalls::Only(&["erfc"]),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 let half_ulp_of_one = f.value(f.eps()) / 2.0;
@@ -221,13 +221,13 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "factors_swapped",
         what: "the results change places",
-        ops: &["qr"],
+        befalls: Befalls::Only(&["qr"]),
         run: |op, inputs| run(op, inputs).map(|results| results.into_iter().rev().collect()),
     },
     Fault {
         name: "q_not_normalised",
         what: "Q is doubled and R halved",
-        ops: &["qr"],
+        befalls: Befalls::Only(&["qr"]),
         run: |op, inputs| {
             let scales = [2.0, 0.5];
             let results = run(op, inputs)?.into_iter().zip(scales);
@@ -239,7 +239,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "below_the_diagonal_not_cleared",
         what: "R keeps rounding errors below its diagonal",
-        ops: &["qr"],
+        befalls: Befalls::Only(&["qr"]),
         run: |op, inputs| {
             let mut results = run(op, inputs)?;
             let clear = |f: Format, x: u64| if x & !f.sign() == 0 { 1 } else { x };
@@ -252,7 +252,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "reduced_and_complete_swapped",
         what: "qr's mode is the other one",
-        ops: &["qr"],
+        befalls: Befalls::Only(&["qr"]),
         run: |op, inputs| {
             let mut op = op.clone();
             if let Op::Qr { mode } = &mut op {
