@@ -36,7 +36,7 @@ defmodule Emily.Native do
   """
 
   alias Emily.Error
-  alias Emily.Native.{Async, NIF, Ops}
+  alias Emily.Native.{Async, Examples, NIF, Ops}
 
   @typedoc "A tensor: a handle on data that the engine holds, or will hold once it is computed."
   @type tensor :: reference()
@@ -98,19 +98,58 @@ defmodule Emily.Native do
   Refuses new work on the worker and fails what is queued, with an error of kind `:stopped`.
 
   What is already computed can still be read. Waits for nothing; stopping twice is no error.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> Emily.Native.stop_worker(worker)
+      :ok
+      iex> {:error, error} = Emily.Native.iota(worker, [], %{dtype: :u8, shape: {3}})
+      iex> error.kind
+      :stopped
+
   """
   @spec stop_worker(worker()) :: :ok
   def stop_worker(worker), do: NIF.stop_worker(worker)
 
-  @doc "The worker's name, as errors give it."
+  @doc """
+  The worker's name, as errors give it.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> Emily.Native.worker_name(worker) =~ "cpu"
+      true
+
+  """
   @spec worker_name(worker()) :: String.t()
   def worker_name(worker), do: NIF.worker_name(worker)
 
-  @doc "The number of jobs that wait on the worker's thread."
+  @doc """
+  The number of jobs that wait on the worker's thread.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, [t]} = Emily.Native.iota(worker, [], %{dtype: :u8, shape: {3}})
+      iex> :ok = Emily.Native.eval(t)
+      iex> Emily.Native.queue_depth(worker) >= 0
+      true
+
+  """
   @spec queue_depth(worker()) :: non_neg_integer()
   def queue_depth(worker), do: NIF.queue_depth(worker)
 
-  @doc "The device that the worker's operations run on."
+  @doc """
+  The device that the worker's operations run on.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> Emily.Native.device(worker)
+      :cpu
+
+  """
   @spec device(worker()) :: :cpu | :gpu
   def device(worker), do: NIF.device(worker)
 
@@ -148,12 +187,28 @@ defmodule Emily.Native do
   The binary is the engine's own buffer where that is contiguous: nothing is copied, and the
   buffer lives as long as the binary or a part of it does. Waits at most `timeout` milliseconds,
   then gives up with an error of kind `:timeout`.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, t} = Emily.Native.from_binary(worker, :u8, {2}, <<1, 2>>)
+      iex> Emily.Native.read(t)
+      {:ok, <<1, 2>>}
+
   """
   @spec read(tensor(), timeout()) :: {:ok, binary()} | {:error, Error.t()}
   def read(tensor, timeout \\ :infinity), do: Async.call(&NIF.read(tensor, &1), timeout)
 
   @doc """
   Computes the tensor and waits until it is there, as `read/2` does.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, t} = Emily.Native.from_binary(worker, :u8, {2}, <<1, 2>>)
+      iex> Emily.Native.eval(t)
+      :ok
+
   """
   @spec eval(tensor(), timeout()) :: :ok | {:error, Error.t()}
   def eval(tensor, timeout \\ :infinity), do: Async.call(&NIF.eval(tensor, &1), timeout)
@@ -163,11 +218,33 @@ defmodule Emily.Native do
 
   Operations that were asked for before still get its value; any later use is an error of kind
   `:argument`.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, t} = Emily.Native.from_binary(worker, :u8, {2}, <<1, 2>>)
+      iex> {Emily.Native.release(t), Emily.Native.release(t)}
+      {true, false}
+      iex> {:error, error} = Emily.Native.read(t)
+      iex> error.kind
+      :argument
+
   """
   @spec release(tensor()) :: boolean()
   def release(tensor), do: NIF.release(tensor)
 
-  @doc "The tensor's dtype and shape, known before it is computed."
+  @doc """
+  The tensor's dtype and shape, known before it is computed.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, t} = Emily.Native.from_binary(worker, :u8, {2}, <<1, 2>>)
+      iex> {:ok, [wide]} = Emily.Native.as_type(worker, [t], %{dtype: :f32})
+      iex> Emily.Native.type(wide)
+      {:f32, {2}}
+
+  """
   @spec type(tensor()) :: {dtype(), shape()}
   def type(tensor), do: NIF.type(tensor)
 
@@ -177,6 +254,13 @@ defmodule Emily.Native do
   What the allocator holds, in bytes, for all workers together: in use (`active`), the most that
   was in use since the start or `reset_peak/0` (`peak`), freed and kept for reuse (`cache`), and
   the limit beyond which work is refused (`limit`).
+
+  ## Examples
+
+      iex> {:ok, stats} = Emily.Native.memory_stats()
+      iex> stats.active <= stats.limit
+      true
+
   """
   @spec memory_stats() ::
           {:ok,
@@ -189,13 +273,28 @@ defmodule Emily.Native do
           | {:error, Error.t()}
   def memory_stats, do: NIF.memory_stats() |> result()
 
-  @doc "Starts `peak` of `memory_stats/0` anew."
+  @doc """
+  Starts `peak` of `memory_stats/0` anew.
+
+  ## Examples
+
+      iex> Emily.Native.reset_peak()
+      :ok
+
+  """
   @spec reset_peak() :: :ok | {:error, Error.t()}
   def reset_peak, do: NIF.reset_peak() |> result()
 
   @doc """
   Gives the cached buffers back to the system; tensors stay. Done on the worker, after what was
   asked of it before, and waited for.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> Emily.Native.clear_cache(worker)
+      :ok
+
   """
   @spec clear_cache(worker()) :: :ok | {:error, Error.t()}
   def clear_cache(worker), do: Async.call(&NIF.clear_cache(worker, &1))
@@ -204,6 +303,12 @@ defmodule Emily.Native do
   Sets the limit on tensors' memory and gives the one before, in bytes.
 
   Work beyond it is an error of kind `:memory`.
+
+  ## Examples
+
+      iex> {:ok, before} = Emily.Native.set_memory_limit(8_000_000_000)
+      iex> {:ok, 8_000_000_000} = Emily.Native.set_memory_limit(before)
+
   """
   @spec set_memory_limit(pos_integer()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
   def set_memory_limit(bytes), do: NIF.set_memory_limit(bytes) |> result()
@@ -212,6 +317,13 @@ defmodule Emily.Native do
   Sets the limit on cached buffers and gives the one before, in bytes; 0 keeps nothing.
 
   Done on the worker and waited for, as `clear_cache/1` is.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, before} = Emily.Native.set_cache_limit(worker, 1_000_000_000)
+      iex> {:ok, 1_000_000_000} = Emily.Native.set_cache_limit(worker, before)
+
   """
   @spec set_cache_limit(worker(), non_neg_integer()) ::
           {:ok, non_neg_integer()} | {:error, Error.t()}
@@ -219,15 +331,39 @@ defmodule Emily.Native do
 
   ## The library
 
-  @doc "True where there is a GPU that this library's MLX can use."
+  @doc """
+  True where there is a GPU that this library's MLX can use.
+
+  ## Examples
+
+      iex> is_boolean(Emily.Native.gpu_available?())
+      true
+
+  """
   @spec gpu_available?() :: boolean()
   def gpu_available?, do: NIF.gpu_available()
 
-  @doc "The version of MLX that was loaded."
+  @doc """
+  The version of MLX that was loaded.
+
+  ## Examples
+
+      iex> Emily.Native.mlx_version()
+      "0.32.2"
+
+  """
   @spec mlx_version() :: String.t()
   def mlx_version, do: NIF.mlx_version()
 
-  @doc "The fingerprint of the library's list of operations, equal to `Emily.Native.Ops`'s."
+  @doc """
+  The fingerprint of the library's list of operations, equal to `Emily.Native.Ops`'s.
+
+  ## Examples
+
+      iex> Emily.Native.op_fingerprint() == Emily.Native.Ops.fingerprint()
+      true
+
+  """
   @spec op_fingerprint() :: String.t()
   def op_fingerprint, do: NIF.op_fingerprint()
 
@@ -235,6 +371,12 @@ defmodule Emily.Native do
   Whether the native library is there: `:ok`, or `{:error, sentence}` with the reason and remedy.
 
   The library is loaded with this application; this never raises.
+
+  ## Examples
+
+      iex> Emily.Native.status()
+      :ok
+
   """
   @spec status() :: :ok | {:error, String.t()}
   def status, do: NIF.status()
@@ -276,7 +418,7 @@ defmodule Emily.Native do
   end
 
   for op <- Ops.all() do
-    @doc op.doc
+    @doc op.doc <> Examples.of(op.name)
     @doc group: :operations
     @spec unquote(op.name)(worker(), [tensor()], attrs()) ::
             {:ok, [tensor()]} | {:error, Error.t()}

@@ -33,11 +33,31 @@ defmodule Emily.Native.Async do
   @typedoc "What is asked: a call that starts the request for a reply tagged with the reference."
   @type ask :: (reference() -> reference())
 
-  @doc "Asks for the tensor's bytes."
+  @doc """
+  Asks for the tensor's bytes.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, t} = Emily.Native.from_binary(worker, :u8, {2}, <<1, 2>>)
+      iex> t |> Emily.Native.Async.read() |> Emily.Native.Async.await()
+      {:ok, <<1, 2>>}
+
+  """
   @spec read(Emily.Native.tensor()) :: t()
   def read(tensor), do: start(&NIF.read(tensor, &1))
 
-  @doc "Asks for the tensor to be computed."
+  @doc """
+  Asks for the tensor to be computed.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, t} = Emily.Native.from_binary(worker, :u8, {2}, <<1, 2>>)
+      iex> t |> Emily.Native.Async.eval() |> Emily.Native.Async.await()
+      :ok
+
+  """
   @spec eval(Emily.Native.tensor()) :: t()
   def eval(tensor), do: start(&NIF.eval(tensor, &1))
 
@@ -50,6 +70,15 @@ defmodule Emily.Native.Async do
   Waits for the reply: `{:ok, term}`, or `:ok` where there is nothing to tell, or `{:error, error}`.
 
   After `timeout` milliseconds the request is cancelled, and the error's kind is `:timeout`.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, t} = Emily.Native.from_binary(worker, :u8, {2}, <<1, 2>>)
+      iex> async = Emily.Native.Async.read(t)
+      iex> Emily.Native.Async.await(async, 5_000)
+      {:ok, <<1, 2>>}
+
   """
   @spec await(t(), timeout()) :: {:ok, term()} | :ok | {:error, Error.t()}
   def await(%__MODULE__{ref: ref, request: request}, timeout \\ :infinity) do
@@ -62,6 +91,14 @@ defmodule Emily.Native.Async do
 
   @doc """
   As `await/2`, but gives the bare term and raises the error.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, t} = Emily.Native.from_binary(worker, :u8, {2}, <<1, 2>>)
+      iex> t |> Emily.Native.Async.read() |> Emily.Native.Async.await!()
+      <<1, 2>>
+
   """
   @spec await!(t(), timeout()) :: term()
   def await!(%__MODULE__{} = async, timeout \\ :infinity) do
@@ -74,6 +111,15 @@ defmodule Emily.Native.Async do
 
   @doc """
   Gives up on the reply; it is neither in the mailbox nor will it come.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, t} = Emily.Native.from_binary(worker, :u8, {2}, <<1, 2>>)
+      iex> async = Emily.Native.Async.read(t)
+      iex> Emily.Native.Async.cancel(async)
+      :ok
+
   """
   @spec cancel(t()) :: :ok
   def cancel(%__MODULE__{ref: ref, request: request}) do
