@@ -236,16 +236,16 @@ fn accumulated(format: Format, pairs: &[[u64; 2]], magnitude: Option<f64>) -> f6
     (apart / unit).min(APART)
 }
 
-/// Compares a gradient with the slopes that finite differences give, element by element, relative
-/// to the largest of them; a gradient is as large as the operand `of`.
+/// Compares a gradient with the slopes that finite differences give, element by element, in units of
+/// f32's eps times the largest of them; a gradient is as large as the operand `of`.
 ///
-/// Slopes that are all zero leave what the differences themselves round to, which is far below
-/// f32's unit.
-pub fn gradient(of: &TensorType, slopes: &[f64], actual: &Tensor, relative: f64) -> Comparison {
+/// Differences cannot tell a slope below 10⁻³ to f32's digits from their own rounding, so none counts
+/// as smaller.
+pub fn gradient(of: &TensorType, slopes: &[f64], actual: &Tensor, eps: f64) -> Comparison {
     let allowed = Allowed {
-        text: format!("relative({relative})"),
-        distance: relative,
-        unit: "relative",
+        text: format!("eps({eps})"),
+        distance: eps,
+        unit: "eps",
     };
     let mut comparison = Comparison::new(allowed);
     let Some(format) = Format::of(actual.dtype()).filter(|_| of == actual.ty()) else {
@@ -253,17 +253,18 @@ pub fn gradient(of: &TensorType, slopes: &[f64], actual: &Tensor, relative: f64)
         comparison.broken = Some(format!("the gradient is {}, expected {of}", actual.ty()));
         return comparison;
     };
-    let size = slopes
+    let largest = slopes
         .iter()
-        .fold(f64::from(f32::EPSILON), |size, slope| size.max(slope.abs()));
+        .fold(1e-3, |max: f64, slope| max.max(slope.abs()));
+    let unit = f64::from(f32::EPSILON) * largest;
     for (index, (&want, got)) in slopes.iter().zip(number::elements(actual)).enumerate() {
-        let distance = match (format.value(got) - want).abs() / size {
+        let distance = match (format.value(got) - want).abs() / unit {
             distance if distance.is_nan() => APART,
             distance => distance,
         };
         comparison.checked += 1;
         comparison.worst = comparison.worst.max(distance);
-        if distance > relative {
+        if distance > eps {
             comparison.outside += 1;
             if comparison.misses.len() < KEPT {
                 let expected = format.nearest(want);
@@ -455,6 +456,21 @@ mod tests {
         differs("f32[1] inf", "f32[1] max", "accum(1)");
         agrees("c64[1] (1,0)", "c64[1] (1,0x1p-23)", "accum(1)");
         differs("c64[1] (1,0)", "c64[1] (1,0x1p-21)", "accum(1)");
+    }
+
+    #[test]
+    fn gradients_are_judged_by_the_largest_slope() {
+        let judged = |slopes: &[f64], got: &str| {
+            let got = tensor(got);
+            gradient(got.ty(), slopes, &got, 2.0)
+        };
+        assert_eq!(judged(&[1.0, 4.0], "f32[2] 0x1.000008p0 4").worst, 1.0);
+        assert!(!judged(&[1.0, 1.0], "f32[2] 0x1.000008p0 1").agrees());
+        assert!(judged(&[1e-13], "f32[1] 0").agrees());
+        assert!(!judged(&[0.0], "f32[1] nan").agrees());
+        let narrow = tensor("f16[1] 1");
+        let f32 = TensorType::new(DType::F32, [1]);
+        assert!(gradient(&f32, &[1.0], &narrow, 2.0).broken.is_some());
     }
 
     #[test]

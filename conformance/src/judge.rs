@@ -106,8 +106,7 @@ enum Expectation<'a> {
     Values(Vec<Expected<'a>>, Allowance),
     Promise,
     Types(Vec<TensorType>),
-    /// Per operand, the slopes in row-major order, and how near a gradient must be, relative to
-    /// the largest of them.
+    /// Per operand, the slopes in row-major order, and how near a gradient must be.
     Slopes(Vec<Vec<f64>>, f64),
     Error(ErrorKind),
 }
@@ -288,7 +287,7 @@ impl Judge<'_> {
         let slopes =
             caught(|| emily_oracle::grad::finite_difference(&call.op, &inputs, self.wrt()));
         match (slopes, self.case.row.grad) {
-            (Ok(slopes), Some(grad)) => Expectation::Slopes(slopes, grad.relative),
+            (Ok(slopes), Some(grad)) => Expectation::Slopes(slopes, grad.eps),
             (Ok(_), None) => Expectation::Error(ErrorKind::Argument),
             (Err(error), _) => Expectation::Error(error.kind),
         }
@@ -337,12 +336,12 @@ impl Judge<'_> {
                 let (want, got) = (slopes.len(), results.len());
                 Comparison::broken(format!("expected {want} gradients, got {got}"))
             }
-            (Expectation::Slopes(slopes, relative), Ok(results)) => {
+            (Expectation::Slopes(slopes, eps), Ok(results)) => {
                 let operands = self.wrt().iter().map(|&index| &call.inputs[index].tensor);
                 return operands
                     .zip(slopes.iter().zip(results))
                     .map(|(operand, (slopes, got))| {
-                        compare::gradient(operand.ty(), slopes, got, *relative)
+                        compare::gradient(operand.ty(), slopes, got, *eps)
                     })
                     .collect();
             }

@@ -220,7 +220,8 @@ where an error exceeds what is allowed; how each tolerance is derived stands in 
   differ by their maths library, BLAS and threads: expect the next power on yours.
 - **unit**: `ulp` counts representable values of the result's dtype between the answer and the
   reference, for integers their difference. `accum` is eps of the dtype times the sum of the absolute
-  values that were added up. `residual` is eps times dimension times norm, for decompositions.
+  values that were added up. `residual` is eps times dimension times norm, for decompositions. `eps`
+  is f32's, times the largest slope, for gradients.
 - **allowed**: `exact` is the same value, `bits` the same bytes, `ulp(n)` and `accum(n)` up to n units.
 - **recorded** counts the trials that differ on record, in DIVERGENCES.md; their errors are not
   among the worst here.
