@@ -11,7 +11,8 @@ defmodule Emily.Compiler do
 
   ## Options
 
-    * `:device`, `:f64` - as of `Emily.Backend`.
+    * `:device`, `:f64` - as of `Emily.Backend`. Where neither is given, those of the default
+      backend, if that is `Emily.Backend`, as it is when the function is compiled.
     * `:hooks` - functions that replace named hooks, as a map.
     * `:garbage_collect` - collect garbage after every operation.
     * `:max_concurrency` - accepted, and taken as 1: one device runs one computation at a time. For
@@ -47,7 +48,10 @@ defmodule Emily.Compiler do
 
   @impl true
   def __to_backend__(opts) do
-    {Backend, Keyword.take(validate!(opts), @backend_options)}
+    case {Keyword.take(validate!(opts), @backend_options), Nx.default_backend()} do
+      {[], {Backend, _options} = default} -> default
+      {options, _default} -> {Backend, options}
+    end
   end
 
   @impl true

@@ -110,6 +110,21 @@ defmodule Emily.CompilerTest do
     assert Nx.Defn.to_backend(@opts) == {Emily.Backend, []}
   end
 
+  test "without options it takes those of the default backend, if that is ours" do
+    wide = fn -> Nx.iota({2}, type: :f64) end
+
+    Nx.with_default_backend({Emily.Backend, device: :cpu, f64: true}, fn ->
+      assert {Emily.Backend, options} = Emily.Compiler.__to_backend__([])
+      assert Enum.sort(options) == [device: :cpu, f64: true]
+      assert Nx.to_flat_list(compiled(wide).()) == [0.0, 1.0]
+      assert_raise ArgumentError, ~r/f64/, fn -> compiled(wide, device: :cpu).() end
+    end)
+
+    Nx.with_default_backend(Nx.BinaryBackend, fn ->
+      assert Emily.Compiler.__to_backend__([]) == {Emily.Backend, []}
+    end)
+  end
+
   test "f64 under the compiler is opted in to by its options" do
     result =
       compiled(fn t -> Nx.add(t, 1.0) end, device: :cpu, f64: true).(Nx.tensor(0.5, type: :f64))
