@@ -99,7 +99,7 @@ fn build(
             axis,
             direction,
             dtype: _,
-        } => sort::argsort(&inputs[0], *axis, *direction, ty)?,
+        } => sort::argsort(&inputs[0], *axis, *direction, ty, cx)?,
         Op::Dot {
             contract_left,
             batch_left,
