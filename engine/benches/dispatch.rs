@@ -56,7 +56,7 @@ fn submit(c: &mut Criterion) {
     let worker = worker();
     let one = operand(&worker, 16);
     // Batches stay below the queue's bound; dropping the handles is not part of the call.
-    c.bench_function("submit/add", |b| {
+    c.bench_function("submit_add", |b| {
         b.iter_batched(
             || {
                 one.eval().expect("an idle worker");

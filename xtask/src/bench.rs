@@ -81,7 +81,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         Row::new(
             "submit of one add, against 1 µs",
             "ns",
-            median("submit/add")?,
+            median("submit_add")?,
             1000.0,
             1.0,
         ),
