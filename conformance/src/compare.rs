@@ -80,12 +80,7 @@ impl Comparison {
 
     /// One value that is wrong in a way that no distance measures.
     pub fn broken(message: impl Into<String>) -> Comparison {
-        let worst = APART;
-        Comparison {
-            worst,
-            broken: Some(message.into()),
-            ..Comparison::agreed()
-        }
+        Comparison::agreed().breaking(message.into())
     }
 
     fn new(allowed: Allowed) -> Comparison {
@@ -96,6 +91,27 @@ impl Comparison {
             allowed,
             misses: Vec::new(),
             broken: None,
+        }
+    }
+
+    /// Counts an element, and keeps it where it is too far from what was expected.
+    fn count(&mut self, element: Miss) {
+        self.checked += 1;
+        self.worst = self.worst.max(element.distance);
+        if element.distance > self.allowed.distance {
+            self.outside += 1;
+            if self.misses.len() < KEPT {
+                self.misses.push(element);
+            }
+        }
+    }
+
+    /// This comparison, wrong besides single elements.
+    fn breaking(self, message: String) -> Comparison {
+        Comparison {
+            worst: APART,
+            broken: Some(message),
+            ..self
         }
     }
 }
@@ -121,33 +137,19 @@ pub fn values(expected: Expected<'_>, actual: &Tensor, tolerance: Tolerance) -> 
     let mut comparison = Comparison::new(Allowed::of(tolerance));
     let want = expected.tensor;
     if want.ty() != actual.ty() {
-        comparison.worst = APART;
-        comparison.broken = Some(format!(
-            "the result is {}, expected {}",
-            actual.ty(),
-            want.ty()
-        ));
-        return comparison;
+        let message = format!("the result is {}, expected {}", actual.ty(), want.ty());
+        return comparison.breaking(message);
     }
     let dtype = want.dtype();
     let pairs = number::elements(want).zip(number::elements(actual));
     for (index, (want, got)) in pairs.enumerate() {
         let magnitude = expected.magnitude.map(|all| all[index]);
-        let distance = distance(dtype, tolerance, want, got, magnitude);
-        comparison.checked += 1;
-        comparison.worst = comparison.worst.max(distance);
-        if distance > comparison.allowed.distance {
-            comparison.outside += 1;
-            if comparison.misses.len() < KEPT {
-                let miss = Miss {
-                    index,
-                    expected: want,
-                    actual: got,
-                    distance,
-                };
-                comparison.misses.push(miss);
-            }
-        }
+        comparison.count(Miss {
+            index,
+            expected: want,
+            actual: got,
+            distance: distance(dtype, tolerance, want, got, magnitude),
+        });
     }
     comparison
 }
@@ -249,9 +251,7 @@ pub fn gradient(of: &TensorType, slopes: &[f64], actual: &Tensor, eps: f64) -> C
     };
     let mut comparison = Comparison::new(allowed);
     let Some(format) = Format::of(actual.dtype()).filter(|_| of == actual.ty()) else {
-        comparison.worst = APART;
-        comparison.broken = Some(format!("the gradient is {}, expected {of}", actual.ty()));
-        return comparison;
+        return comparison.breaking(format!("the gradient is {}, expected {of}", actual.ty()));
     };
     let largest = slopes
         .iter()
@@ -262,20 +262,12 @@ pub fn gradient(of: &TensorType, slopes: &[f64], actual: &Tensor, eps: f64) -> C
             distance if distance.is_nan() => APART,
             distance => distance,
         };
-        comparison.checked += 1;
-        comparison.worst = comparison.worst.max(distance);
-        if distance > eps {
-            comparison.outside += 1;
-            if comparison.misses.len() < KEPT {
-                let expected = format.nearest(want);
-                comparison.misses.push(Miss {
-                    index,
-                    expected,
-                    actual: got,
-                    distance,
-                });
-            }
-        }
+        comparison.count(Miss {
+            index,
+            expected: format.nearest(want),
+            actual: got,
+            distance,
+        });
     }
     comparison
 }
@@ -291,11 +283,10 @@ pub fn promise(promise: Promise, k: f64, input: &Tensor, results: &[Tensor]) -> 
     let outcome = match promise {
         Promise::Qr => qr(input, results, &mut comparison),
     };
-    if let Err(message) = outcome {
-        comparison.worst = APART;
-        comparison.broken = Some(message);
+    match outcome {
+        Ok(()) => comparison,
+        Err(message) => comparison.breaking(message),
     }
-    comparison
 }
 
 /// A = Q·R, Qᵀ·Q = I, R upper triangular, for each matrix of the batch.
