@@ -110,7 +110,8 @@ impl Worker {
         self.lane.check_running()?;
         let types: Vec<TensorType> = inputs.iter().map(|input| input.ty().clone()).collect();
         let results = op.infer(&types)?;
-        self.check(&results, inputs)
+        let bytes = self
+            .check(&results, inputs)
             .map_err(|error| error.at(&op, &types))?;
         let outputs: Vec<Handle> = results
             .iter()
@@ -123,6 +124,7 @@ impl Worker {
                 worker: Some(self.lane.name.clone()),
             }),
             results,
+            bytes,
             inputs: inputs.iter().map(|input| self.import(input)).collect(),
             outputs: outputs.iter().map(|out| Arc::downgrade(&out.0)).collect(),
             lane: self.lane.clone(),
@@ -167,15 +169,20 @@ impl Worker {
         Input::Foreign(Use::of(input), gate)
     }
 
-    fn check(&self, results: &[TensorType], inputs: &[Handle]) -> Result<()> {
+    /// The results' size in bytes.
+    fn check(&self, results: &[TensorType], inputs: &[Handle]) -> Result<usize> {
+        let mut bytes = 0usize;
         for result in results {
             self.check_dtype(result.dtype)?;
-            memory::check(result.byte_size()?)?;
+            let size = result.byte_size()?;
+            memory::check(size)?;
+            bytes = bytes.saturating_add(size);
         }
-        inputs.iter().try_for_each(|input| {
+        for input in inputs {
             self.check_dtype(input.ty().dtype)?;
-            input.0.check_held()
-        })
+            input.0.check_held()?;
+        }
+        Ok(bytes)
     }
 
     fn check_dtype(&self, dtype: DType) -> Result<()> {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
-use emily_spec::{Context, Error, ErrorKind, Result, TensorType};
+use emily_spec::{Context, Error, ErrorKind, Result};
 use mlx_rs::{Array, Stream, with_stream};
 use smallvec::SmallVec;
 
@@ -102,7 +102,7 @@ impl Runner {
         let computed = catch_unwind(AssertUnwindSafe(|| self.compute(&apply)))
             .unwrap_or_else(|panic| Err(Arc::new(at(panicked(&*panic), &apply.origin))));
         match computed {
-            Ok(()) => self.account(apply.outputs, &apply.results),
+            Ok(()) => self.account(apply.outputs, apply.bytes),
             Err(error) => {
                 for slot in &apply.outputs {
                     fill(slot, State::Failed(error.clone()));
@@ -125,7 +125,7 @@ impl Runner {
             guards.join(&value.guards);
             arrays.push(value.array);
         }
-        self.make_room(&apply.results).map_err(here)?;
+        self.make_room(apply.bytes).map_err(here)?;
         let mut cx = Cx::new(self.thread.device, &self.cpu);
         let arrays = ops::run(&origin.op, &arrays, &apply.results, &mut cx).map_err(here)?;
         for condition in cx.into_conditions() {
@@ -149,11 +149,7 @@ impl Runner {
 
     /// Sees that large results fit beside what is in use: computes what is pending, so that its
     /// operands can go, then gives the cache back, and only then refuses.
-    fn make_room(&mut self, results: &[TensorType]) -> Result<()> {
-        let mut bytes = 0usize;
-        for result in results {
-            bytes = bytes.saturating_add(result.byte_size()?);
-        }
+    fn make_room(&mut self, bytes: usize) -> Result<()> {
         if bytes < PENDING_BYTES {
             return Ok(());
         }
@@ -180,13 +176,10 @@ impl Runner {
     }
 
     /// Counts what is pending and starts evaluation when it is enough.
-    fn account(&mut self, slots: SmallVec<[Weak<Slot>; 1]>, types: &[TensorType]) {
+    fn account(&mut self, slots: SmallVec<[Weak<Slot>; 1]>, bytes: usize) {
         self.pending.slots.extend(slots);
         self.pending.ops += 1;
-        for ty in types {
-            let bytes = ty.byte_size().unwrap_or(usize::MAX);
-            self.pending.bytes = self.pending.bytes.saturating_add(bytes);
-        }
+        self.pending.bytes = self.pending.bytes.saturating_add(bytes);
         if self.pending.ops >= PENDING_OPS || self.pending.bytes >= PENDING_BYTES {
             self.flush();
         }

@@ -27,6 +27,8 @@ pub(crate) struct Apply {
     pub(crate) origin: Origin,
     /// The results' types, inferred at the call.
     pub(crate) results: Vec<TensorType>,
+    /// The results' size.
+    pub(crate) bytes: usize,
     pub(crate) inputs: SmallVec<[Input; 3]>,
     pub(crate) outputs: SmallVec<[Weak<Slot>; 1]>,
     pub(crate) lane: Arc<Lane>,
