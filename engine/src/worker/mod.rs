@@ -9,6 +9,7 @@ mod pool;
 mod queue;
 mod runner;
 mod thread;
+mod turn;
 
 use std::sync::Arc;
 

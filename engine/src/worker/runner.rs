@@ -13,6 +13,7 @@ use crate::handle::{Bytes, Slot, State, Value};
 use crate::ops::{self, Cx};
 use crate::worker::guard::{Guard, Guards};
 use crate::worker::thread::{Apply, Input, Job, Thread};
+use crate::worker::turn;
 use crate::{Device, memory, mlx};
 
 /// Evaluation starts, without waiting, once this many ops or bytes are pending: enough to keep the
@@ -197,7 +198,7 @@ impl Runner {
                 arrays.push(value.array);
             }
         }
-        if mlx_rs::transforms::async_eval(&arrays).is_err() {
+        if turn::start(&arrays, self.thread.device).is_err() {
             // One of them failed; evaluating each alone tells which, and leaves the others whole.
             for slot in &live {
                 // The slot keeps the error for its reader.
@@ -212,7 +213,7 @@ impl Runner {
             return Ok(Bytes::new(array));
         }
         let dense = mlx::contiguous(&array)?;
-        mlx_rs::transforms::eval([&dense]).map_err(mlx::from_mlx)?;
+        turn::finish(std::slice::from_ref(&dense), self.thread.device).map_err(mlx::from_mlx)?;
         Ok(Bytes::new(dense))
     }
 
@@ -222,7 +223,7 @@ impl Runner {
         if value.evaluated {
             return Ok(value.array);
         }
-        let outcome = evaluate(&value);
+        let outcome = evaluate(&value, self.thread.device);
         match outcome {
             Ok(()) => {
                 let array = mlx::clone_array(&value.array);
@@ -247,10 +248,10 @@ fn fill(slot: &Weak<Slot>, state: State) {
 }
 
 /// Evaluates a value with its conditions.
-fn evaluate(value: &Value) -> std::result::Result<(), Arc<Error>> {
+fn evaluate(value: &Value, device: Device) -> std::result::Result<(), Arc<Error>> {
     let mut arrays: Vec<Array> = value.guards.arrays().collect();
     arrays.push(mlx::clone_array(&value.array));
-    mlx_rs::transforms::eval(&arrays).map_err(|exception| {
+    turn::finish(&arrays, device).map_err(|exception| {
         let error = mlx::from_mlx(exception);
         Arc::new(match &value.origin {
             Some(origin) => at(error, origin),
