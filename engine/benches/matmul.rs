@@ -2,17 +2,17 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use emily_engine::{Config, Device, Handle, Worker};
-use emily_spec::{DType, Op, Shape};
+use emily_spec::{DType, Op, TensorType};
 
 const N: usize = 1024;
 
+/// Ones, stored as NumPy stores its operand: an iota would be a view that MLX copies every time.
 fn matrix(worker: &Worker, dtype: DType) -> Handle {
-    let iota = Op::Iota {
-        dtype,
-        shape: Shape::from([N, N]),
-        axis: Some(1),
-    };
-    let matrix = worker.apply(&iota, &[]).expect("a matrix").remove(0);
+    let ones = vec![1f32.to_le_bytes(); N * N].concat();
+    let ty = TensorType::new(DType::F32, [N, N]);
+    let ones = worker.from_bytes(ty, &ones).expect("a matrix");
+    let matrix = worker.apply(&Op::AsType { dtype }, &[ones]);
+    let matrix = matrix.expect("a matrix").remove(0);
     matrix.eval().expect("a matrix");
     matrix
 }
