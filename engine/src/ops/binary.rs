@@ -10,7 +10,7 @@ use super::float::{widened, with_sign_of};
 use super::integer::{negate_where, sign_and_magnitude};
 use super::{Cx, complex};
 use crate::Device;
-use crate::mlx::{clone_array, dtype_of, integer, to_mlx};
+use crate::mlx::{clone_array, dtype_of, integer, real, to_mlx};
 
 /// Integers wrap.
 pub(super) fn add(left: &Array, right: &Array, ty: &TensorType) -> Result<Array> {
@@ -85,11 +85,20 @@ pub(super) fn pow(left: &Array, right: &Array, ty: &TensorType, cx: &mut Cx) -> 
             refuse(&negative, &base, message, cx);
             integer_pow(&base, &select(negative, zero, exponent)?, ty.dtype)
         }
-        Class::Float => widened(&base)?
-            .power(widened(&exponent)?)?
-            .as_dtype(to_mlx(ty.dtype)),
+        Class::Float => float_pow(&base, &exponent, ty.dtype),
         Class::Complex => complex::pow(&base, &exponent, cx),
     }
+}
+
+/// IEEE 754's `pow`: 1 to any power and anything to the power 0 are 1, also for a signalling NaN,
+/// of which some C libraries make a quiet one.
+fn float_pow(base: &Array, exponent: &Array, dtype: DType) -> Result<Array> {
+    let one = real(dtype, 1.0);
+    let power = widened(base)?
+        .power(widened(exponent)?)?
+        .as_dtype(to_mlx(dtype))?;
+    let is_one = base.eq(&one)?.logical_or(exponent.eq(real(dtype, 0.0))?)?;
+    select(is_one, one, power)
 }
 
 /// Powers modulo 2^bits, in unsigned integers of at least 32 bits, where C++ defines wrapping.

@@ -107,9 +107,9 @@ fn wrapping_pow(mut base: i128, mut exponent: i128) -> i128 {
     power
 }
 
-/// IEEE 754's `pow`. A C library may answer x⁰ with NaN for a signalling NaN.
+/// IEEE 754's `pow`. A C library may answer x⁰ and 1ʸ with NaN for a signalling NaN.
 fn real_pow(x: f64, y: f64) -> f64 {
-    if y == 0.0 { 1.0 } else { x.powf(y) }
+    if x == 1.0 || y == 0.0 { 1.0 } else { x.powf(y) }
 }
 
 /// e^(w · ln z) on the principal branch; small whole powers by multiplication, which is exact where
