@@ -69,7 +69,10 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     ))?;
     let f32_beside = median("matmul_1024/f32")?;
     shell::step("f32 matmul, turn by turn with NumPy's");
-    let (f32_matmul, numpy) = f32_matmul(shell)?;
+    let (f32_matmul, numpy) = turn_by_turn(
+        || brief(shell, "matmul", "matmul_1024/f32"),
+        || numpy_matmul(shell),
+    )?;
     let grown = cmd!(
         shell,
         "cargo run --quiet --release -p emily-engine --example zero_copy"
@@ -145,7 +148,7 @@ fn pair(name: &str, group: &str, bar: f64) -> anyhow::Result<Row> {
 }
 
 /// The median that criterion left for this bench, in nanoseconds.
-pub(crate) fn median(bench: &str) -> anyhow::Result<f64> {
+fn median(bench: &str) -> anyhow::Result<f64> {
     let file = shell::target_dir().join(format!("criterion/{bench}/new/estimates.json"));
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let estimates: serde_json::Value = serde_json::from_str(&text)?;
@@ -154,28 +157,35 @@ pub(crate) fn median(bench: &str) -> anyhow::Result<f64> {
         .with_context(|| format!("no median in {}", file.display()))
 }
 
-/// The median times of our f32 1024³ matmul and of NumPy's, in nanoseconds.
+/// The median of two figures that take turns, five times each.
 ///
 /// Two processes cannot be timed at once, and a machine that other tenants share drifts by a fifth
 /// within a minute: taking turns puts both under the same weather.
-fn f32_matmul(shell: &Shell) -> anyhow::Result<(f64, f64)> {
+pub(crate) fn turn_by_turn(
+    mut ours: impl FnMut() -> anyhow::Result<f64>,
+    mut theirs: impl FnMut() -> anyhow::Result<f64>,
+) -> anyhow::Result<(f64, f64)> {
     const ROUNDS: usize = 5;
-    const BENCH: &str = "matmul_1024/f32";
-    let (mut ours, mut numpys) = (Vec::new(), Vec::new());
+    let mut rounds = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        numpys.push(numpy_matmul(shell)?);
-        shell::show(cmd!(
-            shell,
-            "cargo bench --quiet -p emily-engine --bench matmul -- --noplot
-             --warm-up-time 1 --measurement-time 2 {BENCH}"
-        ))?;
-        ours.push(median(BENCH)?);
+        rounds[1].push(theirs()?);
+        rounds[0].push(ours()?);
     }
-    let middle = |mut times: Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        times[ROUNDS / 2]
-    };
-    Ok((middle(ours), middle(numpys)))
+    let [ours, theirs] = rounds.map(|mut figures| {
+        figures.sort_by(f64::total_cmp);
+        figures[ROUNDS / 2]
+    });
+    Ok((ours, theirs))
+}
+
+/// Runs one of the engine's benches briefly: its median in nanoseconds.
+pub(crate) fn brief(shell: &Shell, file: &str, bench: &str) -> anyhow::Result<f64> {
+    shell::show(cmd!(
+        shell,
+        "cargo bench --quiet -p emily-engine --bench {file} -- --noplot
+         --warm-up-time 1 --measurement-time 2 {bench}"
+    ))?;
+    median(bench)
 }
 
 /// The median time of NumPy's f32 1024³ matmul in nanoseconds, from a virtual environment.
