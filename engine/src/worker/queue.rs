@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::worker::Reply;
 
@@ -12,6 +13,15 @@ const BOUND: usize = 4096;
 
 /// Jobs that may still wait when those callers go on.
 const ROOM: usize = BOUND / 2;
+
+/// How long jobs that are not urgent gather before the thread takes them, unless it becomes many.
+///
+/// Waking a thread costs its caller more than most ops do. One wake for many of them is what lets a
+/// caller submit at full speed.
+const DOZE: Duration = Duration::from_millis(1);
+
+/// So many jobs are worth a wake.
+const MANY: usize = 16;
 
 /// A queue with a soft bound: a push over it succeeds and tells the caller to wait.
 pub(crate) struct Queue<J, T> {
@@ -25,10 +35,26 @@ struct Inner<J, T> {
     jobs: VecDeque<J>,
     /// Values that only the taking thread may drop.
     trash: Vec<T>,
-    /// The taking thread sleeps, so a push must wake it.
-    asleep: bool,
+    rest: Rest,
+    /// A job waits that somebody waits for.
+    urgent: bool,
     /// Callers that wait for room.
     waiting: Vec<Reply<()>>,
+}
+
+/// What the taking thread does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Awake,
+    /// It looks again by itself, soon.
+    Dozing,
+    Asleep,
+}
+
+impl<J, T> Inner<J, T> {
+    fn worth_a_wake(&self) -> bool {
+        self.urgent || self.jobs.len() >= MANY
+    }
 }
 
 impl<J, T> Queue<J, T> {
@@ -37,7 +63,8 @@ impl<J, T> Queue<J, T> {
             inner: Mutex::new(Inner {
                 jobs: VecDeque::new(),
                 trash: Vec::new(),
-                asleep: false,
+                rest: Rest::Awake,
+                urgent: false,
                 waiting: Vec::new(),
             }),
             wake: Condvar::new(),
@@ -50,10 +77,12 @@ impl<J, T> Queue<J, T> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a job; true when the queue is now over its bound.
-    pub(crate) fn push(&self, job: J) -> bool {
+    /// Adds a job; true when the queue is now over its bound. One that is not urgent may wait a
+    /// moment for more to come.
+    pub(crate) fn push(&self, job: J, urgent: bool) -> bool {
         let mut inner = self.lock();
         inner.jobs.push_back(job);
+        inner.urgent |= urgent;
         let over = self.depth.fetch_add(1, Ordering::SeqCst) >= BOUND;
         self.wake(inner);
         over
@@ -67,24 +96,39 @@ impl<J, T> Queue<J, T> {
     }
 
     fn wake(&self, mut inner: MutexGuard<'_, Inner<J, T>>) {
-        let asleep = std::mem::take(&mut inner.asleep);
+        let due = match inner.rest {
+            Rest::Awake => false,
+            Rest::Dozing => inner.worth_a_wake(),
+            Rest::Asleep => true,
+        };
+        if due {
+            inner.rest = Rest::Awake;
+        }
         drop(inner);
-        if asleep {
+        if due {
             self.wake.notify_one();
         }
     }
 
-    /// Sleeps until there is something, then takes all of it.
+    /// Dozes while little is there, sleeps while nothing is, then takes all of it.
     pub(crate) fn take(&self, jobs: &mut VecDeque<J>, trash: &mut Vec<T>) {
         let mut inner = self.lock();
+        if !inner.worth_a_wake() {
+            inner.rest = Rest::Dozing;
+            (inner, _) = self
+                .wake
+                .wait_timeout_while(inner, DOZE, |inner| !inner.worth_a_wake())
+                .unwrap_or_else(PoisonError::into_inner);
+        }
         while inner.jobs.is_empty() && inner.trash.is_empty() {
-            inner.asleep = true;
+            inner.rest = Rest::Asleep;
             inner = self
                 .wake
                 .wait(inner)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        inner.asleep = false;
+        inner.rest = Rest::Awake;
+        inner.urgent = false;
         std::mem::swap(&mut inner.jobs, jobs);
         std::mem::swap(&mut inner.trash, trash);
     }
@@ -143,5 +187,63 @@ impl Backlog {
 impl fmt::Debug for Backlog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Backlog({})", self.0.depth())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pushes each job once the one before was taken, so that the thread dozes in between.
+    fn one_by_one(jobs: &[(u32, bool)]) -> Vec<u32> {
+        let queue = Queue::<u32, ()>::new();
+        let (sender, taken) = std::sync::mpsc::channel();
+        let count = jobs.len();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut batch, mut trash) = (VecDeque::new(), Vec::new());
+                let mut seen = 0;
+                while seen < count {
+                    queue.take(&mut batch, &mut trash);
+                    seen += batch.len();
+                    batch.drain(..).for_each(|job| sender.send(job).unwrap());
+                }
+            });
+            jobs.iter()
+                .map(|&(job, urgent)| {
+                    queue.push(job, urgent);
+                    taken.recv().unwrap()
+                })
+                .collect()
+        })
+    }
+
+    #[test]
+    fn a_small_job_is_taken_without_another() {
+        let jobs: Vec<_> = (0..100).map(|job| (job, false)).collect();
+        assert_eq!(one_by_one(&jobs), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn urgent_and_small_jobs_are_taken_in_order() {
+        let jobs: Vec<_> = (0..100).map(|job| (job, job % 3 == 0)).collect();
+        assert_eq!(one_by_one(&jobs), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn many_small_jobs_and_an_urgent_one_are_worth_a_wake() {
+        let queue = Queue::<u32, ()>::new();
+        for job in 1..MANY {
+            queue.push(job as u32, false);
+        }
+        assert!(!queue.lock().worth_a_wake());
+        queue.push(0, false);
+        assert!(queue.lock().worth_a_wake());
+
+        let queue = Queue::<u32, ()>::new();
+        queue.push(0, true);
+        assert!(queue.lock().worth_a_wake());
+        queue.take(&mut VecDeque::new(), &mut Vec::new());
+        assert!(!queue.lock().worth_a_wake());
     }
 }

@@ -21,6 +21,19 @@ pub(crate) enum Job {
     Call(Box<dyn FnOnce() + Send>),
 }
 
+/// An op with results this large is worth starting at once.
+const LARGE: usize = 1 << 20;
+
+impl Job {
+    /// Whether it is worth waking the thread for.
+    fn urgent(&self) -> bool {
+        match self {
+            Job::Apply(apply) => apply.bytes >= LARGE,
+            Job::Read(..) | Job::Eval(..) | Job::Call(_) => true,
+        }
+    }
+}
+
 /// An op, its operands and the slots it fills. The slots are weak: work nobody waits for any more
 /// is not done.
 pub(crate) struct Apply {
@@ -204,12 +217,14 @@ impl Thread {
 
     /// Queues a job that has its own way of waiting.
     pub(crate) fn push(&self, job: Job) {
-        self.queue.push(job);
+        let urgent = job.urgent();
+        self.queue.push(job, urgent);
     }
 
     /// Queues a job; the backlog says that the caller should wait.
     pub(crate) fn push_bounded(self: &Arc<Thread>, job: Job) -> Option<Backlog> {
-        self.queue.push(job).then(|| Backlog(self.clone()))
+        let urgent = job.urgent();
+        self.queue.push(job, urgent).then(|| Backlog(self.clone()))
     }
 
     /// Drops what a slot held, on the thread that may.
