@@ -8,6 +8,7 @@ mod guard;
 mod pool;
 mod queue;
 mod runner;
+mod scheduling;
 mod thread;
 mod turn;
 

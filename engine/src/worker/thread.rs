@@ -12,6 +12,7 @@ use crate::Device;
 use crate::handle::{Bytes, Slot, State, Use, Value};
 use crate::worker::queue::{Backlog, Queue};
 use crate::worker::runner::{Origin, Runner};
+use crate::worker::scheduling;
 
 /// Something for a thread to do, in order.
 pub(crate) enum Job {
@@ -176,6 +177,7 @@ impl Thread {
             .spawn(move || {
                 // Each thread sets its own identity once.
                 let _ = inner.id.set(std::thread::current().id());
+                scheduling::compute();
                 let runner = Runner::new(inner);
                 // The starter waits for this; if it is gone, there is nobody to tell.
                 let _ = ready.send(runner.as_ref().err().cloned());
