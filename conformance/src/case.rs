@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use emily_spec::{DType, ErrorKind, Op, Row, Tensor, Tolerance, row_named};
+use emily_spec::{DType, ErrorKind, Op, Row, Tensor, Tolerance};
 use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
@@ -174,7 +174,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Vec<Case>, Vec<Problem>> {
     let source = Source { file, text };
     let parsed: FileText = toml::from_str(text).map_err(|e| vec![source.toml(&e)])?;
     let at_op = parsed.op.span().start;
-    let Some(row) = row_named(parsed.op.get_ref()) else {
+    let Some(row) = Row::named(parsed.op.get_ref()) else {
         let message = format!("unknown op {:?}", parsed.op.get_ref());
         return Err(vec![source.problem(at_op, message)]);
     };
@@ -225,15 +225,7 @@ pub fn make_op(name: &str, attrs: &Table, dtype: Option<DType>) -> Result<Op, St
         let dtype = dtype.ok_or("dtype = \"case\" needs dtypes")?;
         attrs.insert("dtype".to_owned(), Value::from(dtype.name()));
     }
-    let mut table = Table::new();
-    table.insert("op".to_owned(), Value::from(name));
-    if attrs.is_empty()
-        && let Ok(op) = Op::deserialize(table.clone())
-    {
-        return Ok(op);
-    }
-    table.insert("attrs".to_owned(), Value::Table(attrs));
-    Op::deserialize(table).map_err(|e| format!("attrs of {name}: {}", e.message()))
+    Op::read(name, attrs).map_err(|e| format!("attrs of {name}: {}", e.message()))
 }
 
 #[cfg(test)]

@@ -42,12 +42,12 @@ pub struct Find {
     pub message: String,
 }
 
-/// Tries `count` random calls of the op that `exemplar` is a call of; the first disagreement ends it.
+/// Tries `count` random calls of the op of this row; the first disagreement ends it.
 ///
 /// # Errors
 /// When proptest gives up: its strategy rejects too much.
 pub fn fuzz(
-    exemplar: &Op,
+    row: &'static Row,
     layer: &dyn Layer,
     count: u32,
     seed: u64,
@@ -61,7 +61,7 @@ pub fn fuzz(
         rng_seed: RngSeed::Fixed(seed),
         ..Config::default()
     };
-    let run = TestRunner::new(config).run(&generate::specimens(exemplar), |specimen| {
+    let run = TestRunner::new(config).run(&generate::specimens(row), |specimen| {
         disagreement(&specimen, layer).map_or(Ok(()), |message| Err(TestCaseError::fail(message)))
     });
     match run {
@@ -73,7 +73,7 @@ pub fn fuzz(
             Ok(Some(Find { specimen, message }))
         }
         Err(TestError::Abort(reason)) => {
-            anyhow::bail!("fuzzing {} gave up: {reason}", exemplar.name())
+            anyhow::bail!("fuzzing {} gave up: {reason}", row.name)
         }
     }
 }
@@ -81,7 +81,7 @@ pub fn fuzz(
 /// For element-wise ops, the first element on which the layer and the oracle disagree: proptest
 /// makes the values of a smaller shape anew, and so seldom finds one that still fails.
 fn one_element(specimen: &Specimen, layer: &dyn Layer) -> Option<Specimen> {
-    if !matches!(Row::of(&specimen.op).family, "unary" | "binary") {
+    if !matches!(specimen.op.row().family, "unary" | "binary") {
         return None;
     }
     let types: Vec<TensorType> = specimen.tensors.iter().map(|t| t.ty().clone()).collect();
@@ -142,7 +142,7 @@ fn disagreement(specimen: &Specimen, layer: &dyn Layer) -> Option<String> {
         },
     };
     let case = Case {
-        row: Row::of(&specimen.op),
+        row: specimen.op.row(),
         name: "fuzz".to_owned(),
         why: None,
         at: Location {
@@ -232,27 +232,9 @@ fn fingerprint(text: &str) -> u32 {
     })
 }
 
-/// One op per row, as the first case that has one names it.
-pub fn exemplars(cases: &[Case]) -> Vec<Op> {
-    let mut found: Vec<Op> = Vec::new();
-    for case in cases {
-        let op = case
-            .readings
-            .first()
-            .and_then(|reading| match &reading.body {
-                Body::Fact { call, .. } => Some(&call.op),
-                Body::Sweep(plans) => plans.first().map(|plan| plan.op()),
-            });
-        if let Some(op) = op.filter(|op| found.iter().all(|known| known.name() != op.name())) {
-            found.push(op.clone());
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
-    use emily_spec::DType;
+    use emily_spec::{Arithmetic, DType, ROWS, Unary};
 
     use super::*;
     use crate::case;
@@ -292,8 +274,8 @@ mod tests {
 
     #[test]
     fn a_disagreement_shrinks_to_a_case_that_loads() {
-        let add = Op::Add { dtype: None };
-        let find = fuzz(&add, &Saturating, 4000, 1).unwrap().unwrap();
+        let add = Arithmetic::Add.row();
+        let find = fuzz(add, &Saturating, 4000, 1).unwrap().unwrap();
         let sizes: Vec<usize> = find
             .specimen
             .tensors
@@ -329,9 +311,8 @@ mod tests {
                 Oracle.run(op, inputs)
             }
         }
-        let fixtures = crate::run::Fixtures::load(&crate::run::repository()).unwrap();
-        for op in crate::fuzz::exemplars(&fixtures.cases) {
-            let find = fuzz(&op, &Mirror, 100, 1).unwrap();
+        for row in ROWS.iter() {
+            let find = fuzz(row, &Mirror, 100, 1).unwrap();
             assert!(find.is_none(), "{find:?}");
         }
     }
@@ -352,7 +333,7 @@ mod tests {
     fn finds_are_appended_once() {
         let root = tempfile::tempdir().unwrap();
         let specimen = Specimen {
-            op: Op::Round,
+            op: Unary::Round.into(),
             tensors: vec![
                 Tensor::new(TensorType::new(DType::U8, [2, 2]), vec![0, 0, 1, 1]).unwrap(),
             ],

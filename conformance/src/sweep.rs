@@ -237,7 +237,7 @@ fn parsed<T: std::str::FromStr<Err = String>>(
 
 #[cfg(test)]
 mod tests {
-    use emily_spec::{Domain, row_named};
+    use emily_spec::Domain;
 
     use super::*;
     use crate::number;
@@ -247,7 +247,7 @@ mod tests {
     fn plans(op: &str, dtype: DType, sweep: &str) -> Result<Vec<Plan>, String> {
         let sweep: Sweep = toml::from_str(sweep).map_err(|e| e.to_string())?;
         let make = |attrs: &Table| crate::case::make_op(op, attrs, Some(dtype));
-        sweep.plans(row_named(op).unwrap(), dtype, &make)
+        sweep.plans(Row::named(op).unwrap(), dtype, &make)
     }
 
     fn calls(plans: &[Plan]) -> Vec<Call> {
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn exhaustive_pairs_stay_within_the_domain() {
-        let row = row_named("remainder").unwrap();
+        let row = Row::named("remainder").unwrap();
         let op = crate::case::make_op("remainder", &Table::new(), None).unwrap();
         let plan = Plan::exhaustive(row, &op, DType::U8).unwrap();
         assert_eq!(

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use emily_spec::{Op, Shape, Tensor, TensorType, row_major_strides};
+use emily_spec::{Broadcast, Op, Shape, Slice, Tensor, TensorType, Transpose, row_major_strides};
 
 /// The fill of the elements that a view leaves out; a kernel that reads one shows.
 const FILL: u8 = 0xa5;
@@ -109,7 +109,9 @@ impl View {
                 Input {
                     tensor: filled,
                     base,
-                    views: vec![Op::Transpose { axes: reversed }],
+                    views: vec![Op::Transpose(Transpose {
+                        axes: reversed.into(),
+                    })],
                 }
             }
             View::Offset => {
@@ -126,10 +128,10 @@ impl View {
                     .zip(filled.shape().iter().zip(shape.iter()))
                     .map(|(stride, (from, to))| if from == to { stride } else { 0 })
                     .collect();
-                let views = vec![Op::Broadcast {
+                let views = vec![Op::Broadcast(Broadcast {
                     shape: shape.clone(),
                     axes: None,
-                }];
+                })];
                 Input {
                     tensor: read(&filled, shape.clone(), &strides),
                     base: filled,
@@ -160,11 +162,11 @@ fn sliced(tensor: Tensor, window: Vec<usize>, strides: &[usize]) -> Input {
         .zip(strides)
         .map(|(dim, s)| (dim - 1) * s + 1)
         .collect();
-    let slice = Op::Slice {
-        starts: Some(vec![1; shape.rank()]),
+    let slice = Op::Slice(Slice {
+        starts: shape.iter().map(|_| 1).collect(),
         lengths,
-        strides: strides.to_vec(),
-    };
+        strides: strides.iter().copied().collect(),
+    });
     let base = rebuilt(&tensor, Shape::new(window), bytes);
     Input {
         tensor,

@@ -241,7 +241,7 @@ fn engine_and_oracle_open_side_by_side() {
     for folder in [
         "oracle/src/ops",
         "engine/src/ops",
-        "conformance/spec/src/infer",
+        "conformance/spec/src/op",
     ] {
         let files = names(folder);
         let missing: Vec<_> = families

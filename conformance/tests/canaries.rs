@@ -17,7 +17,7 @@ use emily_conformance::ledger::Ledger;
 use emily_conformance::outcome::Outcome;
 use emily_conformance::run::{Fixtures, repository};
 use emily_conformance::view::Input;
-use emily_spec::{Op, Result, Tensor, row_named};
+use emily_spec::{Op, Result, Row, Tensor};
 use faults::{Fault, faults};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 
 /// Passes when a case of the op tells the faulty layer from the oracle.
 fn is_caught(cases: &[Case], fault: &'static Fault, op: &str) -> std::result::Result<(), Failed> {
-    let row = row_named(op).ok_or_else(|| Failed::from(format!("there is no op {op}")))?;
+    let row = Row::named(op).ok_or_else(|| Failed::from(format!("there is no op {op}")))?;
     let layer = Faulty(fault);
     let mut tried = 0;
     for case in cases.iter().filter(|case| case.row.name == row.name) {

@@ -18,6 +18,15 @@ defmodule Emily.Conformance.Translate do
     Nx.iota(shape(attrs.shape), [type: type(attrs.dtype)] ++ options(attrs, [:axis]))
   end
 
+  def call(:eye, attrs, []), do: Nx.eye(shape(attrs.shape), type: type(attrs.dtype))
+
+  def call(:constant, attrs, []) do
+    attrs.value
+    |> number()
+    |> Nx.tensor(type: type(attrs.dtype))
+    |> Nx.broadcast(shape(attrs.shape))
+  end
+
   def call(:transpose, %{axes: axes}, [tensor]), do: Nx.transpose(tensor, axes: axes)
 
   def call(:broadcast, attrs, [tensor]) do
@@ -27,8 +36,11 @@ defmodule Emily.Conformance.Translate do
   def call(:concatenate, attrs, tensors), do: Nx.concatenate(tensors, axis: attrs.axis)
   def call(:select, _attrs, [pred, on_true, on_false]), do: Nx.select(pred, on_true, on_false)
 
-  def call(:slice, attrs, [tensor | operands]) do
-    starts = attrs[:starts] || operands
+  def call(:slice, attrs, [tensor]) do
+    Nx.slice(tensor, attrs.starts, attrs.lengths, strides: attrs.strides)
+  end
+
+  def call(:dynamic_slice, attrs, [tensor | starts]) do
     Nx.slice(tensor, starts, attrs.lengths, strides: attrs.strides)
   end
 
@@ -71,6 +83,9 @@ defmodule Emily.Conformance.Translate do
   defp type_option(%{}), do: []
 
   defp shape(dims), do: List.to_tuple(dims)
+
+  defp number([re, im]), do: Complex.new(re, im)
+  defp number(number), do: number
 
   @doc "Nx's type for a dtype of `Emily.Native`."
   @spec type(Emily.Native.dtype()) :: Nx.Type.t()

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use emily_engine::{Config, Device, Handle, Worker};
-use emily_spec::{DType, Op, TensorType};
+use emily_spec::{Arithmetic, DType, Op, TensorType};
 use mlx_rs::{Array, Stream, with_stream};
 
 const CHAIN: usize = 150;
@@ -31,7 +31,7 @@ fn through_worker(worker: &Worker, one: &Handle) -> usize {
     for _ in 0..CHAIN {
         let inputs = [sum, one.clone()];
         sum = worker
-            .apply(&Op::Add { dtype: None }, &inputs)
+            .apply(&Op::from(Arithmetic::Add), &inputs)
             .expect("an add")
             .remove(0);
     }
@@ -60,7 +60,7 @@ fn submit(c: &mut Criterion) {
         b.iter_batched(
             || {
                 one.eval().expect("an idle worker");
-                Op::Add { dtype: None }
+                Op::from(Arithmetic::Add)
             },
             |op| {
                 worker

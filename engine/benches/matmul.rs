@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use emily_engine::{Config, Device, Handle, Worker};
-use emily_spec::{DType, Op, TensorType};
+use emily_spec::{AsType, DType, Dot, Op, TensorType};
 
 const N: usize = 1024;
 
@@ -11,7 +11,7 @@ fn matrix(worker: &Worker, dtype: DType) -> Handle {
     let ones = vec![1f32.to_le_bytes(); N * N].concat();
     let ty = TensorType::new(DType::F32, [N, N]);
     let ones = worker.from_bytes(ty, &ones).expect("a matrix");
-    let matrix = worker.apply(&Op::AsType { dtype }, &[ones]);
+    let matrix = worker.apply(&Op::AsType(AsType { dtype }), &[ones]);
     let matrix = matrix.expect("a matrix").remove(0);
     matrix.eval().expect("a matrix");
     matrix
@@ -27,13 +27,13 @@ fn matmul(c: &mut Criterion) {
     group.sample_size(20);
     for dtype in [DType::F32, DType::F16, DType::Bf16] {
         let a = matrix(&worker, dtype);
-        let dot = Op::Dot {
-            contract_left: vec![1],
-            batch_left: vec![],
-            contract_right: vec![0],
-            batch_right: vec![],
+        let dot = Op::Dot(Dot {
+            contract_left: [1].into(),
+            batch_left: None,
+            contract_right: [0].into(),
+            batch_right: None,
             dtype: None,
-        };
+        });
         group.bench_function(dtype.name(), |b| {
             b.iter(|| {
                 let product = worker.apply(&dot, &[a.clone(), a.clone()]);

@@ -3,18 +3,18 @@
 //! A program of its own, because the allocator's counters belong to the process.
 
 use emily_engine::{Config, Device, Worker, memory};
-use emily_spec::{DType, Op, Result, Shape};
+use emily_spec::{DType, Iota, Op, Result, Shape};
 
 fn main() -> Result<()> {
     let worker = Worker::start(Config {
         device: Device::Cpu,
         f64: false,
     })?;
-    let iota = Op::Iota {
+    let iota = Op::Iota(Iota {
         dtype: DType::S32,
         shape: Shape::from([16 << 20]),
         axis: None,
-    };
+    });
     let large = worker.apply(&iota, &[])?.remove(0);
     large.eval()?;
     let before = memory::stats()?.active;

@@ -2,16 +2,16 @@
 //! and one test, because tests of one process run side by side.
 
 use emily_engine::{Config, Device, Handle, Worker, memory};
-use emily_spec::{DType, ErrorKind, Op, Shape, TensorType};
+use emily_spec::{Arithmetic, DType, ErrorKind, Iota, Op, Shape, TensorType};
 
 const MIB: usize = 1 << 20;
 
 fn iota(worker: &Worker, dtype: DType, elements: usize) -> Handle {
-    let op = Op::Iota {
+    let op = Op::Iota(Iota {
         dtype,
         shape: Shape::from([elements]),
         axis: None,
-    };
+    });
     worker.apply(&op, &[]).unwrap().remove(0)
 }
 
@@ -66,7 +66,7 @@ fn memory_is_shared_freed_and_limited() {
     for _ in 0..200 {
         let inputs = [sum.clone(), sum.clone()];
         sum = worker
-            .apply(&Op::Add { dtype: None }, &inputs)
+            .apply(&Op::from(Arithmetic::Add), &inputs)
             .unwrap()
             .remove(0);
     }

@@ -3,14 +3,12 @@
 //! A term is a serde data format here: atoms and binaries are strings, `nil` is nothing, lists and
 //! tuples are sequences, maps are maps. Adding an op or an attribute needs no code.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::sync::OnceLock;
 
-use emily_spec::{DType, Error, ErrorKind, Op, ROWS, Result, Shape, TensorType};
+use emily_spec::{DType, Error, ErrorKind, Op, Result, Shape, TensorType};
 use rustler::types::tuple::get_tuple;
 use rustler::{ListIterator, MapIterator, Term, TermType};
-use serde::de::value::{BorrowedStrDeserializer, StrDeserializer, StringDeserializer};
+use serde::de::value::StringDeserializer;
 use serde::de::{
     self, Deserialize, DeserializeSeed, Expected, IntoDeserializer, MapAccess, SeqAccess,
     Unexpected,
@@ -22,18 +20,12 @@ use crate::atoms;
 /// The op of this name with these attributes.
 pub(crate) fn op(name: Term<'_>, attrs: Term<'_>) -> Result<Op> {
     let name = text(name).ok_or_else(|| argument("an op's name is an atom"))?;
-    let empty = is_empty_map(attrs);
-    if !empty && !takes_attributes(&name) {
-        return Err(argument(format!("{name} has no attributes, got {attrs:?}")));
+    if !attrs.is_map() {
+        return Err(argument(format!(
+            "{name}'s attributes are a map, got {attrs:?}"
+        )));
     }
-    let call = Call {
-        // An op without attributes is a unit to serde, which takes no map, not even an empty one.
-        attrs: (!empty || takes_attributes(&name)).then_some(attrs),
-        name: &name,
-        next: Part::Name,
-    };
-    Op::deserialize(de::value::MapAccessDeserializer::new(call))
-        .map_err(|Fault(message)| argument(message))
+    Op::read(&name, Value(attrs)).map_err(|Fault(message)| argument(format!("{name}: {message}")))
 }
 
 /// A dtype and a shape.
@@ -51,19 +43,6 @@ fn argument(message: impl Into<String>) -> Error {
 
 fn text(term: Term<'_>) -> Option<String> {
     term.atom_to_string().ok()
-}
-
-fn is_empty_map(term: Term<'_>) -> bool {
-    matches!(term.map_size(), Ok(0))
-}
-
-fn takes_attributes(name: &str) -> bool {
-    static NONE: OnceLock<HashSet<&str>> = OnceLock::new();
-    let none = NONE.get_or_init(|| {
-        let rows = ROWS.iter().filter(|row| row.attributes().is_empty());
-        rows.map(|row| row.name).collect()
-    });
-    !none.contains(name)
 }
 
 /// What a term has instead of what serde wants.
@@ -99,10 +78,11 @@ impl de::Error for Fault {
     }
 
     fn unknown_field(name: &str, known: &'static [&'static str]) -> Fault {
-        Fault(format!(
-            "unknown attribute {name:?}; known are {}",
-            known.join(" ")
-        ))
+        let known = match known {
+            [] => "it has none".to_owned(),
+            known => format!("known are {}", known.join(" ")),
+        };
+        Fault(format!("unknown attribute {name:?}; {known}"))
     }
 
     fn missing_field(name: &'static str) -> Fault {
@@ -121,52 +101,8 @@ fn in_words(wanted: &dyn Expected) -> String {
     }
 }
 
-/// `{"op": name, "attrs": attrs}`, the form that serde gives an op.
-struct Call<'n, 'a> {
-    name: &'n str,
-    attrs: Option<Term<'a>>,
-    next: Part,
-}
-
-enum Part {
-    Name,
-    Attrs,
-}
-
-impl<'de> MapAccess<'de> for Call<'_, '_> {
-    type Error = Fault;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> std::result::Result<Option<K::Value>, Fault> {
-        let key = match self.next {
-            Part::Name => "op",
-            Part::Attrs if self.attrs.is_some() => "attrs",
-            Part::Attrs => return Ok(None),
-        };
-        seed.deserialize(BorrowedStrDeserializer::new(key))
-            .map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> std::result::Result<V::Value, Fault> {
-        match self.next {
-            Part::Name => {
-                self.next = Part::Attrs;
-                seed.deserialize(StrDeserializer::new(self.name))
-            }
-            Part::Attrs => match self.attrs.take() {
-                Some(attrs) => seed.deserialize(Value(attrs)),
-                None => Err(de::Error::missing_field("attrs")),
-            },
-        }
-    }
-}
-
-/// A term as serde sees it.
+/// A term as serde sees it. A list may be too long for anyone to read: the attributes stop at the
+/// number of axes that a tensor may have.
 struct Value<'a>(Term<'a>);
 
 impl<'de> de::Deserializer<'de> for Value<'_> {

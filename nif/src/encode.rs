@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use emily_spec::{DType, Error, ErrorKind, Op, Result, Shape, TensorType};
+use emily_spec::{DType, Error, ErrorKind, Op, Result, Scalar, Shape, TensorType, Value};
 use rustler::types::tuple::make_tuple;
 use rustler::{Atom, Encoder, Env, Term};
 
@@ -74,45 +74,42 @@ fn name<'a>(env: Env<'a>, name: &'static str) -> Term<'a> {
 
 /// The attributes that were given, as a map.
 fn attrs<'a>(env: Env<'a>, op: &Op) -> Term<'a> {
-    let empty = Term::map_new(env);
-    let Ok(serde_json::Value::Object(mut call)) = serde_json::to_value(op) else {
-        return empty;
-    };
-    call.remove("attrs")
-        .map_or(empty, |attrs| json(env, &attrs))
+    let mut given = Vec::new();
+    op.attributes(|key, value| {
+        given.extend(attribute(env, value).map(|term| (name(env, key), term)))
+    });
+    Term::map_from_pairs(env, &given).unwrap_or_else(|_| Term::map_new(env))
 }
 
-/// A value of serde's as a term: names become the atoms that Elixir wrote them as.
-fn json<'a>(env: Env<'a>, value: &serde_json::Value) -> Term<'a> {
-    use serde_json::Value;
-    match value {
-        Value::Null => atoms::nil().to_term(env),
+/// An attribute's value: what is a word in text is an atom on the BEAM.
+fn attribute<'a>(env: Env<'a>, value: Value<'_>) -> Option<Term<'a>> {
+    Some(match value {
+        Value::Absent => return None,
         Value::Bool(value) => value.encode(env),
-        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(n), _, _) => n.encode(env),
-            (_, Some(n), _) => n.encode(env),
-            (_, _, Some(x)) => x.encode(env),
-            (None, None, None) => number.to_string().encode(env),
-        },
-        Value::String(text) => existing_atom(env, text),
-        Value::Array(values) => {
-            let terms: Vec<Term<'_>> = values.iter().map(|value| json(env, value)).collect();
-            terms.encode(env)
-        }
-        Value::Object(entries) => {
-            let given = entries.iter().filter(|(_, value)| !value.is_null());
-            let pairs: Vec<_> = given
-                .map(|(key, value)| (existing_atom(env, key), json(env, value)))
-                .collect();
-            Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
-        }
-    }
+        Value::Size(size) => size.encode(env),
+        Value::Sizes(sizes) => sizes.encode(env),
+        Value::Ints(ints) => ints.encode(env),
+        Value::DType(value) => dtype(env, value),
+        Value::Word(word) => name(env, word),
+        Value::Scalar(scalar) => number(env, scalar),
+    })
 }
 
-/// The atom of this name, or the text where Elixir knows no such atom.
-fn existing_atom<'a>(env: Env<'a>, text: &str) -> Term<'a> {
-    match Atom::existing_from_utf8_bytes(env, text.as_bytes()) {
-        Ok(atom) => atom.to_term(env),
-        Err(_) => text.encode(env),
+/// A number as Elixir and Nx write it.
+fn number<'a>(env: Env<'a>, scalar: Scalar) -> Term<'a> {
+    match scalar {
+        Scalar::Int(value) => match (i64::try_from(value), u64::try_from(value)) {
+            (Ok(value), _) => value.encode(env),
+            (_, Ok(value)) => value.encode(env),
+            _ => value.to_string().encode(env),
+        },
+        Scalar::Float(value) if value.is_nan() => name(env, "nan"),
+        Scalar::Float(f64::INFINITY) => name(env, "infinity"),
+        Scalar::Float(f64::NEG_INFINITY) => name(env, "neg_infinity"),
+        Scalar::Float(value) => value.encode(env),
+        Scalar::Complex(re, im) => [re, im]
+            .map(|part| number(env, Scalar::Float(part)))
+            .as_slice()
+            .encode(env),
     }
 }

@@ -74,62 +74,24 @@ pub(crate) fn eval_wide(
     };
     let one = |answer: WideAnswer| Ok(vec![answer]);
     match op {
-        Op::Add { dtype: _ } => one(binary::add(inputs, target)?.into()),
-        Op::Divide { dtype: _ } => one(binary::divide(inputs, target)?),
-        Op::Remainder { dtype: _ } => one(binary::remainder(inputs, target)?.into()),
-        Op::Pow { dtype: _ } => one(binary::pow(inputs, target)?),
-        Op::Equal => one(binary::equal(inputs, target)?.into()),
-        Op::Round => one(unary::round(&inputs[0], target).into()),
-        Op::Exp => one(unary::exp(&inputs[0], target)),
-        Op::Erfc => one(unary::erfc(&inputs[0], target).into()),
-        Op::AsType { dtype: _ } => one(unary::as_type(&inputs[0], target).into()),
-        Op::Iota {
-            dtype: _,
-            shape: _,
-            axis,
-        } => one(creation::iota(*axis, target)?.into()),
-        Op::Transpose { axes } => one(shape::transpose(&inputs[0], axes).into()),
-        Op::Broadcast { shape: _, axes } => {
-            one(shape::broadcast(&inputs[0], axes.as_deref(), target)?.into())
-        }
-        Op::Concatenate { axis, dtype: _ } => {
-            one(shape::concatenate(inputs, *axis, target)?.into())
-        }
-        Op::Select { dtype: _ } => one(shape::select(inputs, target)?.into()),
-        Op::Slice {
-            starts,
-            lengths,
-            strides,
-        } => one(index::slice(inputs, starts.as_deref(), lengths, strides).into()),
-        Op::Gather { axes } => one(index::gather(&inputs[0], &inputs[1], axes, target)?.into()),
-        Op::Sum {
-            axes,
-            keep_axes: _,
-            dtype: _,
-        } => one(reduce::sum(&inputs[0], axes.as_deref(), target)?),
-        Op::Argmax {
-            axis,
-            tie_break,
-            keep_axis: _,
-            dtype: _,
-        } => one(reduce::argmax(&inputs[0], *axis, *tie_break, target)?.into()),
-        Op::Argsort {
-            axis,
-            direction,
-            dtype: _,
-        } => one(sort::argsort(&inputs[0], *axis, *direction).into()),
-        Op::Dot {
-            contract_left,
-            batch_left,
-            contract_right,
-            batch_right,
-            dtype: _,
-        } => one(linalg::dot(
-            inputs,
-            [contract_left, contract_right],
-            [batch_left, batch_right],
-            target,
-        )?),
-        Op::Qr { mode: _ } => linalg::qr(&inputs[0], results, target),
+        Op::Unary(op) => one(unary::unary(*op, &inputs[0], target)),
+        Op::AsType(_) => one(unary::as_type(&inputs[0], target).into()),
+        Op::Arithmetic(op, _) => one(binary::arithmetic(*op, inputs, target)?),
+        Op::Compare(op) => one(binary::compare(*op, inputs, target)?.into()),
+        Op::Iota(op) => one(creation::iota(op, target)?.into()),
+        Op::Eye(_) => one(creation::eye(target).into()),
+        Op::Constant(op) => one(creation::constant(op, target).into()),
+        Op::Transpose(op) => one(shape::transpose(op, &inputs[0]).into()),
+        Op::Broadcast(op) => one(shape::broadcast(op, &inputs[0], target)?.into()),
+        Op::Concatenate(op) => one(shape::concatenate(op, inputs, target)?.into()),
+        Op::Select(_) => one(shape::select(inputs, target)?.into()),
+        Op::Slice(op) => one(index::slice(op, &inputs[0]).into()),
+        Op::DynamicSlice(op) => one(index::dynamic_slice(op, inputs).into()),
+        Op::Gather(op) => one(index::gather(op, inputs, target)?.into()),
+        Op::Reduce(op, attrs) => one(reduce::reduce(*op, attrs, &inputs[0], target)?),
+        Op::ArgReduce(op, attrs) => one(reduce::arg_reduce(*op, attrs, &inputs[0], target)?.into()),
+        Op::Argsort(op) => one(sort::argsort(op, &inputs[0]).into()),
+        Op::Dot(op) => one(linalg::dot(op, inputs, target)?),
+        Op::Qr(_) => linalg::qr(&inputs[0], results, target),
     }
 }

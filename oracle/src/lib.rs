@@ -8,6 +8,7 @@
 //! judges; it shares with it the contract in emily-spec and nothing else. `ops/` has one file per
 //! family, named as in the engine, so that the two open side by side.
 #![forbid(unsafe_code)]
+#![deny(clippy::wildcard_enum_match_arm)]
 
 mod array;
 mod eval;

@@ -1,9 +1,8 @@
-//! Tensors as text, and checks of an op on them.
+//! Tensors as text.
 
-use emily_spec::{DType, ErrorKind, Op, Tensor, TensorType};
+use emily_spec::{DType, Tensor, TensorType};
 
 use crate::value::{self, Wide};
-use crate::{Answer, run};
 
 /// A tensor written as `f32[2,2] 1 nan -0.0 inf`; complex elements as `1+2i`.
 #[track_caller]
@@ -31,38 +30,4 @@ fn number(dtype: DType, text: &str) -> Wide {
     } else {
         Wide::Float(text.parse().unwrap())
     }
-}
-
-#[track_caller]
-pub(crate) fn answers(op: &Op, inputs: &[&str]) -> Vec<Answer> {
-    let inputs: Vec<_> = inputs.iter().map(|text| tensor(text)).collect();
-    run(op, &inputs).unwrap()
-}
-
-/// The only answer's elements.
-#[track_caller]
-pub(crate) fn values(op: &Op, inputs: &[&str]) -> Vec<Wide> {
-    let [answer] = answers(op, inputs).try_into().unwrap();
-    value::decode(answer.tensor.dtype(), answer.tensor.bytes())
-}
-
-/// Checks the only answer: type and values, any NaN being NaN and the zeros different.
-#[track_caller]
-pub(crate) fn gives(op: &Op, inputs: &[&str], want: &str) {
-    let [answer] = answers(op, inputs).try_into().unwrap();
-    let want = tensor(want);
-    assert_eq!(answer.tensor.ty(), want.ty());
-    // Debug text tells the zeros apart, not the NaNs, and is exact.
-    let text = |tensor: &Tensor| format!("{:?}", value::decode(tensor.dtype(), tensor.bytes()));
-    assert_eq!(text(&answer.tensor), text(&want));
-}
-
-/// Checks the error's kind, and that it names the call and says `part`.
-#[track_caller]
-pub(crate) fn fails(op: &Op, inputs: &[&str], kind: ErrorKind, part: &str) {
-    let inputs: Vec<_> = inputs.iter().map(|text| tensor(text)).collect();
-    let err = run(op, &inputs).unwrap_err();
-    assert_eq!(err.kind, kind, "{err}");
-    assert_eq!(err.context.as_ref().map(|context| &context.op), Some(op));
-    assert!(err.to_string().contains(part), "{err}");
 }

@@ -164,10 +164,8 @@ impl DType {
         match self.class() {
             Class::Unsigned => 0,
             Class::Signed => 1,
-            Class::Float => match self {
-                DType::Bf16 => 2,
-                _ => 3,
-            },
+            Class::Float if matches!(self, DType::Bf16) => 2,
+            Class::Float => 3,
             Class::Complex => 4,
         }
     }

@@ -7,22 +7,32 @@
 //! **Architecture invariant:** this crate depends on serde and on nothing of ours, and holds no
 //! arithmetic on tensor elements: that is what the oracle and the engine are judged by.
 #![forbid(unsafe_code)]
+#![deny(clippy::wildcard_enum_match_arm)]
 
+mod attribute;
+mod cost;
 mod dtype;
 mod error;
-mod infer;
 mod listing;
 mod op;
 mod row;
+mod scalar;
 mod shape;
 mod tensor;
 mod tolerance;
 
+pub use attribute::{Attribute, List, Value};
+pub use cost::{Cost, Price};
 pub use dtype::{Class, DType};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use listing::fingerprint;
-pub use op::{Direction, Op, QrMode, TieBreak};
-pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, ROWS, Row, row_named};
+pub use op::{
+    ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Broadcast, Compare, Concatenate,
+    Constant, Direction, Dot, DynamicSlice, Eye, Gather, Iota, Op, OpKind, Qr, QrMode, ROWS,
+    Reduce, Reduction, Select, Slice, TieBreak, Transpose, Typed, Unary,
+};
+pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, ResultDType, Row};
+pub use scalar::Scalar;
 pub use shape::{Shape, row_major_strides};
 pub use tensor::{Tensor, TensorType};
 pub use tolerance::Tolerance;

@@ -1,16 +1,29 @@
 //! One row per op: what it takes, how its answer is judged, where it can be differentiated.
 //!
-//! Reports, OPS.md and Elixir's op list are generated from these rows.
+//! Each row stands with its op, in `op/<family>.rs`. Reports, OPS.md and Elixir's op list are
+//! generated from them.
 
-use crate::{Class, DType, Error, ErrorKind, Op, Result, TensorType, Tolerance};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::op::ROWS;
+use crate::{
+    Attribute, Class, DType, Error, ErrorKind, OpKind, Price, Result, Shape, TensorType, Tolerance,
+};
 
 /// What is known of an op besides its code.
 #[derive(Debug)]
 pub struct Row {
-    /// The op's name, as serde writes it.
+    /// The op.
+    pub kind: OpKind,
+    /// The op's name in text, on the BEAM and in Nx.
     pub name: &'static str,
-    /// The case files' folder and the source file in oracle and engine.
+    /// What it means: its doc comment.
+    pub doc: &'static str,
+    /// The case files' folder, and the source file in spec, oracle and engine.
     pub family: &'static str,
+    /// Its attributes, in order.
+    pub attributes: &'static [Attribute],
     /// The operands' names, in order; the last one repeats where the arity is open.
     pub operands: &'static [&'static str],
     /// How many operands.
@@ -19,12 +32,35 @@ pub struct Row {
     pub results: usize,
     /// The dtypes that the data operands may have.
     pub accepts: Dtypes,
+    /// What decides the result's dtype.
+    pub result: ResultDType,
     /// How an answer is judged.
     pub judged: Judged,
     /// Per operand, the values that generated inputs are drawn from; the last one repeats.
     pub domain: &'static [Domain],
     /// Where the op can be differentiated; `None` where its gradient is zero or undefined.
     pub grad: Option<Grad>,
+    /// What a call costs.
+    pub price: Price,
+}
+
+/// What decides a result's dtype where the call does not ask for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResultDType {
+    /// The operand's.
+    Same,
+    /// The operands' merged dtype, to which they are cast.
+    Merged,
+    /// The same, and `f32` where that is an integer's.
+    Floating,
+    /// Nx's aggregate of the operand's: integers widen.
+    Aggregate,
+    /// `u8`, for what holds or does not.
+    Predicate,
+    /// An integer, `s32`.
+    Index,
+    /// Nothing: the call has to say.
+    Asked,
 }
 
 /// A number of operands.
@@ -140,6 +176,54 @@ impl Row {
         Ok(())
     }
 
+    /// The dtype asked for, or the one that follows from the operands that decide it.
+    pub fn result_dtype(&self, inputs: &[TensorType], asked: Option<DType>) -> Result<DType> {
+        match self.result {
+            ResultDType::Same | ResultDType::Merged => asked.map_or_else(|| merged(inputs), Ok),
+            ResultDType::Floating => match asked {
+                None => Ok(merged(inputs)?.to_floating()),
+                Some(dtype) if dtype.is_integer() => Err(Error::new(
+                    ErrorKind::Dtype,
+                    format!(
+                        "the result of {} is floating, {dtype} was asked for; cast it afterwards",
+                        self.name
+                    ),
+                )),
+                Some(dtype) => Ok(dtype),
+            },
+            ResultDType::Aggregate => match asked {
+                Some(dtype) => Ok(dtype),
+                None => merged(inputs).map(DType::to_aggregate),
+            },
+            ResultDType::Predicate => Ok(DType::U8),
+            ResultDType::Index => {
+                let dtype = asked.unwrap_or(DType::S32);
+                check_integer(dtype, "an index result")?;
+                Ok(dtype)
+            }
+            ResultDType::Asked => asked.ok_or_else(|| {
+                Error::new(ErrorKind::Internal, format!("{} has no dtype", self.name))
+            }),
+        }
+    }
+
+    /// The result of a function of each element, or of each pair of elements.
+    pub(crate) fn elementwise(
+        &self,
+        inputs: &[TensorType],
+        asked: Option<DType>,
+    ) -> Result<Vec<TensorType>> {
+        inputs
+            .iter()
+            .try_for_each(|ty| self.check_dtype(ty.dtype))?;
+        let dtype = self.result_dtype(inputs, asked)?;
+        let (first, rest) = inputs.split_first().ok_or_else(no_operands)?;
+        let shape = rest
+            .iter()
+            .try_fold(first.shape.clone(), |shape, ty| shape.broadcast(&ty.shape))?;
+        Ok(vec![TensorType::new(dtype, shape)])
+    }
+
     /// Checks that the op takes this dtype.
     pub(crate) fn check_dtype(&self, dtype: DType) -> Result<()> {
         if self.accepts.contains(dtype) {
@@ -161,187 +245,97 @@ impl Row {
     }
 }
 
-/// The row with this name.
-pub fn row_named(name: &str) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.name == name)
+impl Row {
+    /// The row with this name.
+    pub fn named(name: &str) -> Option<&'static Row> {
+        static NAMED: LazyLock<HashMap<&str, &Row>> =
+            LazyLock::new(|| ROWS.iter().map(|row| (row.name, *row)).collect());
+        NAMED.get(name).copied()
+    }
 }
 
-/// Writes the table once, and from it the list and the exhaustive lookup.
-macro_rules! rows {
-    ($($variant:ident: $row:expr,)*) => {
-        /// Every op's row.
-        pub static ROWS: &[Row] = &[$($row),*];
+fn no_operands() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "an op of no operands has no merged dtype",
+    )
+}
 
-        enum Index { $($variant),* }
+/// The operands' merged dtype.
+fn merged(inputs: &[TensorType]) -> Result<DType> {
+    let (first, rest) = inputs.split_first().ok_or_else(no_operands)?;
+    rest.iter()
+        .try_fold(first.dtype, |dtype, input| dtype.merge(input.dtype))
+}
 
-        impl Row {
-            /// The op's row.
-            pub fn of(op: &Op) -> &'static Row {
-                match op {
-                    $(Op::$variant { .. } => &ROWS[Index::$variant as usize],)*
-                }
-            }
-        }
-    };
+/// Checks that an index or a start is an integer.
+pub(crate) fn check_integer(dtype: DType, what: &str) -> Result<()> {
+    match dtype.class() {
+        Class::Unsigned | Class::Signed => Ok(()),
+        Class::Float | Class::Complex => Err(Error::new(
+            ErrorKind::Dtype,
+            format!("{what} must be an integer, got {dtype}"),
+        )),
+    }
+}
+
+/// Checks that a list has one entry per axis.
+pub(crate) fn check_per_axis<T>(name: &str, list: &[T], shape: &Shape) -> Result<()> {
+    if list.len() == shape.rank() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Argument,
+        format!(
+            "{name} needs one entry per axis of {shape}, got {}",
+            list.len()
+        ),
+    ))
 }
 
 const EXACT: Judged = Judged::Values(|_| Tolerance::Exact);
 
 /// A row with the defaults most ops share.
-const ROW: Row = Row {
+pub(crate) const ROW: Row = Row {
+    // Each row gets its own, with its name.
+    kind: OpKind::AsType,
     name: "",
+    doc: "",
     family: "",
+    attributes: &[],
     operands: &["tensor"],
     arity: Arity::Exactly(1),
     results: 1,
     accepts: Dtypes::ALL,
+    result: ResultDType::Same,
     judged: EXACT,
     domain: &[Domain::Any],
     grad: None,
-};
-
-const BINARY: Row = Row {
-    family: "binary",
-    operands: &["left", "right"],
-    arity: Arity::Exactly(2),
-    ..ROW
+    price: Price::SIMPLE,
 };
 
 /// A function evaluated by a maths library that promises `ulp32` units in f32; f16 and bf16 go
 /// through f32, so one rounding on top of it can move the answer by one unit.
-const fn library(dtype: DType, ulp32: u32) -> Tolerance {
-    match dtype {
-        DType::F16 | DType::Bf16 => Tolerance::Ulp(1),
+pub(crate) const fn library(dtype: DType, ulp32: u32) -> Tolerance {
+    match dtype.class() {
         // Each part carries the error of both: bounded against the modulus, not the part.
-        DType::C64 => Tolerance::Accum(ulp32 as f64 * 2.0),
-        _ => Tolerance::Ulp(ulp32),
+        Class::Complex => Tolerance::Accum(ulp32 as f64 * 2.0),
+        Class::Float if dtype.size() == 2 => Tolerance::Ulp(1),
+        Class::Float | Class::Unsigned | Class::Signed => Tolerance::Ulp(ulp32),
     }
 }
 
 /// Nx writes a gradient as a handful of ops, each within the few units of its own tolerance; the
 /// largest, a library's exponential of a rounded square up to 4, is within 4 + 2 · 4 of them.
-const SMOOTH: Grad = Grad {
+pub(crate) const SMOOTH: Grad = Grad {
     domain: &[Domain::Range(-2.0, 2.0)],
     eps: 16.0,
 };
 
-rows! {
-    Add: Row { name: "add", grad: Some(SMOOTH), ..BINARY },
-    Divide: Row {
-        name: "divide",
-        // Complex division is a product, a sum and a quotient: four roundings of the modulus.
-        judged: Judged::Values(|dtype| match dtype {
-            DType::C64 => Tolerance::Accum(8.0),
-            _ => Tolerance::Exact,
-        }),
-        grad: Some(Grad { domain: &[Domain::Range(-2.0, 2.0), Domain::Range(0.5, 2.0)], ..SMOOTH }),
-        ..BINARY
-    },
-    Remainder: Row {
-        name: "remainder",
-        accepts: Dtypes::REAL,
-        domain: &[Domain::Any, Domain::NonZero],
-        ..BINARY
-    },
-    Pow: Row {
-        name: "pow",
-        // powf: 1 ulp in glibc, 4 in CUDA's and Metal's tables. Complex: exp(w · log z).
-        judged: Judged::Values(|dtype| match dtype {
-            dtype if dtype.is_integer() => Tolerance::Exact,
-            DType::C64 => Tolerance::Accum(64.0),
-            dtype => library(dtype, 4),
-        }),
-        domain: &[Domain::Any, Domain::Range(0.0, 7.0)],
-        grad: Some(Grad { domain: &[Domain::Range(0.5, 2.0), Domain::Range(-2.0, 2.0)], ..SMOOTH }),
-        ..BINARY
-    },
-    Round: Row { name: "round", family: "unary", accepts: Dtypes::FLOAT, ..ROW },
-    Exp: Row {
-        name: "exp",
-        family: "unary",
-        // expf: 1 ulp in glibc, 2 in CUDA's table, 4 in Metal's.
-        judged: Judged::Values(|dtype| library(dtype, 4)),
-        grad: Some(SMOOTH),
-        ..ROW
-    },
-    Erfc: Row {
-        name: "erfc",
-        family: "unary",
-        accepts: Dtypes::REAL,
-        judged: Judged::Values(|dtype| library(dtype, 8)),
-        grad: Some(SMOOTH),
-        ..ROW
-    },
-    Equal: Row { name: "equal", ..BINARY },
-    AsType: Row { name: "as_type", family: "unary", grad: Some(SMOOTH), ..ROW },
-    Iota: Row { name: "iota", family: "creation", operands: &[], arity: Arity::Exactly(0), ..ROW },
-    Transpose: Row { name: "transpose", family: "shape", grad: Some(SMOOTH), ..ROW },
-    Broadcast: Row { name: "broadcast", family: "shape", grad: Some(SMOOTH), ..ROW },
-    Concatenate: Row {
-        name: "concatenate",
-        family: "shape",
-        operands: &["tensors"],
-        arity: Arity::AtLeast(1),
-        grad: Some(SMOOTH),
-        ..ROW
-    },
-    Select: Row {
-        name: "select",
-        family: "shape",
-        operands: &["pred", "on_true", "on_false"],
-        arity: Arity::Exactly(3),
-        grad: Some(SMOOTH),
-        ..ROW
-    },
-    Slice: Row {
-        name: "slice",
-        family: "index",
-        operands: &["tensor", "starts"],
-        arity: Arity::AtLeast(1),
-        grad: Some(SMOOTH),
-        ..ROW
-    },
-    Sum: Row {
-        name: "sum",
-        family: "reduce",
-        judged: Judged::Values(sum_tolerance),
-        grad: Some(SMOOTH),
-        ..ROW
-    },
-    Argmax: Row { name: "argmax", family: "reduce", accepts: Dtypes::REAL, ..ROW },
-    Argsort: Row { name: "argsort", family: "sort", accepts: Dtypes::REAL, ..ROW },
-    Dot: Row {
-        name: "dot",
-        family: "linalg",
-        operands: &["left", "right"],
-        arity: Arity::Exactly(2),
-        judged: Judged::Values(sum_tolerance),
-        grad: Some(SMOOTH),
-        ..ROW
-    },
-    Gather: Row {
-        name: "gather",
-        family: "index",
-        operands: &["tensor", "indices"],
-        arity: Arity::Exactly(2),
-        grad: Some(SMOOTH),
-        ..ROW
-    },
-    Qr: Row {
-        name: "qr",
-        family: "linalg",
-        results: 2,
-        accepts: Dtypes::REAL,
-        judged: Judged::Promise { promise: Promise::Qr, k: 8.0 },
-        domain: &[Domain::Range(-4.0, 4.0)],
-        ..ROW
-    },
-}
-
 /// Integers are exact. Floats are within two units of the magnitude: one for the final rounding,
 /// one for accumulation, in blocks whose error hardly grows with the length, or, in a product, for
 /// the growth that the oracle's magnitude allows for.
-const fn sum_tolerance(dtype: DType) -> Tolerance {
+pub(crate) const fn sum_tolerance(dtype: DType) -> Tolerance {
     if dtype.is_integer() {
         Tolerance::Exact
     } else {
@@ -351,21 +345,37 @@ const fn sum_tolerance(dtype: DType) -> Tolerance {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
-    /// A row is found by the name that serde writes, so the two must be the same.
-    #[test]
-    fn row_names_are_serde_names() {
-        for row in ROWS {
-            let error = serde_json::from_str::<Op>(&format!(
-                r#"{{"op":"{}","attrs":{{"no such":1}}}}"#,
-                row.name
-            ))
-            .unwrap_err()
-            .to_string();
-            assert!(!error.contains("unknown variant"), "{}: {error}", row.name);
+    /// `AsType` is `as_type`.
+    fn snake(name: &str) -> String {
+        let mut snake = String::new();
+        for (i, letter) in name.char_indices() {
+            if letter.is_uppercase() && i > 0 {
+                snake.push('_');
+            }
+            snake.extend(letter.to_lowercase());
         }
-        assert_eq!(Row::of(&Op::Round).name, "round");
-        assert_eq!(Row::of(&Op::AsType { dtype: DType::U8 }).name, "as_type");
+        snake
+    }
+
+    #[test]
+    fn every_op_is_listed_once_under_its_own_name() {
+        let mut kinds = HashSet::new();
+        for row in ROWS.iter() {
+            assert!(kinds.insert(row.kind), "{} is listed twice", row.name);
+            assert!(
+                !row.family.is_empty() && !row.doc.is_empty(),
+                "{}",
+                row.name
+            );
+            // `Unary(Exp)` or `AsType`.
+            let kind = format!("{:?}", row.kind);
+            let variant = kind.trim_end_matches(')').rsplit('(').next().unwrap();
+            assert_eq!(row.name, snake(variant));
+            assert_eq!(Row::named(row.name).unwrap().kind, row.kind);
+        }
     }
 }

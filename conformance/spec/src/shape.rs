@@ -4,18 +4,23 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::attribute::List;
 use crate::{Error, ErrorKind, Result};
 
 /// The dimensions of a tensor, outermost first; `[]` is a scalar. Clones share them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Shape(Arc<[usize]>);
 
 impl Shape {
     /// MLX counts a dimension in an `i32`.
     pub const MAX_DIM: usize = i32::MAX as usize;
+
+    /// A shape with more axes, or a list with more entries than there can be axes, is refused where
+    /// it is read.
+    pub const MAX_RANK: usize = 64;
 
     /// A shape with these dimensions.
     pub fn new(dims: impl Into<Arc<[usize]>>) -> Shape {
@@ -141,6 +146,13 @@ impl Shape {
                 .map(|(_, &d)| d)
                 .collect(),
         )
+    }
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Shape, D::Error> {
+        let dims = List::<usize>::deserialize(deserializer)?;
+        Ok(Shape::new(&*dims))
     }
 }
 

@@ -23,25 +23,31 @@ struct Options {
     /// Write nothing; fail when something is stale.
     #[arg(long)]
     check: bool,
-    /// report.json of a whole conformance run.
-    report: PathBuf,
+    /// report.json of a whole conformance run, which measures accuracy; without it the rest is written.
+    report: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let root = repository();
-    let report: Report = serde_json::from_str(&read(&options.report)?)
-        .with_context(|| options.report.display().to_string())?;
+    let report = options.report.as_deref().map(report).transpose()?;
     let pages = pages()?;
     let accuracy = root.join(ACCURACY);
     if options.check {
-        return check(&root, &pages, &report);
+        return check(&root, &pages, report.as_ref());
     }
     for (name, text) in &pages {
         write(&root.join(name), text)?;
     }
+    let Some(report) = report else {
+        return Ok(());
+    };
     let page = fs::read_to_string(&accuracy).ok();
     write(&accuracy, &accuracy_markdown(&report, page.as_deref()))
+}
+
+fn report(file: &Path) -> anyhow::Result<Report> {
+    serde_json::from_str(&read(file)?).with_context(|| file.display().to_string())
 }
 
 /// The files that are the same on every machine.
@@ -59,14 +65,16 @@ fn pages() -> anyhow::Result<Vec<(&'static str, String)>> {
     ])
 }
 
-fn check(root: &Path, pages: &[(&str, String)], report: &Report) -> anyhow::Result<()> {
+fn check(root: &Path, pages: &[(&str, String)], report: Option<&Report>) -> anyhow::Result<()> {
     let mut stale = Vec::new();
     for (name, text) in pages {
         if read(&root.join(name))? != *text {
             stale.push(format!("{name} is stale"));
         }
     }
-    if let Err(reason) = Accuracy::parse(&read(&root.join(ACCURACY))?).check(report) {
+    if let Some(report) = report
+        && let Err(reason) = Accuracy::parse(&read(&root.join(ACCURACY))?).check(report)
+    {
         stale.push(format!("{ACCURACY} is stale: {reason}"));
     }
     if !stale.is_empty() {

@@ -62,7 +62,7 @@ pub fn ops_markdown<'a>(layers: &[&str], planned: impl IntoIterator<Item = Plann
 /// The families, in the order of the rows.
 fn families() -> Vec<&'static str> {
     let mut families: Vec<&str> = Vec::new();
-    for row in ROWS {
+    for row in ROWS.iter() {
         if !families.contains(&row.family) {
             families.push(row.family);
         }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn every_op_has_its_row() {
         let page = ops_markdown(&["oracle"], []);
-        for row in ROWS {
+        for row in ROWS.iter() {
             assert!(
                 page.contains(&format!("| `{}` | oracle |", row.name)),
                 "{}",

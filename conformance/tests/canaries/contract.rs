@@ -2,9 +2,9 @@
 
 use emily_conformance::number;
 use emily_conformance::view::Input;
-use emily_spec::{DType, Error, ErrorKind, Op, Result, Shape, Tensor, TensorType};
+use emily_spec::{DType, Error, ErrorKind, Op, OpKind, Result, Shape, Tensor, TensorType};
 
-use super::{Befalls, Fault, changed, rebuild, relabel, run, types};
+use super::{Befalls, Fault, changed, rebuild, relabel, run, types, with_attributes};
 
 pub(super) static FAULTS: &[Fault] = &[
     Fault {
@@ -85,11 +85,9 @@ pub(super) static FAULTS: &[Fault] = &[
         what: "the axis is the next one",
         befalls: Befalls::Only(&["sum", "argmax", "argsort", "concatenate", "iota", "gather"]),
         run: |op, inputs| {
-            let rank = match op {
-                Op::Iota { shape, .. } => shape.rank(),
-                _ => inputs
-                    .first()
-                    .map_or(0, |input| input.tensor.shape().rank()),
+            let rank = match inputs.first() {
+                Some(input) => input.tensor.shape().rank(),
+                None => op.infer(&[])?[0].shape.rank(),
             };
             run(&with_next_axis(op, rank), inputs)
         },
@@ -99,19 +97,12 @@ pub(super) static FAULTS: &[Fault] = &[
         what: "keep_axes does nothing",
         befalls: Befalls::Only(&["sum", "argmax"]),
         run: |op, inputs| {
-            let mut op = op.clone();
-            match &mut op {
-                Op::Sum {
-                    keep_axes: keep, ..
+            let dropped = with_attributes(op, |name, value| {
+                if matches!(name, "keep_axes" | "keep_axis") {
+                    *value = false.into();
                 }
-                | Op::Argmax {
-                    keep_axis: keep, ..
-                } => {
-                    *keep = false;
-                }
-                _ => {}
-            }
-            run(&op, inputs)
+            });
+            run(&dropped, inputs)
         },
     },
 ];
@@ -172,36 +163,31 @@ fn broadcast_ignored(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
         let all: Vec<u64> = number::elements(tensor).cycle().take(count).collect();
         rebuild(&TensorType::new(tensor.dtype(), whole.clone()), all)
     };
-    match op {
-        Op::Broadcast { .. } => Ok(vec![repeat(&inputs[0].tensor)?]),
-        _ => run(op, &changed(inputs, repeat)?),
+    if op.kind() == OpKind::Broadcast {
+        return Ok(vec![repeat(&inputs[0].tensor)?]);
     }
+    run(op, &changed(inputs, repeat)?)
 }
 
 fn with_next_axis(op: &Op, rank: usize) -> Op {
-    let mut op = op.clone();
-    let next = |axis: &mut usize| {
-        if *axis < rank {
-            *axis = (*axis + 1) % rank;
-        }
+    let next = |axis: usize| match axis < rank {
+        true => (axis + 1) % rank,
+        false => axis,
     };
-    match &mut op {
-        Op::Sum {
-            axes: Some(axes), ..
+    with_attributes(op, |name, value| match name {
+        "axis" => {
+            if let Some(axis) = value.as_u64() {
+                *value = next(axis as usize).into();
+            }
         }
-        | Op::Gather { axes } => {
-            axes.iter_mut().for_each(next);
+        "axes" => {
+            let axes = value.as_array().into_iter().flatten();
+            let mut axes: Vec<_> = axes
+                .filter_map(|axis| Some(next(axis.as_u64()? as usize)))
+                .collect();
             axes.sort_unstable();
+            *value = axes.into();
         }
-        Op::Argmax {
-            axis: Some(axis), ..
-        }
-        | Op::Iota {
-            axis: Some(axis), ..
-        }
-        | Op::Argsort { axis, .. }
-        | Op::Concatenate { axis, .. } => next(axis),
         _ => {}
-    }
-    op
+    })
 }

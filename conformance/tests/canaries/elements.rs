@@ -2,7 +2,7 @@
 
 use emily_conformance::number;
 use emily_conformance::view::Input;
-use emily_spec::{DType, Op, Result, Tensor, TensorType};
+use emily_spec::{AsType, DType, Op, Result, Tensor, TensorType};
 
 use super::{Befalls, Fault, changed, each_float, floats, integers, rebuild, relabel, run, types};
 
@@ -248,7 +248,11 @@ fn relabelled_results(op: &Op, inputs: &[Input], changed: &[Input]) -> Result<Ve
     let types = types(inputs);
     let want = op.infer(&types)?;
     let cast = |(tensor, ty): (Tensor, &TensorType)| {
-        run(&Op::AsType { dtype: ty.dtype }, &[Input::plain(tensor)]).map(|mut all| all.remove(0))
+        run(
+            &Op::AsType(AsType { dtype: ty.dtype }),
+            &[Input::plain(tensor)],
+        )
+        .map(|mut all| all.remove(0))
     };
     run(op, changed)?.into_iter().zip(&want).map(cast).collect()
 }

@@ -27,7 +27,7 @@ impl Befalls {
     /// The ops' names.
     pub(crate) fn ops(&self) -> Vec<&'static str> {
         let named = |takes: fn(&Row) -> bool| {
-            let rows = ROWS.iter().filter(move |row| takes(row));
+            let rows = ROWS.iter().filter(|row| takes(row));
             rows.map(|row| row.name).collect()
         };
         match self {
@@ -62,6 +62,23 @@ fn rebuild(ty: &TensorType, elements: Vec<u64>) -> Result<Tensor> {
 fn relabel(tensor: &Tensor, dtype: DType) -> Result<Tensor> {
     let ty = TensorType::new(dtype, tensor.shape().clone());
     Tensor::new(ty, tensor.bytes().to_vec())
+}
+
+/// The op with its given attributes changed, each by its name and value as JSON.
+fn with_attributes(op: &Op, change: impl Fn(&str, &mut serde_json::Value)) -> Op {
+    let mut call = serde_json::to_value(op).expect("an op has a text form");
+    if let Some(attrs) = call
+        .get_mut("attrs")
+        .and_then(|attrs| attrs.as_object_mut())
+    {
+        attrs
+            .iter_mut()
+            .for_each(|(name, value)| change(name, value));
+    }
+    let attrs = call
+        .get_mut("attrs")
+        .map_or_else(|| serde_json::json!({}), |attrs| attrs.take());
+    Op::read(op.name(), attrs).expect("a value of the same type")
 }
 
 /// Every float, and every part of a complex number, through `change`.

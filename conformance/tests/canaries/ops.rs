@@ -3,7 +3,10 @@
 use emily_conformance::number::{self, Format};
 use emily_conformance::values::Values;
 use emily_conformance::view::Input;
-use emily_spec::{Direction, Domain, Error, ErrorKind, Op, Result, Tensor, TieBreak};
+use emily_spec::{
+    ArgReduce, Arithmetic, Direction, Domain, Error, ErrorKind, Op, OpKind, QrMode, Reduce, Result,
+    Tensor, TieBreak, Transpose, Typed,
+};
 
 use super::{Befalls, Fault, changed, each_float, floats, integers, rebuild, run};
 
@@ -13,7 +16,7 @@ pub(super) static FAULTS: &[Fault] = &[
         what: "axes are permuted the other way",
         befalls: Befalls::Only(&["transpose"]),
         run: |op, inputs| {
-            let Op::Transpose { axes } = op else {
+            let Op::Transpose(Transpose { axes }) = op else {
                 return run(op, inputs);
             };
             let mut inverse = vec![0; axes.len()];
@@ -22,7 +25,10 @@ pub(super) static FAULTS: &[Fault] = &[
                     *place = i;
                 }
             }
-            run(&Op::Transpose { axes: inverse }, inputs)
+            let inverse = Transpose {
+                axes: inverse.into(),
+            };
+            run(&Op::Transpose(inverse), inputs)
         },
     },
     Fault {
@@ -37,8 +43,8 @@ pub(super) static FAULTS: &[Fault] = &[
         befalls: Befalls::Only(&["argsort"]),
         run: |op, inputs| {
             let mut op = op.clone();
-            if let Op::Argsort { direction, .. } = &mut op {
-                *direction = Direction::Asc;
+            if let Op::Argsort(sort) = &mut op {
+                sort.direction = Direction::Asc;
             }
             run(&op, inputs)
         },
@@ -88,25 +94,25 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "starts_not_clamped",
         what: "a slice that starts too far reads what is there",
-        befalls: Befalls::Only(&["slice"]),
+        befalls: Befalls::Only(&["slice", "dynamic_slice"]),
         run: starts_not_clamped,
     },
     Fault {
         name: "strided_slice_packed",
         what: "a slice takes neighbours instead of every n-th element",
-        befalls: Befalls::Only(&["slice"]),
+        befalls: Befalls::Only(&["slice", "dynamic_slice"]),
         run: |op, inputs| {
             let mut op = op.clone();
-            if let Op::Slice {
-                lengths, strides, ..
-            } = &mut op
-            {
-                for (length, stride) in lengths.iter_mut().zip(strides) {
-                    if *stride > 0 {
-                        *length = length.div_ceil(*stride);
-                    }
-                    *stride = 1;
+            let (lengths, strides) = match &mut op {
+                Op::Slice(op) => (&mut op.lengths, &mut op.strides),
+                Op::DynamicSlice(op) => (&mut op.lengths, &mut op.strides),
+                _ => return run(&op, inputs),
+            };
+            for (length, stride) in lengths.iter_mut().zip(strides.iter_mut()) {
+                if *stride > 0 {
+                    *length = length.div_ceil(*stride);
                 }
+                *stride = 1;
             }
             run(&op, inputs)
         },
@@ -174,9 +180,9 @@ pub(super) static FAULTS: &[Fault] = &[
                 let mut all: Vec<u64> = number::elements(tensor).collect();
                 if all.len() > 32 {
                     let low = number::limits(tensor.dtype()).map_or(0, |(low, _)| low);
-                    let nothing = match op {
-                        Op::Argmax { .. } => number::wrapped(tensor.dtype(), low),
-                        _ => 0,
+                    let nothing = match op.kind() == OpKind::ArgReduce(ArgReduce::Argmax) {
+                        true => number::wrapped(tensor.dtype(), low),
+                        false => 0,
                     };
                     *all.last_mut().unwrap_or(&mut 0) = nothing;
                 }
@@ -255,10 +261,10 @@ pub(super) static FAULTS: &[Fault] = &[
         befalls: Befalls::Only(&["qr"]),
         run: |op, inputs| {
             let mut op = op.clone();
-            if let Op::Qr { mode } = &mut op {
-                *mode = match mode {
-                    emily_spec::QrMode::Reduced => emily_spec::QrMode::Complete,
-                    emily_spec::QrMode::Complete => emily_spec::QrMode::Reduced,
+            if let Op::Qr(qr) = &mut op {
+                qr.mode = match qr.mode {
+                    QrMode::Reduced => QrMode::Complete,
+                    QrMode::Complete => QrMode::Reduced,
                 };
             }
             run(&op, inputs)
@@ -268,40 +274,21 @@ pub(super) static FAULTS: &[Fault] = &[
 
 fn ties_broken_the_other_way(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
     match op {
-        Op::Argmax {
-            axis,
-            tie_break,
-            keep_axis,
-            dtype,
-        } => {
-            let tie_break = match tie_break {
+        Op::ArgReduce(op, attrs) => {
+            let mut attrs = attrs.clone();
+            attrs.tie_break = match attrs.tie_break {
                 TieBreak::Low => TieBreak::High,
                 TieBreak::High => TieBreak::Low,
             };
-            let (axis, keep_axis, dtype) = (*axis, *keep_axis, *dtype);
-            run(
-                &Op::Argmax {
-                    axis,
-                    tie_break,
-                    keep_axis,
-                    dtype,
-                },
-                inputs,
-            )
+            run(&Op::ArgReduce(*op, attrs), inputs)
         }
         // A descending sort as the flip of an ascending one, which is what reverses ties.
-        Op::Argsort {
-            axis,
-            direction: Direction::Desc,
-            dtype,
-        } => {
-            let ascending = Op::Argsort {
-                axis: *axis,
-                direction: Direction::Asc,
-                dtype: *dtype,
-            };
-            let sorted = run(&ascending, inputs)?;
-            sorted.iter().map(|tensor| flipped(tensor, *axis)).collect()
+        Op::Argsort(sort) if sort.direction == Direction::Desc => {
+            let mut ascending = sort.clone();
+            ascending.direction = Direction::Asc;
+            let sorted = run(&Op::Argsort(ascending), inputs)?;
+            let flipped = sorted.iter().map(|tensor| flipped(tensor, sort.axis));
+            flipped.collect()
         }
         _ => run(op, inputs),
     }
@@ -339,12 +326,10 @@ fn divisors_sign(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
     let mut result = run(op, inputs)?;
     let again = [Input::plain(result.remove(0)), inputs[1].clone()];
     // (r + b) mod b has b's sign wherever r is not 0.
-    let plus = run(
-        &Op::Add {
-            dtype: Some(again[0].tensor.dtype()),
-        },
-        &again,
-    )?;
+    let attrs = Typed {
+        dtype: Some(again[0].tensor.dtype()),
+    };
+    let plus = run(&Op::Arithmetic(Arithmetic::Add, attrs), &again)?;
     run(op, &[Input::plain(plus[0].clone()), inputs[1].clone()])
 }
 
@@ -370,23 +355,21 @@ fn casts_saturate(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
 /// Elements from beyond the end are other elements: here, what `iota` holds.
 fn starts_not_clamped(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
     let results = run(op, inputs)?;
-    let Op::Slice {
-        starts, lengths, ..
-    } = op
-    else {
-        return Ok(results);
-    };
     let scalar = |input: &Input| {
         let element = number::elements(&input.tensor).next().unwrap_or(0);
         number::integer(input.tensor.dtype(), element).unwrap_or(0)
     };
-    let starts: Vec<i128> = match starts {
-        Some(starts) => starts.iter().map(|&start| start.into()).collect(),
-        None => inputs[1..].iter().map(scalar).collect(),
+    let (starts, lengths): (Vec<i128>, _) = match op {
+        Op::Slice(op) => (
+            op.starts.iter().map(|&start| start.into()).collect(),
+            &op.lengths,
+        ),
+        Op::DynamicSlice(op) => (inputs[1..].iter().map(scalar).collect(), &op.lengths),
+        _ => return Ok(results),
     };
     let fits = starts
         .iter()
-        .zip(lengths)
+        .zip(lengths.iter())
         .zip(inputs[0].tensor.shape().iter());
     let mut fits =
         fits.map(|((&start, &length), &dim)| start >= 0 && start + length as i128 <= dim as i128);
@@ -404,7 +387,7 @@ fn starts_not_clamped(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
 fn accumulates_in_the_type(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
     let results = run(op, inputs)?;
     let tensor = &inputs[0].tensor;
-    let (Op::Sum { .. }, [result]) = (op, &results[..]) else {
+    let (Op::Reduce(Reduce::Sum, _), [result]) = (op, &results[..]) else {
         return Ok(results);
     };
     let Some(format) = Format::of(tensor.dtype()).filter(|format| format.width == 16) else {

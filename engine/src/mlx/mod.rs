@@ -22,5 +22,5 @@ pub(crate) use raw::{
     arange, bitwise_and, bitwise_or, bitwise_xor, gather, left_shift, right_shift, slice,
     slice_dynamic,
 };
-pub(crate) use scalar::{integer, real};
+pub(crate) use scalar::{complex, integer, real};
 pub(crate) use stream::{new_stream, synchronize};

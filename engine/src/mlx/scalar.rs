@@ -17,14 +17,11 @@ pub(crate) fn integer(dtype: DType, value: i128) -> Array {
 /// `value` as a scalar of this dtype: the nearest float, or truncated to an integer.
 pub(crate) fn real(dtype: DType, value: f64) -> Array {
     match dtype {
-        DType::F16 => from_bytes(dtype, &f16::from_f64(value).to_ne_bytes()),
-        DType::Bf16 => from_bytes(dtype, &bf16::from_f64(value).to_ne_bytes()),
+        DType::F16 => from_bytes(dtype, &f16::from_f32(odd(value)).to_ne_bytes()),
+        DType::Bf16 => from_bytes(dtype, &bf16::from_f32(odd(value)).to_ne_bytes()),
         DType::F32 => from_bytes(dtype, &(value as f32).to_ne_bytes()),
         DType::F64 => from_bytes(dtype, &value.to_ne_bytes()),
-        DType::C64 => {
-            let [a, b, c, d] = (value as f32).to_ne_bytes();
-            from_bytes(dtype, &[a, b, c, d, 0, 0, 0, 0])
-        }
+        DType::C64 => complex(value, 0.0),
         DType::U8
         | DType::U16
         | DType::U32
@@ -34,6 +31,23 @@ pub(crate) fn real(dtype: DType, value: f64) -> Array {
         | DType::S32
         | DType::S64 => integer(dtype, value as i128),
     }
+}
+
+/// The `f32` towards zero, its last bit set where that is inexact: what it rounds to in fewer digits
+/// is what the value itself rounds to (the crate `half` drops the low half of an `f64`).
+fn odd(value: f64) -> f32 {
+    let near = value as f32;
+    if !near.is_finite() || f64::from(near) == value {
+        return near;
+    }
+    let above = f64::from(near).abs() > value.abs();
+    f32::from_bits((near.to_bits() - u32::from(above)) | 1)
+}
+
+/// The nearest complex number as a scalar.
+pub(crate) fn complex(re: f64, im: f64) -> Array {
+    let parts = [re, im].map(|part| (part as f32).to_ne_bytes());
+    from_bytes(DType::C64, parts.as_flattened())
 }
 
 fn from_bytes(dtype: DType, bytes: &[u8]) -> Array {

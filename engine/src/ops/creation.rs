@@ -1,25 +1,25 @@
 //! Tensors from nothing.
 
-use emily_spec::{DType, TensorType, row_major_strides};
-use mlx_rs::Array;
+use emily_spec::{Class, Constant, DType, Iota, Scalar, TensorType, row_major_strides};
 use mlx_rs::error::Result;
 use mlx_rs::ops::broadcast_to;
+use mlx_rs::{Array, Dtype};
 
 use super::cast::cast;
 use super::dims;
-use super::integer::unsigned;
-use crate::mlx::{arange, integer, to_mlx};
+use super::integer::{limits, unsigned};
+use crate::mlx::{arange, complex, integer, real, to_mlx};
 
 /// Counts in integers and casts, because floats stop counting where they run out of digits. An
 /// integer dtype counts modulo 2^bits in its own width.
-pub(super) fn iota(ty: &TensorType, axis: Option<usize>) -> Result<Array> {
+pub(super) fn iota(op: &Iota, ty: &TensorType) -> Result<Array> {
     let counter = if ty.dtype.is_integer() {
         unsigned(ty.dtype)
     } else {
         DType::U64
     };
     let shape = dims(&ty.shape);
-    let counts = match axis {
+    let counts = match op.axis {
         Some(axis) => broadcast_to(along(&shape, axis, 1, counter)?, &shape)?,
         None => flat(&shape, counter)?,
     };
@@ -48,80 +48,54 @@ fn along(shape: &[i32], axis: usize, step: usize, counter: DType) -> Result<Arra
         .reshape(&line)
 }
 
-#[cfg(test)]
-mod tests {
-    use emily_spec::{Op, Shape};
-    use half::{bf16, f16};
+/// The identity matrix, seen from every index of the axes before the last two.
+pub(super) fn eye(ty: &TensorType) -> Result<Array> {
+    let shape = dims(&ty.shape);
+    let (rows, columns) = (shape[shape.len() - 2], shape[shape.len() - 1]);
+    let matrix = identity(rows, columns)?;
+    broadcast_to(cast(&matrix, ty.dtype)?, &shape)
+}
 
-    use super::super::testing::{Element, answer, gives, scalar, tensor, vector};
-    use super::*;
+/// Compares indices: MLX's own `eye` scatters into zeros, and knows no matrix without elements.
+fn identity(rows: i32, columns: i32) -> Result<Array> {
+    let shape = [rows, columns];
+    let row = along(&shape, 0, 1, DType::U32)?;
+    let column = along(&shape, 1, 1, DType::U32)?;
+    row.eq(column)?.view_dtype(Dtype::Uint8)
+}
 
-    fn counts<T: Element>(shape: impl Into<Shape>, axis: Option<usize>, want: &[T]) {
-        let shape = shape.into();
-        let op = Op::Iota {
-            dtype: T::DTYPE,
-            shape: shape.clone(),
-            axis,
-        };
-        gives(&op, &[], &tensor(shape, want));
+/// One element, seen from everywhere. It is cast before it is repeated.
+pub(super) fn constant(op: &Constant, ty: &TensorType) -> Result<Array> {
+    let scalar = match op.value {
+        // Integers beyond 2^53 have no f64, and go by their own way to any dtype.
+        Scalar::Int(value) if value < 0 => cast(&integer(DType::S64, value), ty.dtype)?,
+        Scalar::Int(value) => cast(&integer(DType::U64, value), ty.dtype)?,
+        Scalar::Float(value) => float(value, ty.dtype),
+        Scalar::Complex(re, im) => match ty.dtype.class() {
+            Class::Complex => complex(re, im),
+            Class::Unsigned | Class::Signed | Class::Float => float(re, ty.dtype),
+        },
+    };
+    broadcast_to(scalar, &dims(&ty.shape))
+}
+
+/// The nearest float of the dtype, or the integer that `as_type` makes of it.
+fn float(value: f64, dtype: DType) -> Array {
+    match dtype.class() {
+        Class::Float | Class::Complex => real(dtype, value),
+        Class::Unsigned | Class::Signed => integer(dtype, truncated(value, dtype)),
     }
+}
 
-    #[test]
-    fn counts_along_an_axis_or_over_everything() {
-        counts([2, 3], None, &[0i32, 1, 2, 3, 4, 5]);
-        counts([2, 3], Some(0), &[0u64, 0, 0, 1, 1, 1]);
-        counts([2, 3], Some(1), &[0f64, 1.0, 2.0, 0.0, 1.0, 2.0]);
-        counts([2], None, &[[0f32, 0.0], [1.0, 0.0]]);
+/// The float without its fraction: NaN is 0, infinities are the dtype's limits. Above 2^117 a float
+/// is a multiple of 2^64, which is nothing to any dtype.
+fn truncated(value: f64, dtype: DType) -> i128 {
+    let (min, max) = limits(dtype);
+    if value.is_infinite() {
+        return if value > 0.0 { max } else { min };
     }
-
-    #[test]
-    fn a_scalar_is_zero_and_an_empty_shape_stays_empty() {
-        let op = Op::Iota {
-            dtype: DType::Bf16,
-            shape: Shape::scalar(),
-            axis: None,
-        };
-        gives(&op, &[], &scalar(bf16::ZERO));
-        counts::<u8>([0, 3], Some(1), &[]);
-        counts::<f32>([3, 0], None, &[]);
+    if value.abs() >= 2f64.powi(117) {
+        return 0;
     }
-
-    #[test]
-    fn small_integers_wrap() {
-        let bytes: Vec<i8> = (0..300i32).map(|i| i as i8).collect();
-        counts([300], None, &bytes);
-        let bytes: Vec<u8> = (0..600i32).map(|i| i as u8).collect();
-        counts([600], Some(0), &bytes);
-    }
-
-    #[test]
-    fn floats_count_beyond_their_digits() {
-        let brain: Vec<bf16> = (0..70_000).map(|i| bf16::from_f64(f64::from(i))).collect();
-        counts([70_000], None, &brain);
-        let half: Vec<f16> = (0..70_000).map(|i| f16::from_f64(f64::from(i))).collect();
-        counts([70_000], None, &half);
-        let op = Op::Iota {
-            dtype: DType::F32,
-            shape: Shape::from([(1 << 24) + 4]),
-            axis: None,
-        };
-        let got = answer(&op, &[]).values::<f32>();
-        assert_eq!(
-            got[1 << 24..],
-            [16_777_216.0, 16_777_216.0, 16_777_218.0, 16_777_220.0]
-        );
-    }
-
-    #[test]
-    fn counts_that_mlx_cannot_number_are_sums_along_the_axes() {
-        use super::super::testing::{download, on_cpu};
-        let strides = row_major_strides(&[2, 3, 2]);
-        let got = on_cpu(|_| {
-            let parts =
-                (0..3).map(|axis| along(&[2, 3, 2], axis, strides[axis], DType::U8).unwrap());
-            let sum = parts.reduce(|sum, part| sum.add(part).unwrap()).unwrap();
-            download(&sum).unwrap()
-        });
-        assert_eq!(vector(&got).values::<u8>(), (0..12).collect::<Vec<_>>());
-    }
+    value as i128
 }

@@ -1,6 +1,6 @@
 //! Products and decompositions.
 
-use emily_spec::{Class, DType, TensorType};
+use emily_spec::{Class, DType, Dot, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, zeros_dtype};
 use mlx_rs::{Array, Dtype, with_stream};
@@ -22,7 +22,7 @@ pub(super) struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    pub(super) fn new(array: &'a Array, batch: &'a [usize], contract: &'a [usize]) -> Side<'a> {
+    fn new(array: &'a Array, batch: &'a [usize], contract: &'a [usize]) -> Side<'a> {
         let free = (0..array.ndim())
             .filter(|axis| !batch.contains(axis) && !contract.contains(axis))
             .collect();
@@ -54,7 +54,10 @@ impl<'a> Side<'a> {
 }
 
 /// Sums of products over the contracted axes, as a batch of matrix products.
-pub(super) fn dot(left: &Side, right: &Side, ty: &TensorType, cx: &Cx) -> Result<Array> {
+pub(super) fn dot(op: &Dot, inputs: &[Array], ty: &TensorType, cx: &Cx) -> Result<Array> {
+    let ([batch_left, batch_right], [contract_left, contract_right]) = (op.batch(), op.contract());
+    let left = Side::new(&inputs[0], batch_left, contract_left);
+    let right = Side::new(&inputs[1], batch_right, contract_right);
     let shape = dims(&ty.shape);
     if left.array.size() == 0 || right.array.size() == 0 {
         return zeros_dtype(&shape, to_mlx(ty.dtype));
@@ -156,263 +159,4 @@ fn decompose(x: &Array, columns: i32) -> Result<(Array, Array)> {
     stops[r.ndim() - 1] = n;
     let r = slice(&r, &starts, &stops, &vec![1; r.ndim()])?;
     Ok((q, r))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::slice::from_ref;
-
-    use emily_spec::{Op, QrMode};
-    use half::{bf16, f16};
-
-    use super::super::testing::{Element, Host, answer, answers, gives, scalar, tensor, vector};
-    use super::*;
-
-    fn product(contract: [&[usize]; 2], batch: [&[usize]; 2], dtype: Option<DType>) -> Op {
-        let [contract_left, contract_right] = contract.map(<[usize]>::to_vec);
-        let [batch_left, batch_right] = batch.map(<[usize]>::to_vec);
-        Op::Dot {
-            contract_left,
-            batch_left,
-            contract_right,
-            batch_right,
-            dtype,
-        }
-    }
-
-    fn matmul(dtype: Option<DType>) -> Op {
-        product([&[1], &[0]], [&[], &[]], dtype)
-    }
-
-    fn inner<T: Element, U: Element>(left: &[T], right: &[T], want: U) {
-        let op = product([&[0], &[0]], [&[], &[]], None);
-        gives(&op, &[vector(left), vector(right)], &scalar(want));
-    }
-
-    #[test]
-    fn axes_contract_pair_up_and_stay() {
-        let a = tensor([2, 2], &[1f32, 2.0, 3.0, 4.0]);
-        let b = tensor([2, 2], &[5f32, 6.0, 7.0, 8.0]);
-        let both = [a, b];
-        gives(
-            &matmul(None),
-            &both,
-            &tensor([2, 2], &[19f32, 22.0, 43.0, 50.0]),
-        );
-        // AᵀB, A·Bᵀ summed over both, the outer product's corner, and row by row.
-        let op = product([&[0], &[0]], [&[], &[]], None);
-        gives(&op, &both, &tensor([2, 2], &[26f32, 30.0, 38.0, 44.0]));
-        let op = product([&[0, 1], &[1, 0]], [&[], &[]], None);
-        gives(&op, &both, &scalar(69f32));
-        let op = product([&[1], &[1]], [&[0], &[0]], None);
-        gives(&op, &both, &vector(&[17f32, 53.0]));
-        let op = product([&[], &[]], [&[0], &[0]], None);
-        gives(
-            &op,
-            &both,
-            &tensor([2, 2, 2], &[5f32, 6.0, 10.0, 12.0, 21.0, 24.0, 28.0, 32.0]),
-        );
-        let op = product([&[], &[]], [&[], &[]], None);
-        gives(&op, &[scalar(3f32), scalar(4f32)], &scalar(12f32));
-    }
-
-    #[test]
-    fn an_empty_contraction_is_zero() {
-        let op = matmul(None);
-        let (a, b) = (tensor::<f32>([2, 0], &[]), tensor::<f32>([0, 2], &[]));
-        gives(&op, &[a, b], &tensor([2, 2], &[0f32; 4]));
-        let (a, b) = (tensor::<i8>([2, 0], &[]), tensor::<i8>([0, 1], &[]));
-        gives(&op, &[a, b], &tensor([2, 1], &[0i8; 2]));
-        let (a, b) = (tensor::<u8>([0, 2], &[]), tensor([2, 1], &[1u8, 1]));
-        gives(&op, &[a, b], &tensor::<u8>([0, 1], &[]));
-    }
-
-    #[test]
-    fn integers_are_exact_and_wrap() {
-        inner(&[16_777_217i32, 1], &[1, 1], 16_777_218i32);
-        inner(&[100i8, 100], &[2, 1], 44i8);
-        inner(&[i8::MIN], &[i8::MIN], 0i8);
-        inner(&[255u8; 300], &[255; 300], (255u32 * 255 * 300) as u8);
-        inner(&[u16::MAX; 3], &[u16::MAX; 3], 3u16);
-        inner(&[i16::MIN, -1], &[1, 1], i16::MAX);
-        inner(&[u32::MAX, 1 << 31], &[u32::MAX, 2], 1u32);
-        inner(&[i32::MIN, -7], &[-1, 3], i32::MAX - 20);
-    }
-
-    #[test]
-    fn wide_integers_are_exact_and_wrap() {
-        let (a, b) = (0x0123_4567_89ab_cdefu64, 0xfedc_ba98_7654_3210u64);
-        inner(
-            &[a, b, u64::MAX],
-            &[b, a, u64::MAX],
-            a.wrapping_mul(b).wrapping_mul(2).wrapping_add(1),
-        );
-        let (a, b) = (-0x0123_4567_89ab_cdefi64, 0x7edc_ba98_7654_3210i64);
-        inner(&[a, i64::MIN], &[b, i64::MIN], a.wrapping_mul(b));
-        inner(&[(1i64 << 60) + 1], &[-1], -(1i64 << 60) - 1);
-    }
-
-    #[test]
-    fn integer_matrices_keep_their_batches() {
-        let a: Vec<i32> = (0..12).collect();
-        let op = product([&[2], &[1]], [&[0], &[0]], None);
-        let operands = [
-            tensor([2, 2, 3], &a),
-            tensor([2, 3, 1], &[1i32, 0, -1, 2, 1, 0]),
-        ];
-        gives(&op, &operands, &tensor([2, 2, 1], &[-2i32, -2, 19, 28]));
-    }
-
-    #[test]
-    fn operands_are_cast_to_the_result_first() {
-        let op = product([&[0], &[0]], [&[], &[]], None);
-        gives(
-            &op,
-            &[vector(&[1u64 << 40]), vector(&[-1i8])],
-            &scalar(-(1i64 << 40)),
-        );
-        let op = product([&[0], &[0]], [&[], &[]], Some(DType::U8));
-        gives(&op, &[vector(&[300i32]), vector(&[2i32])], &scalar(88u8));
-    }
-
-    #[test]
-    fn small_floats_accumulate_wide() {
-        inner(
-            &[bf16::ONE; 1000],
-            &[bf16::ONE; 1000],
-            bf16::from_f32(1000.0),
-        );
-        inner(&[f16::ONE; 5000], &[f16::ONE; 5000], f16::from_f32(5000.0));
-    }
-
-    #[test]
-    fn an_infinite_part_leaves_the_other_part_alone() {
-        let inf = f32::INFINITY;
-        let op = product([&[0], &[0]], [&[], &[]], None);
-        let operands = [vector(&[[3e38f32, 1.0]; 2]), vector(&[[1f32, 0.0]; 2])];
-        gives(&op, &operands, &scalar([inf, 2.0]));
-    }
-
-    #[test]
-    fn complex_and_double_matrices_multiply() {
-        inner(
-            &[[0f32, 1.0], [2.0, 0.0]],
-            &[[0.0, 1.0], [1.0, 1.0]],
-            [1f32, 2.0],
-        );
-        inner(&[0.1f64, 0.2], &[10.0, 10.0], 3f64);
-    }
-
-    /// Row-major matrices in f64.
-    struct Matrix {
-        rows: usize,
-        columns: usize,
-        values: Vec<f64>,
-    }
-
-    impl Matrix {
-        fn all(host: &Host) -> Vec<Matrix> {
-            let dims = host.ty.shape.dims();
-            let (rows, columns) = (dims[dims.len() - 2], dims[dims.len() - 1]);
-            let values: Vec<f64> = if host.ty.dtype == DType::F64 {
-                host.values()
-            } else {
-                host.values::<f32>().into_iter().map(f64::from).collect()
-            };
-            values
-                .chunks_exact(rows * columns)
-                .map(|part| Matrix {
-                    rows,
-                    columns,
-                    values: part.to_vec(),
-                })
-                .collect()
-        }
-
-        fn at(&self, i: usize, j: usize) -> f64 {
-            self.values[i * self.columns + j]
-        }
-
-        fn largest_difference(&self, want: impl Fn(usize, usize) -> f64) -> f64 {
-            let all = (0..self.rows).flat_map(|i| (0..self.columns).map(move |j| (i, j)));
-            all.map(|(i, j)| (self.at(i, j) - want(i, j)).abs())
-                .fold(0.0, f64::max)
-        }
-    }
-
-    /// A = Q·R, QᵀQ = 1, R upper triangular.
-    fn decomposes(a: &Host, mode: QrMode, eps: f64) {
-        let [q, r] = answers(&Op::Qr { mode }, from_ref(a))
-            .unwrap()
-            .try_into()
-            .unwrap();
-        let as_floats = answer(&Op::AsType { dtype: r.ty.dtype }, from_ref(a));
-        for ((a, q), r) in Matrix::all(&as_floats)
-            .iter()
-            .zip(Matrix::all(&q))
-            .zip(Matrix::all(&r))
-        {
-            let allowed = 8.0 * eps * a.rows.max(a.columns) as f64;
-            let norm = a.values.iter().map(|x| x * x).sum::<f64>().sqrt();
-            let k = q.columns;
-            assert_eq!((q.rows, r.rows, r.columns), (a.rows, k, a.columns));
-            let qr = |i: usize, j: usize| (0..k).map(|l| q.at(i, l) * r.at(l, j)).sum();
-            assert!(a.largest_difference(qr) <= allowed * norm.max(1e-30));
-            for (i, j) in (0..k).flat_map(|i| (0..k).map(move |j| (i, j))) {
-                let dot: f64 = (0..q.rows).map(|l| q.at(l, i) * q.at(l, j)).sum();
-                assert!((dot - f64::from(i == j)).abs() <= allowed, "{i} {j} {dot}");
-            }
-            for (i, j) in (0..k).flat_map(|i| (0..i.min(r.columns)).map(move |j| (i, j))) {
-                assert_eq!(r.at(i, j), 0.0);
-            }
-        }
-    }
-
-    fn waves(len: usize) -> Vec<f32> {
-        (0..len).map(|i| (i as f32 * 1.7).sin() * 4.0).collect()
-    }
-
-    #[test]
-    fn matrices_of_every_shape_decompose() {
-        for (m, n) in [(1, 1), (4, 4), (5, 3), (3, 5), (1, 4), (4, 1), (33, 17)] {
-            for mode in [QrMode::Reduced, QrMode::Complete] {
-                decomposes(&tensor([m, n], &waves(m * n)), mode, f32::EPSILON.into());
-            }
-        }
-    }
-
-    #[test]
-    fn batches_ranks_and_dtypes_decompose() {
-        for mode in [QrMode::Reduced, QrMode::Complete] {
-            decomposes(&tensor([2, 1, 4, 2], &waves(16)), mode, f32::EPSILON.into());
-            decomposes(&tensor([4, 2], &[0f32; 8]), mode, f32::EPSILON.into());
-            decomposes(
-                &tensor([3, 2], &[1f32, 1.0, 2.0, 2.0, 3.0, 3.0]),
-                mode,
-                f32::EPSILON.into(),
-            );
-            decomposes(
-                &tensor([3, 2], &[1i32, 2, 3, 4, 5, 7]),
-                mode,
-                f32::EPSILON.into(),
-            );
-            decomposes(
-                &tensor([3, 2], &[0.1f64, 0.2, 0.3, 0.5, 0.7, 0.9]),
-                mode,
-                f64::EPSILON,
-            );
-            let [q, r] = answers(&Op::Qr { mode }, &[tensor([1, 1], &[f16::from_f32(-2.0)])])
-                .unwrap()
-                .try_into()
-                .unwrap();
-            let product = q.values::<f16>()[0].to_f32() * r.values::<f16>()[0].to_f32();
-            assert_eq!(product, -2.0);
-            let none = tensor::<f32>([0, 2, 2], &[]);
-            assert!(
-                answers(&Op::Qr { mode }, &[none]).unwrap()[0]
-                    .bytes
-                    .is_empty()
-            );
-        }
-    }
 }

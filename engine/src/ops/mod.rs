@@ -23,8 +23,6 @@ mod linalg;
 mod reduce;
 mod shape;
 mod sort;
-#[cfg(test)]
-mod testing;
 mod unary;
 
 use emily_spec::{Error, ErrorKind, Op, Result, Shape, TensorType};
@@ -57,61 +55,25 @@ fn build(
 ) -> mlx_rs::error::Result<Vec<Array>> {
     let ty = &results[0];
     let array = match op {
-        Op::Add { dtype: _ } => binary::add(&inputs[0], &inputs[1], ty)?,
-        Op::Divide { dtype: _ } => binary::divide(&inputs[0], &inputs[1], ty, cx)?,
-        Op::Remainder { dtype: _ } => binary::remainder(&inputs[0], &inputs[1], ty, cx)?,
-        Op::Pow { dtype: _ } => binary::pow(&inputs[0], &inputs[1], ty, cx)?,
-        Op::Equal => equal::equal(&inputs[0], &inputs[1])?,
-        Op::Round => unary::round(&inputs[0])?,
-        Op::Exp => unary::exp(&inputs[0], ty, cx)?,
-        Op::Erfc => unary::erfc(&inputs[0], ty, cx)?,
-        Op::AsType { dtype } => cast::cast(&inputs[0], *dtype)?,
-        Op::Iota {
-            dtype: _,
-            shape: _,
-            axis,
-        } => creation::iota(ty, *axis)?,
-        Op::Transpose { axes } => shape::transpose(&inputs[0], axes)?,
-        Op::Broadcast { shape: _, axes } => shape::broadcast(&inputs[0], axes.as_deref(), ty)?,
-        Op::Concatenate { axis, dtype: _ } => shape::concatenate(inputs, *axis, ty)?,
-        Op::Select { dtype: _ } => shape::select(&inputs[0], &inputs[1], &inputs[2], ty)?,
-        Op::Slice {
-            starts,
-            lengths,
-            strides,
-        } => match starts {
-            Some(starts) => index::slice(&inputs[0], starts, lengths, strides)?,
-            None => index::slice_dynamic(&inputs[0], &inputs[1..], lengths, strides)?,
-        },
-        Op::Gather { axes } => index::gather(&inputs[0], &inputs[1], axes, ty, cx)?,
-        Op::Sum {
-            axes,
-            keep_axes,
-            dtype: _,
-        } => reduce::sum(&inputs[0], axes.as_deref(), *keep_axes, ty)?,
-        Op::Argmax {
-            axis,
-            tie_break,
-            keep_axis: _,
-            dtype: _,
-        } => reduce::argmax(&inputs[0], *axis, *tie_break, ty)?,
-        Op::Argsort {
-            axis,
-            direction,
-            dtype: _,
-        } => sort::argsort(&inputs[0], *axis, *direction, ty, cx)?,
-        Op::Dot {
-            contract_left,
-            batch_left,
-            contract_right,
-            batch_right,
-            dtype: _,
-        } => {
-            let left = linalg::Side::new(&inputs[0], batch_left, contract_left);
-            let right = linalg::Side::new(&inputs[1], batch_right, contract_right);
-            linalg::dot(&left, &right, ty, cx)?
-        }
-        Op::Qr { mode: _ } => return linalg::qr(&inputs[0], results, cx),
+        Op::Unary(op) => unary::unary(*op, &inputs[0], ty, cx)?,
+        Op::AsType(op) => cast::cast(&inputs[0], op.dtype)?,
+        Op::Arithmetic(op, _) => binary::arithmetic(*op, inputs, ty, cx)?,
+        Op::Compare(op) => binary::compare(*op, inputs)?,
+        Op::Iota(op) => creation::iota(op, ty)?,
+        Op::Eye(_) => creation::eye(ty)?,
+        Op::Constant(op) => creation::constant(op, ty)?,
+        Op::Transpose(op) => shape::transpose(op, &inputs[0])?,
+        Op::Broadcast(op) => shape::broadcast(op, &inputs[0], ty)?,
+        Op::Concatenate(op) => shape::concatenate(op, inputs, ty)?,
+        Op::Select(_) => shape::select(inputs, ty)?,
+        Op::Slice(op) => index::slice(op, &inputs[0])?,
+        Op::DynamicSlice(op) => index::dynamic_slice(op, inputs)?,
+        Op::Gather(op) => index::gather(op, inputs, ty, cx)?,
+        Op::Reduce(op, attrs) => reduce::reduce(*op, attrs, &inputs[0], ty)?,
+        Op::ArgReduce(op, attrs) => reduce::arg_reduce(*op, attrs, &inputs[0], ty)?,
+        Op::Argsort(op) => sort::argsort(op, &inputs[0], ty, cx)?,
+        Op::Dot(op) => linalg::dot(op, inputs, ty, cx)?,
+        Op::Qr(_) => return linalg::qr(&inputs[0], results, cx),
     };
     Ok(vec![array])
 }

@@ -1,7 +1,9 @@
 //! Which calls can be said in Nx.
 
-use emily_spec::{Arity, ErrorKind, Op, Row, TensorType};
-use serde_json::Value;
+use emily_spec::{
+    Arity, Broadcast, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, Reduction,
+    Select, TensorType, Typed,
+};
 
 use crate::layer::Question;
 
@@ -12,7 +14,7 @@ use crate::layer::Question;
 /// may well have an answer (the rounding of an integer is that integer).
 pub(super) fn in_nx(question: &Question<'_>) -> bool {
     let Question { op, types, .. } = *question;
-    let fits = match Row::of(op).arity {
+    let fits = match op.row().arity {
         Arity::Exactly(n) => types.len() == n,
         Arity::AtLeast(n) => types.len() >= n,
     };
@@ -24,62 +26,43 @@ pub(super) fn in_nx(question: &Question<'_>) -> bool {
 
 fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
     match op {
-        Op::Iota { shape, .. } | Op::Broadcast { shape, .. } => !shape.contains(&0),
-        // Starts are a list or operands, never both, and one per axis.
-        Op::Slice { starts, .. } => match starts {
-            Some(_) => inputs.len() == 1,
-            None => inputs.len() == 1 + inputs[0].shape.rank(),
-        },
+        Op::Iota(Iota { shape, .. })
+        | Op::Eye(Eye { shape, .. })
+        | Op::Constant(Constant { shape, .. })
+        | Op::Broadcast(Broadcast { shape, .. }) => !shape.contains(&0),
+        // Starts are one per axis, and Nx takes some number of them for a static one.
+        Op::DynamicSlice(_) => inputs.len() == 1 + inputs[0].shape.rank() && inputs.len() > 1,
         // Without an axis there is none that Nx would keep.
-        Op::Argmax {
-            axis, keep_axis, ..
-        } => axis.is_some() || !keep_axis,
+        Op::ArgReduce(_, attrs) => attrs.axis.is_some() || !attrs.keep_axis,
         // Nx counts no axis of a scalar, not even the first.
-        Op::Argsort { .. } => inputs[0].shape.rank() > 0,
-        Op::AsType { .. } => true,
-        Op::Add { .. }
-        | Op::Divide { .. }
-        | Op::Remainder { .. }
-        | Op::Pow { .. }
-        | Op::Round
-        | Op::Exp
-        | Op::Erfc
-        | Op::Equal
-        | Op::Transpose { .. }
-        | Op::Concatenate { .. }
-        | Op::Select { .. }
-        | Op::Sum { .. }
-        | Op::Dot { .. }
-        | Op::Gather { .. }
-        | Op::Qr { .. } => has_inferred_dtype(op, inputs),
+        Op::Argsort(_) => inputs[0].shape.rank() > 0,
+        Op::Arithmetic(_, Typed { dtype })
+        | Op::Concatenate(Concatenate { dtype, .. })
+        | Op::Select(Select { dtype })
+        | Op::Reduce(_, Reduction { dtype, .. })
+        | Op::Dot(Dot { dtype, .. }) => dtype.is_none_or(|asked| infers(op, inputs, asked)),
+        Op::Unary(_)
+        | Op::AsType(_)
+        | Op::Compare(_)
+        | Op::Transpose(_)
+        | Op::Slice(_)
+        | Op::Gather(_)
+        | Op::Qr(_) => true,
     }
 }
 
-/// True when the op asks for no dtype, or for the one that it has anyway.
-fn has_inferred_dtype(op: &Op, inputs: &[TensorType]) -> bool {
-    let Some(plain) = without_dtype(op) else {
-        return true;
+/// True when the op has the dtype that it asks for anyway.
+fn infers(op: &Op, inputs: &[TensorType], asked: DType) -> bool {
+    let deciding = match op {
+        Op::Select(_) => &inputs[1..],
+        _ => inputs,
     };
-    match (op.infer(inputs), plain.infer(inputs)) {
-        (Ok(asked), Ok(inferred)) => asked == inferred,
-        (Err(_), Err(_)) => true,
-        (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
-    }
-}
-
-/// The op as it is without the `dtype` it asks for; `None` where it asks for none.
-fn without_dtype(op: &Op) -> Option<Op> {
-    let mut call = serde_json::to_value(op).ok()?;
-    let dtype = call.get_mut("attrs")?.get_mut("dtype")?;
-    if dtype.take() == Value::Null {
-        return None;
-    }
-    serde_json::from_value(call).ok()
+    op.row().result_dtype(deciding, None) == Ok(asked)
 }
 
 #[cfg(test)]
 mod tests {
-    use emily_spec::DType;
+    use emily_spec::{Arithmetic, DType, Unary};
 
     use super::*;
 
@@ -95,7 +78,7 @@ mod tests {
     #[test]
     fn a_result_type_that_nx_would_not_infer_cannot_be_said() {
         let inputs = [DType::U8, DType::S8].map(|dtype| TensorType::new(dtype, [2]));
-        let asked = |dtype| in_nx(&Op::Add { dtype }, &inputs);
+        let asked = |dtype| in_nx(&Op::Arithmetic(Arithmetic::Add, Typed { dtype }), &inputs);
         assert!(asked(None));
         assert!(asked(Some(DType::S16)));
         assert!(!asked(Some(DType::F32)));
@@ -103,18 +86,27 @@ mod tests {
 
     #[test]
     fn tensors_without_elements_cannot_be_said() {
-        assert!(!in_nx(&Op::Exp, &[TensorType::new(DType::F32, [0])]));
-        let iota = Op::Iota {
+        assert!(!in_nx(
+            &Unary::Exp.into(),
+            &[TensorType::new(DType::F32, [0])]
+        ));
+        let iota = Op::Iota(Iota {
             dtype: DType::U8,
             shape: [2, 0].into(),
             axis: None,
-        };
+        });
         assert!(!in_nx(&iota, &[]));
     }
 
     #[test]
     fn what_is_refused_for_its_type_is_nx_s_own_matter() {
-        assert!(!in_nx(&Op::Round, &[TensorType::new(DType::U8, [1])]));
-        assert!(in_nx(&Op::Round, &[TensorType::new(DType::F32, [1])]));
+        assert!(!in_nx(
+            &Unary::Round.into(),
+            &[TensorType::new(DType::U8, [1])]
+        ));
+        assert!(in_nx(
+            &Unary::Round.into(),
+            &[TensorType::new(DType::F32, [1])]
+        ));
     }
 }

@@ -5,7 +5,7 @@
 //! f32 with its end cut off. Facts record, value by value, what comes of that; in a sweep it would
 //! cover up the rest, so sweeps keep clear of it.
 
-use emily_spec::{DType, ErrorKind, Op, Row, Tensor};
+use emily_spec::{DType, ErrorKind, Op, Tensor};
 
 use crate::layer::Question;
 use crate::number::{self, Format};
@@ -20,7 +20,7 @@ pub(super) fn takes(question: &Question<'_>) -> bool {
 
 /// Its QR leaves rounding below R's diagonal, which the contract's promise does not.
 fn is_promised(op: &Op) -> bool {
-    !matches!(op, Op::Qr { .. })
+    !matches!(op, Op::Qr(_))
 }
 
 fn is_small(question: &Question<'_>) -> bool {
@@ -38,7 +38,7 @@ fn is_plain(question: &Question<'_>) -> bool {
     let results = op.infer(types).unwrap_or_default();
     let one_type = types.windows(2).all(|pair| pair[0].dtype == pair[1].dtype);
     let mut inputs = question.inputs.into_iter().flatten();
-    (one_type || Row::of(op).family != "binary")
+    (one_type || op.row().family != "binary")
         && types
             .iter()
             .chain(&results)
@@ -60,7 +60,7 @@ fn is_finite(tensor: &Tensor) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use emily_spec::TensorType;
+    use emily_spec::{Arithmetic, Select, TensorType};
 
     use super::*;
     use crate::literal::Literal;
@@ -83,13 +83,13 @@ mod tests {
 
     #[test]
     fn sweeps_keep_to_what_erlang_s_numbers_are() {
-        let add = Op::Add { dtype: None };
+        let add = Op::from(Arithmetic::Add);
         assert!(sweeps(&add, &["f32[1] 1", "f32[1] max"]));
         assert!(!sweeps(&add, &["f32[1] 1", "f32[1] inf"]));
         assert!(!sweeps(&add, &["c64[1] (1,0)", "c64[1] (0,nan)"]));
         assert!(!sweeps(&add, &["f32[1] 1", "s32[1] 1"]));
         assert!(!sweeps(&add, &["bf16[1] 1", "bf16[1] 1"]));
-        let select = Op::Select { dtype: None };
+        let select = Op::Select(Select { dtype: None });
         assert!(sweeps(&select, &["u8[1] 1", "f32[1] 1", "f32[1] 2"]));
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use anyhow::bail;
-use eetf::{Atom, Binary, FixInteger, List, Map, Term, Tuple};
-use emily_spec::{Op, Tensor, TensorType};
-use serde_json::Value;
+use eetf::{Atom, BigInteger, Binary, FixInteger, Float, List, Map, Term, Tuple};
+use emily_spec::{Op, Scalar, Tensor, TensorType, Value};
 
 use crate::view::Input;
 
@@ -109,9 +108,9 @@ pub(super) fn answer(bytes: &[u8]) -> anyhow::Result<Answer> {
 
 /// The op's name, and its attributes as a map without those that are absent.
 fn call(op: &Op) -> [Term; 2] {
-    let json = serde_json::to_value(op).unwrap_or_default();
-    let attrs = json.get("attrs").map_or_else(|| map([]), value);
-    [atom(op.name()), attrs]
+    let mut attrs = Vec::new();
+    op.attributes(|name, given| attrs.extend(value(given).map(|term| (atom(name), term))));
+    [atom(op.name()), map(attrs)]
 }
 
 fn operand(input: &Input, operands: Operands) -> Term {
@@ -135,23 +134,30 @@ fn operand(input: &Input, operands: Operands) -> Term {
 }
 
 /// An attribute's value: what is a name in text is an atom on the BEAM.
-fn value(json: &Value) -> Term {
-    match json {
-        Value::Null => atom("nil"),
-        Value::Bool(true) => atom("true"),
-        Value::Bool(false) => atom("false"),
-        Value::Number(number) => match number.as_i64() {
-            Some(number) => integer(number),
-            None => Term::Float(eetf::Float {
-                value: number.as_f64().unwrap_or(f64::MAX),
-            }),
-        },
-        Value::String(name) => atom(name),
-        Value::Array(values) => list(values.iter().map(value).collect()),
-        Value::Object(entries) => {
-            let given = entries.iter().filter(|(_, value)| !value.is_null());
-            map(given.map(|(name, json)| (atom(name), value(json))))
-        }
+fn value(given: Value<'_>) -> Option<Term> {
+    Some(match given {
+        Value::Absent => return None,
+        Value::Bool(value) => atom(if value { "true" } else { "false" }),
+        Value::Size(size) => integer(size as i64),
+        Value::Sizes(sizes) => list(sizes.iter().map(|&size| integer(size as i64)).collect()),
+        Value::Ints(ints) => list(ints.iter().map(|&int| integer(int)).collect()),
+        Value::DType(dtype) => atom(dtype.name()),
+        Value::Word(word) => atom(word),
+        Value::Scalar(scalar) => number(scalar),
+    })
+}
+
+/// A number as Elixir and Nx write it.
+fn number(scalar: Scalar) -> Term {
+    match scalar {
+        Scalar::Int(value) => Term::from(BigInteger {
+            value: value.into(),
+        }),
+        Scalar::Float(value) if value.is_nan() => atom("nan"),
+        Scalar::Float(f64::INFINITY) => atom("infinity"),
+        Scalar::Float(f64::NEG_INFINITY) => atom("neg_infinity"),
+        Scalar::Float(value) => Term::from(Float { value }),
+        Scalar::Complex(re, im) => list(vec![number(Scalar::Float(re)), number(Scalar::Float(im))]),
     }
 }
 
@@ -176,7 +182,7 @@ fn tensor(term: &Term) -> anyhow::Result<Tensor> {
 fn dimension(term: &Term) -> anyhow::Result<usize> {
     match term {
         Term::FixInteger(FixInteger { value }) => Ok(usize::try_from(*value)?),
-        Term::BigInteger(eetf::BigInteger { value }) => Ok(usize::try_from(value)?),
+        Term::BigInteger(BigInteger { value }) => Ok(usize::try_from(value)?),
         _ => bail!("{term} is no dimension"),
     }
 }
@@ -213,7 +219,7 @@ fn atom(name: &str) -> Term {
 fn integer(value: i64) -> Term {
     match i32::try_from(value) {
         Ok(value) if value >= 0 => Term::FixInteger(FixInteger { value }),
-        Ok(_) | Err(_) => Term::BigInteger(eetf::BigInteger {
+        Ok(_) | Err(_) => Term::BigInteger(BigInteger {
             value: value.into(),
         }),
     }
@@ -243,15 +249,18 @@ fn encode(term: &Term) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use emily_spec::{Reduce, Reduction, Unary};
+
     use super::*;
 
     #[test]
     fn attributes_are_a_map_of_what_is_given() {
-        let op = Op::Sum {
-            axes: Some(vec![0, 300]),
+        let attrs = Reduction {
+            axes: Some([0, 300].into()),
             keep_axes: true,
             dtype: None,
         };
+        let op = Op::Reduce(Reduce::Sum, attrs);
         let [name, attrs] = call(&op);
         assert_eq!(name.to_string(), "'sum'");
         let Term::Map(Map { map }) = attrs else {
@@ -260,7 +269,7 @@ mod tests {
         assert_eq!(map.len(), 2);
         assert_eq!(map[&atom("keep_axes")], atom("true"));
         assert_eq!(map[&atom("axes")], list(vec![integer(0), integer(300)]));
-        assert_eq!(call(&Op::Round)[1], map_of_nothing());
+        assert_eq!(call(&Unary::Round.into())[1], map_of_nothing());
     }
 
     fn map_of_nothing() -> Term {

@@ -2,25 +2,27 @@ defmodule Emily.Backend.Creation do
   @moduledoc false
   # Tensors from nothing, and from bytes.
 
-  alias Emily.Backend.{Call, Type}
+  alias Emily.Backend.Call
   alias Emily.Lane
   alias Nx.Tensor, as: T
 
   def constant(%T{shape: shape, type: type} = out, number, opts) do
-    lane = Lane.for_options(opts)
-    Type.to_dtype!(type, lane.f64)
-    template = %{out | shape: {}, names: []}
-    # The one place where NaN, infinities and complex numbers become bytes is Nx's own.
-    binary = template |> Nx.BinaryBackend.constant(number, []) |> Nx.to_binary()
-    scalar = Call.upload(template, binary, lane)
+    attrs = %{dtype: type, shape: shape, value: value(type, number)}
+    Call.create(:constant, out, attrs, Lane.for_options(opts))
+  end
 
-    if shape == {} do
-      %{out | data: scalar.data}
-    else
-      [ref] = Call.apply!(lane, :broadcast, [scalar], %{shape: shape})
-      Call.wrap(out, ref, lane)
+  defp value(_type, %Complex{re: re, im: im}), do: [re, im]
+
+  # An integer of any length counts modulo 2^64 in an integer type, and is a number in a float one.
+  defp value({kind, _bits}, number) when is_integer(number) do
+    cond do
+      number in -0x8000_0000_0000_0000..0xFFFF_FFFF_FFFF_FFFF -> number
+      kind in [:u, :s] -> Bitwise.band(number, 0xFFFF_FFFF_FFFF_FFFF)
+      true -> number * 1.0
     end
   end
+
+  defp value(_type, number), do: number
 
   def from_binary(%T{} = out, bytes, opts) do
     Call.upload(out, bytes, Lane.for_options(opts))
@@ -31,19 +33,7 @@ defmodule Emily.Backend.Creation do
     Call.create(:iota, out, attrs, Lane.for_options(opts))
   end
 
-  # One where row and column are equal, for every matrix of the batch.
   def eye(%T{shape: shape, type: type} = out, opts) do
-    lane = Lane.for_options(opts)
-    rank = tuple_size(shape)
-
-    [rows, columns] =
-      for axis <- [rank - 2, rank - 1] do
-        attrs = %{dtype: {:s, 32}, shape: shape, axis: axis}
-        Call.create(:iota, %{out | type: {:s, 32}}, attrs, lane)
-      end
-
-    diagonal = Call.run(:equal, %{out | type: {:u, 8}}, [rows, columns])
-    [ref] = Call.apply!(lane, :as_type, [diagonal], %{dtype: type})
-    Call.wrap(out, ref, lane)
+    Call.create(:eye, out, %{dtype: type, shape: shape}, Lane.for_options(opts))
   end
 end

@@ -13,7 +13,7 @@ defmodule Emily.Backend.Index do
     if Enum.all?(starts, &is_integer/1) do
       Call.run(:slice, out, [tensor], Map.put(attrs, :starts, starts))
     else
-      Call.run(:slice, out, [tensor | Enum.map(starts, &start/1)], attrs)
+      Call.run(:dynamic_slice, out, [tensor | Enum.map(starts, &start/1)], attrs)
     end
   end
 

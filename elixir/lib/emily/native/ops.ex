@@ -4,77 +4,9 @@ defmodule Emily.Native.Ops do
   # The engine's operations. `fingerprint/0` is the list's own: a library that was built
   # from another list refuses to load.
 
-  @fingerprint "2439b88663d50c8d"
+  @fingerprint "2423a3fa9a967c44"
 
   @ops [
-    %{
-      name: :add,
-      family: :binary,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [:dtype],
-      doc: """
-      Sum of two tensors; integers wrap.
-
-      Operands: `left`, `right`.
-
-      Attributes:
-
-        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
-      """
-    },
-    %{
-      name: :divide,
-      family: :binary,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [:dtype],
-      doc: """
-      Quotient of two tensors, always floating: integers are cast to `f32` first.
-
-      Operands: `left`, `right`.
-
-      Attributes:
-
-        * `:dtype` - The result's dtype; the merged dtype made floating when absent.
-      """
-    },
-    %{
-      name: :remainder,
-      family: :binary,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [:dtype],
-      doc: """
-      Remainder of truncated division: the sign is the dividend's, also for floats.
-
-      Operands: `left`, `right`.
-
-      Attributes:
-
-        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
-      """
-    },
-    %{
-      name: :pow,
-      family: :binary,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [:dtype],
-      doc: """
-      Power; integer powers wrap, a negative integer exponent is a numeric error.
-
-      Operands: `left`, `right`.
-
-      Attributes:
-
-        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
-      """
-    },
     %{
       name: :round,
       family: :unary,
@@ -115,19 +47,6 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
-      name: :equal,
-      family: :binary,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      `u8` 1 where the operands are equal as numbers, whatever their dtypes; NaN equals nothing.
-
-      Operands: `left`, `right`.
-      """
-    },
-    %{
       name: :as_type,
       family: :unary,
       operands: [:tensor],
@@ -146,6 +65,91 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :add,
+      family: :binary,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Sum of two tensors; integers wrap.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+      """
+    },
+    %{
+      name: :divide,
+      family: :binary,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Quotient of two tensors, always floating: integers are cast to `f32` first.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+      """
+    },
+    %{
+      name: :remainder,
+      family: :binary,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Remainder of truncated division: the sign is the dividend's, also for floats.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+      """
+    },
+    %{
+      name: :pow,
+      family: :binary,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Power; integer powers wrap, a negative integer exponent is a numeric error.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+      """
+    },
+    %{
+      name: :equal,
+      family: :binary,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the operands are equal as numbers, whatever their dtypes; NaN equals nothing.
+
+      Operands: `left`, `right`.
+      """
+    },
+    %{
       name: :iota,
       family: :creation,
       operands: [],
@@ -160,6 +164,40 @@ defmodule Emily.Native.Ops do
         * `:dtype` - required. The result's dtype.
         * `:shape` - required. The result's shape.
         * `:axis` - The axis that counts; all of them, flattened, when absent.
+      """
+    },
+    %{
+      name: :eye,
+      family: :creation,
+      operands: [],
+      open: false,
+      results: 1,
+      attrs: [:dtype, :shape],
+      doc: """
+      Ones where the indices along the last two axes are equal, zeros elsewhere: an identity
+      matrix for each index of the axes before them.
+
+      Attributes:
+
+        * `:dtype` - required. The result's dtype.
+        * `:shape` - required. The result's shape, of two axes or more.
+      """
+    },
+    %{
+      name: :constant,
+      family: :creation,
+      operands: [],
+      open: false,
+      results: 1,
+      attrs: [:dtype, :shape, :value],
+      doc: """
+      One number everywhere, cast to the dtype as `as_type` casts.
+
+      Attributes:
+
+        * `:dtype` - required. The result's dtype.
+        * `:shape` - required. The result's shape.
+        * `:value` - required. The number: an integer of at most 64 bits, a float, `nan`, `inf`, `-inf`, or `[re, im]`.
       """
     },
     %{
@@ -235,20 +273,56 @@ defmodule Emily.Native.Ops do
     %{
       name: :slice,
       family: :index,
-      operands: [:tensor, :starts],
-      open: true,
+      operands: [:tensor],
+      open: false,
       results: 1,
       attrs: [:starts, :lengths, :strides],
       doc: """
       A window of `lengths`, every `strides`-th element of it, from starts clamped so that it fits.
 
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:starts` - required. The first index per axis.
+        * `:lengths` - required. The window's size per axis, at least 1.
+        * `:strides` - required. The step per axis, at least 1.
+      """
+    },
+    %{
+      name: :dynamic_slice,
+      family: :index,
+      operands: [:tensor, :starts],
+      open: true,
+      results: 1,
+      attrs: [:lengths, :strides],
+      doc: """
+      As `slice`, with starts that are known when it runs: a 0-d integer per axis.
+
       Operands: `tensor`, `starts`, the last one any number of times.
 
       Attributes:
 
-        * `:starts` - The first index per axis. When absent the starts are operands 1 to rank, 0-d integers.
         * `:lengths` - required. The window's size per axis, at least 1.
         * `:strides` - required. The step per axis, at least 1.
+      """
+    },
+    %{
+      name: :gather,
+      family: :index,
+      operands: [:tensor, :indices],
+      open: false,
+      results: 1,
+      attrs: [:axes],
+      doc: """
+      Picks slices by index: the last axis of the second operand holds one index per axis in
+      `axes`. An index out of range is an index error.
+
+      Operands: `tensor`, `indices`.
+
+      Attributes:
+
+        * `:axes` - required. The indexed axes of the first operand.
       """
     },
     %{
@@ -325,28 +399,10 @@ defmodule Emily.Native.Ops do
       Attributes:
 
         * `:contract_left` - required. Axes of the left operand to sum over.
-        * `:batch_left` - Leading axes of the left operand that pair up.
+        * `:batch_left` - Leading axes of the left operand that pair up; none when absent.
         * `:contract_right` - required. Axes of the right operand to sum over, in the left's order.
-        * `:batch_right` - Leading axes of the right operand that pair up, in the left's order.
+        * `:batch_right` - Leading axes of the right operand that pair up, in the left's order; none when absent.
         * `:dtype` - The result's dtype; the operands' merged dtype when absent.
-      """
-    },
-    %{
-      name: :gather,
-      family: :index,
-      operands: [:tensor, :indices],
-      open: false,
-      results: 1,
-      attrs: [:axes],
-      doc: """
-      Picks slices by index: the last axis of the second operand holds one index per axis in
-      `axes`. An index out of range is an index error.
-
-      Operands: `tensor`, `indices`.
-
-      Attributes:
-
-        * `:axes` - required. The indexed axes of the first operand.
       """
     },
     %{

@@ -1,6 +1,7 @@
 //! Types worked out by hand.
 
 use super::*;
+use crate::{ErrorKind, Price};
 
 fn ty(text: &str) -> TensorType {
     let (dtype, dims) = text.trim_end_matches(']').split_once('[').unwrap();
@@ -17,7 +18,7 @@ fn infer(op: &str, inputs: &[&str]) -> Result<String> {
     let op: Op = serde_json::from_str(op).unwrap();
     let inputs: Vec<_> = inputs.iter().map(|text| ty(text)).collect();
     let results = op.infer(&inputs)?;
-    assert_eq!(results.len(), Row::of(&op).results);
+    assert_eq!(results.len(), op.row().results);
     let results: Vec<_> = results.iter().map(ToString::to_string).collect();
     Ok(results.join(" "))
 }
@@ -156,7 +157,7 @@ fn slices_and_gathers() {
     gives(slice, &["f32[2,5]"], "f32[2,2]");
     fails(slice, &["f32[2,2]"], ErrorKind::Argument);
     fails(slice, &["f32[2]"], ErrorKind::Argument);
-    let dynamic = r#"{"op":"slice","attrs":{"lengths":[2],"strides":[1]}}"#;
+    let dynamic = r#"{"op":"dynamic_slice","attrs":{"lengths":[2],"strides":[1]}}"#;
     gives(dynamic, &["f32[4]", "u8[]"], "f32[2]");
     fails(dynamic, &["f32[4]", "f32[]"], ErrorKind::Dtype);
     fails(dynamic, &["f32[4]", "s32[1]"], ErrorKind::Shape);
@@ -231,4 +232,81 @@ fn products_and_decompositions() {
     );
     fails(r#"{"op":"qr","attrs":{}}"#, &["f32[3]"], ErrorKind::Shape);
     fails(r#"{"op":"qr","attrs":{}}"#, &["f32[3,0]"], ErrorKind::Shape);
+}
+
+#[test]
+fn tensors_from_nothing() {
+    let eye = r#"{"op":"eye","attrs":{"dtype":"u8","shape":[2,3,4]}}"#;
+    gives(eye, &[], "u8[2,3,4]");
+    let vector = r#"{"op":"eye","attrs":{"dtype":"u8","shape":[3]}}"#;
+    fails(vector, &[], ErrorKind::Shape);
+    let constant = r#"{"op":"constant","attrs":{"dtype":"f16","shape":[2],"value":"nan"}}"#;
+    gives(constant, &[], "f16[2]");
+}
+
+#[test]
+fn text_form_is_stable() {
+    let text = r#"{"op":"sum","attrs":{"axes":[0],"keep_axes":false}}"#;
+    let sum: Op = serde_json::from_str(r#"{"op":"sum","attrs":{"axes":[0]}}"#).unwrap();
+    let want = Op::Reduce(
+        Reduce::Sum,
+        Reduction {
+            axes: Some([0].into()),
+            keep_axes: false,
+            dtype: None,
+        },
+    );
+    assert_eq!(sum, want);
+    assert_eq!(serde_json::to_string(&sum).unwrap(), text);
+    let round = Op::Unary(Unary::Round);
+    for text in [r#"{"op":"round"}"#, r#"{"op":"round","attrs":{}}"#] {
+        assert_eq!(serde_json::from_str::<Op>(text).unwrap(), round);
+    }
+    assert_eq!(serde_json::to_string(&round).unwrap(), r#"{"op":"round"}"#);
+}
+
+#[test]
+fn what_an_op_does_not_know_is_an_error() {
+    let problem = |text| serde_json::from_str::<Op>(text).unwrap_err().to_string();
+    assert!(problem(r#"{"op":"sum","attrs":{"axis":0}}"#).contains("axis"));
+    assert!(problem(r#"{"op":"exp","attrs":{"axis":0}}"#).contains("axis"));
+    assert!(problem(r#"{"op":"summ"}"#).contains("unknown op \"summ\""));
+    assert!(problem(r#"{"op":"as_type"}"#).contains("dtype"));
+    assert!(problem(r#"{"op":"exp","of":{}}"#).contains("of"));
+}
+
+/// The names that serde reads are those that the row lists and the visitor visits.
+#[test]
+fn attributes_are_told_alike_everywhere() {
+    for row in ROWS.iter() {
+        let listed: Vec<_> = row.attributes.iter().map(|a| a.name).collect();
+        let text = r#"{"no such attribute":1}"#;
+        let mut json = serde_json::Deserializer::from_str(text);
+        let problem = row.kind.read(&mut json).unwrap_err().to_string();
+        let quoted: Vec<_> = problem.split('`').skip(1).step_by(2).collect();
+        assert_eq!(quoted[1..], listed, "{}: {problem}", row.name);
+    }
+    let dot = r#"{"op":"dot","attrs":{"contract_left":[],"contract_right":[]}}"#;
+    let dot: Op = serde_json::from_str(dot).unwrap();
+    let mut visited = Vec::new();
+    dot.attributes(|name, _| visited.push(name));
+    let listed: Vec<_> = Dot::ROW.attributes.iter().map(|a| a.name).collect();
+    assert_eq!(visited, listed);
+}
+
+#[test]
+fn a_call_s_cost_follows_its_types() {
+    let cost = |op: &str, inputs: &[&str]| {
+        let op: Op = serde_json::from_str(op).unwrap();
+        let inputs: Vec<_> = inputs.iter().map(|text| ty(text)).collect();
+        let results = op.infer(&inputs).unwrap();
+        op.cost(&inputs, &results).unwrap()
+    };
+    let add = cost(r#"{"op":"add"}"#, &["f32[8,1]", "f32[4]"]);
+    assert_eq!((add.work, add.moved), (32, 4 * (8 + 4 + 32)));
+    let dot = r#"{"op":"dot","attrs":{"contract_left":[1],"contract_right":[0]}}"#;
+    assert_eq!(cost(dot, &["f32[2,3]", "f32[3,4]"]).work, 2 * 2 * 3 * 4);
+    // Narrow floats are computed in f32.
+    let exp = cost(r#"{"op":"exp"}"#, &["f16[100]"]);
+    assert_eq!(exp.temporaries, 100 * 4 * Price::FUNCTION.temporaries);
 }

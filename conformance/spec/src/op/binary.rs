@@ -1,0 +1,101 @@
+//! Element-wise operations on two operands, each broadcast to the result's shape.
+
+use super::{Attributes, Plain, ops};
+use crate::row::{ROW, SMOOTH, library};
+use crate::{
+    Arity, Class, DType, Domain, Dtypes, Grad, Judged, Price, Result, ResultDType, Row, TensorType,
+    Tolerance,
+};
+
+const BINARY: Row = Row {
+    family: "binary",
+    operands: &["left", "right"],
+    arity: Arity::Exactly(2),
+    ..ROW
+};
+
+const ARITHMETIC: Row = Row {
+    result: ResultDType::Merged,
+    price: Price::SIMPLE,
+    ..BINARY
+};
+
+ops! {
+    /// Arithmetic on the operands cast to the result's dtype.
+    pub enum Arithmetic(Typed) {
+        /// Sum of two tensors; integers wrap.
+        Add = Row { name: "add", grad: Some(SMOOTH), ..ARITHMETIC },
+        /// Quotient of two tensors, always floating: integers are cast to `f32` first.
+        Divide = Row {
+            name: "divide",
+            result: ResultDType::Floating,
+            // Complex division is a product, a sum and a quotient: four roundings of the modulus.
+            judged: Judged::Values(|dtype| match dtype.is_complex() {
+                true => Tolerance::Accum(8.0),
+                false => Tolerance::Exact,
+            }),
+            grad: Some(Grad {
+                domain: &[Domain::Range(-2.0, 2.0), Domain::Range(0.5, 2.0)],
+                ..SMOOTH
+            }),
+            price: Price { work: 4, temporaries: 6 },
+            ..ARITHMETIC
+        },
+        /// Remainder of truncated division: the sign is the dividend's, also for floats.
+        Remainder = Row {
+            name: "remainder",
+            accepts: Dtypes::REAL,
+            domain: &[Domain::Any, Domain::NonZero],
+            price: Price { work: 8, temporaries: 8 },
+            ..ARITHMETIC
+        },
+        /// Power; integer powers wrap, a negative integer exponent is a numeric error.
+        Pow = Row {
+            name: "pow",
+            // powf: 1 ulp in glibc, 4 in CUDA's and Metal's tables. Complex: exp(w · log z).
+            judged: Judged::Values(|dtype| match dtype.class() {
+                Class::Unsigned | Class::Signed => Tolerance::Exact,
+                Class::Complex => Tolerance::Accum(64.0),
+                Class::Float => library(dtype, 4),
+            }),
+            domain: &[Domain::Any, Domain::Range(0.0, 7.0)],
+            grad: Some(Grad {
+                domain: &[Domain::Range(0.5, 2.0), Domain::Range(-2.0, 2.0)],
+                ..SMOOTH
+            }),
+            price: Price { work: 40, temporaries: 10 },
+            ..ARITHMETIC
+        },
+    }
+}
+
+ops! {
+    /// The attributes of arithmetic.
+    pub struct Typed {
+        /// The result's dtype; the operands' merged dtype, made floating where the op's result
+        /// always is, when absent.
+        dtype: Option<DType>,
+    }
+}
+
+impl Attributes for Typed {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let results = row.elementwise(inputs, self.dtype)?;
+        row.check_dtype(results[0].dtype)?;
+        Ok(results)
+    }
+}
+
+ops! {
+    /// Comparisons: `u8` 1 where they hold, 0 elsewhere. Operands are compared as the numbers they
+    /// are, whatever their dtypes.
+    pub enum Compare(Plain) {
+        /// `u8` 1 where the operands are equal as numbers, whatever their dtypes; NaN equals nothing.
+        Equal = Row {
+            name: "equal",
+            result: ResultDType::Predicate,
+            price: Price { work: 4, temporaries: 8 },
+            ..BINARY
+        },
+    }
+}

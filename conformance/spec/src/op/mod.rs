@@ -1,0 +1,382 @@
+//! The vocabulary: what Nx's operations are called, what they mean, and their attributes.
+//!
+//! One file per family, named as in the oracle and the engine. Ops that share their attributes are
+//! the variants of a fieldless enum, its *kinds*, beside one struct for the attributes; an op that
+//! stands alone is a struct.
+//!
+//! An attribute named `dtype` is the result's dtype where Nx lets the caller choose one; operands
+//! are cast to it before the operation. Absent, it is what Nx infers from the operands.
+
+mod binary;
+mod creation;
+mod index;
+mod linalg;
+mod reduce;
+mod shape;
+mod sort;
+mod text;
+mod unary;
+
+use std::sync::LazyLock;
+
+pub use binary::{Arithmetic, Compare, Typed};
+pub use creation::{Constant, Eye, Iota};
+pub use index::{DynamicSlice, Gather, Slice};
+pub use linalg::{Dot, Qr, QrMode};
+pub use reduce::{ArgReduce, ArgReduction, Reduce, Reduction, TieBreak};
+pub use shape::{Broadcast, Concatenate, Select, Transpose};
+pub use sort::{Argsort, Direction};
+pub use unary::{AsType, Unary};
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+
+use crate::attribute::Value;
+use crate::{Cost, Result, Row, TensorType};
+
+/// Writes down a fieldless enum of kinds with their rows, or a struct of attributes. Doc comments
+/// are written once: they are also the text of what is generated from the rows.
+macro_rules! ops {
+    (
+        $(#[doc = $doc:literal])+
+        pub enum $kinds:ident($attributes:ty) {
+            $($(#[doc = $text:literal])+ $kind:ident = $row:expr,)+
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $kinds {
+            $($(#[doc = $text])+ $kind,)+
+        }
+
+        impl $kinds {
+            /// All of them.
+            pub const ALL: &'static [$kinds] = &[$($kinds::$kind),+];
+
+            /// The op's row.
+            pub const fn row(self) -> &'static $crate::Row {
+                match self {
+                    $($kinds::$kind => const {
+                        &$crate::Row {
+                            kind: $crate::OpKind::$kinds($kinds::$kind),
+                            doc: concat!($($text, "\n"),+),
+                            attributes: <$attributes>::ATTRIBUTES,
+                            ..$row
+                        }
+                    },)+
+                }
+            }
+        }
+    };
+    (
+        $(#[doc = $doc:literal])+
+        $vis:vis struct $name:ident = $row:expr; {
+            $($(#[doc = $text:literal])+ $(#[serde($serde:ident)])? $field:ident: $type:ty,)*
+        }
+    ) => {
+        $crate::op::ops! {
+            $(#[doc = $doc])+
+            $vis struct $name {
+                $($(#[doc = $text])+ $(#[serde($serde)])? $field: $type,)*
+            }
+        }
+
+        impl $name {
+            /// The op's row.
+            pub const ROW: &'static $crate::Row = &$crate::Row {
+                kind: $crate::OpKind::$name,
+                doc: concat!($($doc, "\n"),+),
+                attributes: $name::ATTRIBUTES,
+                ..$row
+            };
+        }
+    };
+    (
+        $(#[doc = $doc:literal])+
+        $vis:vis struct $name:ident {
+            $($(#[doc = $text:literal])+ $(#[serde($serde:ident)])? $field:ident: $type:ty,)*
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        $vis struct $name {
+            $($(#[doc = $text])+ $(#[serde($serde)])? pub $field: $type,)*
+        }
+
+        impl $name {
+            pub(crate) const ATTRIBUTES: &'static [$crate::Attribute] = &[
+                $($crate::Attribute {
+                    name: stringify!($field),
+                    doc: concat!($($text, "\n"),+),
+                    required: <$type as $crate::attribute::AsValue>::REQUIRED,
+                },)*
+            ];
+        }
+
+        impl $crate::op::Visit for $name {
+            #[allow(unused_variables, reason = "a struct without attributes visits none")]
+            fn visit<'a>(&'a self, each: &mut dyn FnMut(&'static str, $crate::Value<'a>)) {
+                $(each(
+                    stringify!($field),
+                    $crate::attribute::AsValue::as_value(&self.$field),
+                );)*
+            }
+        }
+    };
+}
+use ops;
+
+/// Looks at every attribute, in order, those that were left out too.
+pub(crate) trait Visit {
+    fn visit<'a>(&'a self, each: &mut dyn FnMut(&'static str, Value<'a>));
+}
+
+/// What the attributes decide of a call. Kinds differ in their rows.
+pub(crate) trait Attributes: Visit {
+    /// The results' types; the operands have passed `Row::check`.
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>>;
+
+    /// What the call costs.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        row.price.of(inputs, results)
+    }
+}
+
+ops! {
+    /// No attributes.
+    pub(crate) struct Plain {
+    }
+}
+
+/// One operation with its attributes, without its operands.
+///
+/// In text it is `{"op": "sum", "attrs": {"axes": [0]}}`; `attrs` may be left out where none is
+/// given. Operands are documented in the op's [`Row`], result types by [`Op::infer`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    missing_docs,
+    reason = "each variant is documented by the type that it holds"
+)]
+pub enum Op {
+    Unary(Unary),
+    AsType(AsType),
+    Arithmetic(Arithmetic, Typed),
+    Compare(Compare),
+    Iota(Iota),
+    Eye(Eye),
+    Constant(Constant),
+    Transpose(Transpose),
+    Broadcast(Broadcast),
+    Concatenate(Concatenate),
+    Select(Select),
+    Slice(Slice),
+    DynamicSlice(DynamicSlice),
+    Gather(Gather),
+    Reduce(Reduce, Reduction),
+    ArgReduce(ArgReduce, ArgReduction),
+    Argsort(Argsort),
+    Dot(Dot),
+    Qr(Qr),
+}
+
+/// An op without its attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(
+    missing_docs,
+    reason = "each variant is documented by the op of its name"
+)]
+pub enum OpKind {
+    Unary(Unary),
+    AsType,
+    Arithmetic(Arithmetic),
+    Compare(Compare),
+    Iota,
+    Eye,
+    Constant,
+    Transpose,
+    Broadcast,
+    Concatenate,
+    Select,
+    Slice,
+    DynamicSlice,
+    Gather,
+    Reduce(Reduce),
+    ArgReduce(ArgReduce),
+    Argsort,
+    Dot,
+    Qr,
+}
+
+/// Every op's row, families together.
+pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
+    let mut rows = Vec::new();
+    rows.extend(Unary::ALL.iter().map(|kind| kind.row()));
+    rows.push(AsType::ROW);
+    rows.extend(Arithmetic::ALL.iter().map(|kind| kind.row()));
+    rows.extend(Compare::ALL.iter().map(|kind| kind.row()));
+    rows.extend([Iota::ROW, Eye::ROW, Constant::ROW]);
+    rows.extend([
+        Transpose::ROW,
+        Broadcast::ROW,
+        Concatenate::ROW,
+        Select::ROW,
+    ]);
+    rows.extend([Slice::ROW, DynamicSlice::ROW, Gather::ROW]);
+    rows.extend(Reduce::ALL.iter().map(|kind| kind.row()));
+    rows.extend(ArgReduce::ALL.iter().map(|kind| kind.row()));
+    rows.extend([Argsort::ROW, Dot::ROW, Qr::ROW]);
+    rows
+});
+
+impl OpKind {
+    /// The op with these attributes, from any serde format; no attributes are an empty map.
+    ///
+    /// # Errors
+    /// The format's own: an unknown attribute, one that is missing, one of another type.
+    pub fn read<'de, D: Deserializer<'de>>(self, attrs: D) -> std::result::Result<Op, D::Error> {
+        fn from<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+            attrs: D,
+        ) -> std::result::Result<T, D::Error> {
+            T::deserialize(attrs)
+        }
+        Ok(match self {
+            OpKind::Unary(kind) => from::<Plain, D>(attrs).map(|_| Op::Unary(kind))?,
+            OpKind::AsType => Op::AsType(from(attrs)?),
+            OpKind::Arithmetic(kind) => Op::Arithmetic(kind, from(attrs)?),
+            OpKind::Compare(kind) => from::<Plain, D>(attrs).map(|_| Op::Compare(kind))?,
+            OpKind::Iota => Op::Iota(from(attrs)?),
+            OpKind::Eye => Op::Eye(from(attrs)?),
+            OpKind::Constant => Op::Constant(from(attrs)?),
+            OpKind::Transpose => Op::Transpose(from(attrs)?),
+            OpKind::Broadcast => Op::Broadcast(from(attrs)?),
+            OpKind::Concatenate => Op::Concatenate(from(attrs)?),
+            OpKind::Select => Op::Select(from(attrs)?),
+            OpKind::Slice => Op::Slice(from(attrs)?),
+            OpKind::DynamicSlice => Op::DynamicSlice(from(attrs)?),
+            OpKind::Gather => Op::Gather(from(attrs)?),
+            OpKind::Reduce(kind) => Op::Reduce(kind, from(attrs)?),
+            OpKind::ArgReduce(kind) => Op::ArgReduce(kind, from(attrs)?),
+            OpKind::Argsort => Op::Argsort(from(attrs)?),
+            OpKind::Dot => Op::Dot(from(attrs)?),
+            OpKind::Qr => Op::Qr(from(attrs)?),
+        })
+    }
+}
+
+impl From<Unary> for Op {
+    fn from(kind: Unary) -> Op {
+        Op::Unary(kind)
+    }
+}
+
+/// At the dtype that Nx infers.
+impl From<Arithmetic> for Op {
+    fn from(kind: Arithmetic) -> Op {
+        Op::Arithmetic(kind, Typed { dtype: None })
+    }
+}
+
+impl From<Compare> for Op {
+    fn from(kind: Compare) -> Op {
+        Op::Compare(kind)
+    }
+}
+
+impl Op {
+    fn parts(&self) -> (&'static Row, &dyn Attributes) {
+        match self {
+            Op::Unary(kind) => (kind.row(), &Plain {}),
+            Op::AsType(attrs) => (AsType::ROW, attrs),
+            Op::Arithmetic(kind, attrs) => (kind.row(), attrs),
+            Op::Compare(kind) => (kind.row(), &Plain {}),
+            Op::Iota(attrs) => (Iota::ROW, attrs),
+            Op::Eye(attrs) => (Eye::ROW, attrs),
+            Op::Constant(attrs) => (Constant::ROW, attrs),
+            Op::Transpose(attrs) => (Transpose::ROW, attrs),
+            Op::Broadcast(attrs) => (Broadcast::ROW, attrs),
+            Op::Concatenate(attrs) => (Concatenate::ROW, attrs),
+            Op::Select(attrs) => (Select::ROW, attrs),
+            Op::Slice(attrs) => (Slice::ROW, attrs),
+            Op::DynamicSlice(attrs) => (DynamicSlice::ROW, attrs),
+            Op::Gather(attrs) => (Gather::ROW, attrs),
+            Op::Reduce(kind, attrs) => (kind.row(), attrs),
+            Op::ArgReduce(kind, attrs) => (kind.row(), attrs),
+            Op::Argsort(attrs) => (Argsort::ROW, attrs),
+            Op::Dot(attrs) => (Dot::ROW, attrs),
+            Op::Qr(attrs) => (Qr::ROW, attrs),
+        }
+    }
+
+    /// The op's row.
+    pub fn row(&self) -> &'static Row {
+        self.parts().0
+    }
+
+    /// The op without its attributes.
+    pub fn kind(&self) -> OpKind {
+        self.row().kind
+    }
+
+    /// The name in case files, on the BEAM and in Nx.
+    pub fn name(&self) -> &'static str {
+        self.row().name
+    }
+
+    /// Calls `each` with the name and value of every attribute, those that were left out too.
+    pub fn attributes<'a>(&'a self, mut each: impl FnMut(&'static str, Value<'a>)) {
+        self.parts().1.visit(&mut each);
+    }
+
+    /// The op of this name with these attributes, from any serde format; no attributes are an empty
+    /// map.
+    ///
+    /// # Errors
+    /// The format's own: an unknown op, an unknown attribute, a missing one, one of another type.
+    pub fn read<'de, D: Deserializer<'de>>(
+        name: &str,
+        attrs: D,
+    ) -> std::result::Result<Op, D::Error> {
+        let Some(row) = Row::named(name) else {
+            return Err(de::Error::custom(format_args!("unknown op {name:?}")));
+        };
+        row.kind.read(attrs)
+    }
+
+    /// The results' types for operands of these types.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] for a wrong number of operands or a wrong attribute,
+    /// [`ErrorKind::Dtype`] and [`ErrorKind::Shape`] for operands that do not fit, and
+    /// [`ErrorKind::Memory`] for a result whose bytes cannot be counted.
+    ///
+    /// [`ErrorKind::Argument`]: crate::ErrorKind::Argument
+    /// [`ErrorKind::Dtype`]: crate::ErrorKind::Dtype
+    /// [`ErrorKind::Shape`]: crate::ErrorKind::Shape
+    /// [`ErrorKind::Memory`]: crate::ErrorKind::Memory
+    pub fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        self.infer_types(inputs).map_err(|err| err.at(self, inputs))
+    }
+
+    fn infer_types(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let (row, attributes) = self.parts();
+        row.check(inputs)?;
+        let results = attributes.infer(row, inputs)?;
+        for result in &results {
+            result.byte_size()?;
+        }
+        Ok(results)
+    }
+
+    /// What the call costs with operands of these types and the results that [`Op::infer`] gave.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`](crate::ErrorKind::Memory) for sizes that cannot be counted.
+    pub fn cost(&self, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let (row, attributes) = self.parts();
+        attributes.cost(row, inputs, results)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Reductions.
+
+use serde::Deserialize;
+
+use super::{Attributes, ops};
+use crate::row::{ROW, SMOOTH, sum_tolerance};
+use crate::{
+    DType, Dtypes, Error, ErrorKind, Judged, List, Price, Result, ResultDType, Row, Shape,
+    TensorType,
+};
+
+const REDUCE: Row = Row {
+    family: "reduce",
+    price: Price {
+        work: 2,
+        temporaries: 4,
+    },
+    ..ROW
+};
+
+ops! {
+    /// Reductions to one element per index of the axes that stay.
+    pub enum Reduce(Reduction) {
+        /// Sum over axes; small floats accumulate wide, integers wrap.
+        Sum = Row {
+            name: "sum",
+            result: ResultDType::Aggregate,
+            judged: Judged::Values(sum_tolerance),
+            grad: Some(SMOOTH),
+            ..REDUCE
+        },
+    }
+}
+
+ops! {
+    /// The attributes of reductions.
+    pub struct Reduction {
+        /// The axes to reduce; all when absent.
+        axes: Option<List<usize>>,
+        /// Keep reduced axes with size 1.
+        #[serde(default)]
+        keep_axes: bool,
+        /// The result's dtype; Nx's aggregate of the operand's when absent.
+        dtype: Option<DType>,
+    }
+}
+
+impl Attributes for Reduction {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        row.check_dtype(inputs[0].dtype)?;
+        let shape = reduced(&inputs[0].shape, self.axes.as_deref(), self.keep_axes)?;
+        let dtype = row.result_dtype(inputs, self.dtype)?;
+        Ok(vec![TensorType::new(dtype, shape)])
+    }
+}
+
+ops! {
+    /// Where the element is that a reduction chooses.
+    pub enum ArgReduce(ArgReduction) {
+        /// Index of the largest element. NaN counts as the largest.
+        Argmax = Row {
+            name: "argmax",
+            accepts: Dtypes::REAL,
+            result: ResultDType::Index,
+            ..REDUCE
+        },
+    }
+}
+
+ops! {
+    /// The attributes of reductions to an index.
+    pub struct ArgReduction {
+        /// The axis to reduce; the flattened tensor when absent.
+        axis: Option<usize>,
+        /// Which of several equal elements wins.
+        #[serde(default)]
+        tie_break: TieBreak,
+        /// Keep the reduced axis with size 1.
+        #[serde(default)]
+        keep_axis: bool,
+        /// The result's integer dtype; `s32` when absent.
+        dtype: Option<DType>,
+    }
+}
+
+/// Which of several equal elements wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TieBreak {
+    /// The lowest index.
+    #[default]
+    Low,
+    /// The highest index.
+    High,
+}
+
+impl Attributes for ArgReduction {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let input = &inputs[0];
+        row.check_dtype(input.dtype)?;
+        let axes: Vec<usize> = match self.axis {
+            Some(axis) => vec![axis],
+            None => (0..input.shape.rank()).collect(),
+        };
+        let shape = reduced(&input.shape, Some(&axes), self.keep_axis)?;
+        if axes.iter().any(|&axis| input.shape[axis] == 0) && shape.size()? > 0 {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "no element to choose among none: {} is empty there",
+                    input.shape
+                ),
+            ));
+        }
+        let dtype = row.result_dtype(inputs, self.dtype)?;
+        Ok(vec![TensorType::new(dtype, shape)])
+    }
+}
+
+fn reduced(shape: &Shape, axes: Option<&[usize]>, keep: bool) -> Result<Shape> {
+    match axes {
+        Some(axes) => {
+            shape.check_axes(axes)?;
+            Ok(shape.reduce(axes, keep))
+        }
+        None => Ok(shape.reduce(&(0..shape.rank()).collect::<Vec<_>>(), keep)),
+    }
+}

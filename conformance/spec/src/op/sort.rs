@@ -1,0 +1,62 @@
+//! Orders.
+
+use serde::Deserialize;
+
+use super::{Attributes, ops};
+use crate::cost::largest;
+use crate::row::ROW;
+use crate::{Cost, DType, Dtypes, Price, Result, ResultDType, Row, TensorType};
+
+ops! {
+    /// Indices that sort along an axis, equal elements in their order; NaN is above everything.
+    pub struct Argsort = Row {
+        name: "argsort",
+        family: "sort",
+        accepts: Dtypes::REAL,
+        result: ResultDType::Index,
+        price: Price { work: 8, temporaries: 8 },
+        ..ROW
+    }; {
+        /// The axis to sort along.
+        axis: usize,
+        /// Smallest or largest first.
+        #[serde(default)]
+        direction: Direction,
+        /// The result's integer dtype; `s32` when absent.
+        dtype: Option<DType>,
+    }
+}
+
+/// The order of a sort.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Smallest first.
+    #[default]
+    Asc,
+    /// Largest first.
+    Desc,
+}
+
+impl Attributes for Argsort {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let input = &inputs[0];
+        row.check_dtype(input.dtype)?;
+        // Nx sorts a scalar along axis 0 into itself.
+        if input.shape.rank() > 0 || self.axis > 0 {
+            input.shape.check_axis(self.axis)?;
+        }
+        let dtype = row.result_dtype(inputs, self.dtype)?;
+        Ok(vec![TensorType::new(dtype, input.shape.clone())])
+    }
+
+    /// Comparisons grow with the logarithm of the axis.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let cost = row.price.of(inputs, results)?;
+        let levels = u64::from(largest(inputs)?.max(2).ilog2());
+        Ok(Cost {
+            work: cost.work.saturating_mul(levels),
+            ..cost
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! Random calls of each op: the attributes, shapes and dtypes that make sense together.
+//!
+//! One file per family, named as in the oracle. Strategies shrink towards few axes, small
+//! dimensions, plain views and small whole numbers.
+
+mod binary;
+mod creation;
+mod index;
+mod linalg;
+mod reduce;
+mod shape;
+mod sort;
+mod unary;
+mod values;
+
+use emily_spec::{DType, Op, OpKind, Row, Shape, Tensor, TensorType};
+use proptest::prelude::*;
+
+use super::Specimen;
+use crate::number;
+use crate::plan::domain;
+use crate::view::{Input, View};
+use values::{accumulates, element, finite, tame, view};
+
+/// Calls of the op of this row.
+pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
+    match row.kind {
+        OpKind::Unary(op) => unary::calls(row, Just(op.into()).boxed()),
+        OpKind::AsType => unary::as_type(row),
+        OpKind::Arithmetic(op) => binary::arithmetic(row, op),
+        OpKind::Compare(op) => binary::compare(row, op),
+        OpKind::Iota => creation::iota(),
+        OpKind::Eye => creation::eye(),
+        OpKind::Constant => creation::constant(),
+        OpKind::Transpose => shape::transpose(row),
+        OpKind::Broadcast => shape::broadcast(row),
+        OpKind::Concatenate => shape::concatenate(row),
+        OpKind::Select => shape::choose(row),
+        OpKind::Slice => index::slice(row),
+        OpKind::DynamicSlice => index::dynamic_slice(row),
+        OpKind::Gather => index::gather(row),
+        OpKind::Reduce(op) => reduce::reduce(row, op),
+        OpKind::ArgReduce(op) => reduce::arg_reduce(row, op),
+        OpKind::Argsort => sort::argsort(row),
+        OpKind::Dot => linalg::dot(row),
+        OpKind::Qr => linalg::qr(row),
+    }
+}
+
+/// Operands of these types, filled from the row's domains, for one of these ops.
+fn specimen(
+    row: &'static Row,
+    op: BoxedStrategy<Op>,
+    types: Vec<(DType, Shape)>,
+) -> BoxedStrategy<Specimen> {
+    view()
+        .prop_flat_map(move |view| {
+            let operand = |(i, (dtype, shape)): (usize, &(DType, Shape))| {
+                let ty = TensorType::new(*dtype, shape.clone());
+                let elements = if accumulates(row, DType::F32) {
+                    tame(*dtype)
+                } else if dtype.is_complex() && accumulates(row, *dtype) {
+                    // Nx names no rule for complex functions of infinities and NaN.
+                    finite(*dtype)
+                } else {
+                    element(*dtype, domain(row, i))
+                };
+                operand(ty, elements, view)
+            };
+            let operands: Vec<_> = types.iter().enumerate().map(operand).collect();
+            (op.clone(), operands).prop_map(move |(op, tensors)| Specimen { op, tensors, view })
+        })
+        .boxed()
+}
+
+/// A tensor whose values allow the view.
+fn operand(ty: TensorType, elements: BoxedStrategy<u64>, view: View) -> BoxedStrategy<Tensor> {
+    let (view, filled) = match view.filled(&ty.shape) {
+        Some(filled) => (view, filled),
+        None => (View::Plain, ty.shape.clone()),
+    };
+    let count: usize = filled.iter().product();
+    proptest::collection::vec(elements, count)
+        .prop_filter_map("the values fill the tensor", move |values| {
+            let filled = number::tensor(TensorType::new(ty.dtype, filled.clone()), values)?;
+            let Input { tensor, .. } = view.wrap(filled, &ty.shape);
+            Some(tensor)
+        })
+        .boxed()
+}
+
+/// A call without operands.
+fn nullary(op: Op) -> Specimen {
+    Specimen {
+        op,
+        tensors: Vec::new(),
+        view: View::Plain,
+    }
+}

@@ -1,0 +1,46 @@
+//! Calls of reductions.
+
+use emily_spec::{ArgReduce, ArgReduction, DType, Op, Reduce, Reduction, Row, Shape, TieBreak};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::values::{dtype_of, maybe_axis, rarely_a_dtype, rarely_an_integer, shape};
+use super::{Specimen, specimen};
+
+pub(super) fn reduce(row: &'static Row, op: Reduce) -> BoxedStrategy<Specimen> {
+    let of = move |(shape, dtype, keep_axes, result): (Shape, DType, bool, Option<DType>)| {
+        let all: Vec<usize> = (0..shape.rank()).collect();
+        let axes = proptest::option::of(subsequence(all, 0..=shape.rank()));
+        let op = axes.prop_map(move |axes| {
+            let attrs = Reduction {
+                axes: axes.map(Into::into),
+                keep_axes,
+                dtype: result,
+            };
+            Op::Reduce(op, attrs)
+        });
+        specimen(row, op.boxed(), vec![(dtype, shape)])
+    };
+    (shape(3), dtype_of(row), any::<bool>(), rarely_a_dtype())
+        .prop_flat_map(of)
+        .boxed()
+}
+
+pub(super) fn arg_reduce(row: &'static Row, op: ArgReduce) -> BoxedStrategy<Specimen> {
+    let tie = select(vec![TieBreak::Low, TieBreak::High]);
+    let of = move |(shape, dtype, tie_break, keep_axis): (Shape, DType, TieBreak, bool)| {
+        let op = (maybe_axis(&shape), rarely_an_integer()).prop_map(move |(axis, dtype)| {
+            let attrs = ArgReduction {
+                axis,
+                tie_break,
+                keep_axis,
+                dtype,
+            };
+            Op::ArgReduce(op, attrs)
+        });
+        specimen(row, op.boxed(), vec![(dtype, shape)])
+    };
+    (shape(3), dtype_of(row), tie, any::<bool>())
+        .prop_flat_map(of)
+        .boxed()
+}

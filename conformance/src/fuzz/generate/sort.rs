@@ -1,0 +1,25 @@
+//! Calls that order.
+
+use emily_spec::{Argsort, DType, Direction, Op, Row, Shape};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::values::{dtype_of, rarely_an_integer, shape};
+use super::{Specimen, specimen};
+
+pub(super) fn argsort(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let direction = select(vec![Direction::Asc, Direction::Desc]);
+    let of = move |(shape, dtype, direction): (Shape, DType, Direction)| {
+        let op = (0..shape.rank().max(1), rarely_an_integer()).prop_map(move |(axis, dtype)| {
+            Op::Argsort(Argsort {
+                axis,
+                direction,
+                dtype,
+            })
+        });
+        specimen(row, op.boxed(), vec![(dtype, shape)])
+    };
+    (shape(3), dtype_of(row), direction)
+        .prop_flat_map(of)
+        .boxed()
+}
