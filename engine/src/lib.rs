@@ -12,6 +12,7 @@
 
 mod config;
 mod device;
+mod ending;
 mod handle;
 pub mod memory;
 mod mlx;
@@ -20,6 +21,7 @@ mod worker;
 
 pub use config::Config;
 pub use device::Device;
+pub use ending::wind_down;
 pub use handle::{Bytes, Handle};
 pub use mlx::version;
 pub use worker::{Backlog, Worker};

@@ -17,9 +17,10 @@ use std::sync::Arc;
 use emily_spec::{Context, DType, Error, ErrorKind, Op, Result, TensorType};
 
 use crate::handle::{Handle, Slot, State, Use, Value};
-use crate::{Config, Device, memory, mlx};
+use crate::{Config, Device, ending, memory, mlx};
 
 pub(crate) use guard::Guards;
+pub(crate) use pool::wind_down;
 pub use queue::Backlog;
 pub(crate) use runner::Origin;
 pub(crate) use thread::{Apply, Gate, Input, Job, Lane, Reply, Thread};
@@ -40,8 +41,9 @@ impl Worker {
     ///
     /// # Errors
     /// [`ErrorKind::Device`] when the device is not there or the MLX that was loaded is not the
-    /// release this engine is written for.
+    /// release this engine is written for, [`ErrorKind::Stopped`] while the process ends.
     pub fn start(config: Config) -> Result<Worker> {
+        ending::check_not_begun()?;
         config.device.check()?;
         let version = mlx::version();
         if version != crate::MLX_VERSION {
@@ -201,6 +203,7 @@ impl Worker {
 
 impl Lane {
     fn check_running(&self) -> Result<()> {
+        ending::check_not_begun()?;
         if self.stopped() {
             return Err(self.stopped_error());
         }

@@ -14,7 +14,7 @@ use crate::ops::{self, Cx};
 use crate::worker::guard::{Guard, Guards};
 use crate::worker::thread::{Apply, Input, Job, Thread};
 use crate::worker::turn;
-use crate::{Device, memory, mlx};
+use crate::{Device, ending, memory, mlx};
 
 /// Evaluation starts, without waiting, once this many ops or bytes are pending: enough to keep the
 /// graph wide, little enough that the device is never idle for long.
@@ -64,12 +64,26 @@ impl Runner {
         with_stream(&stream, || {
             let mut jobs = VecDeque::new();
             let mut trash = Vec::new();
+            let mut count = 0u64;
             loop {
                 self.thread.queue().take(&mut jobs, &mut trash);
+                if ending::begun() {
+                    std::mem::forget(std::mem::take(&mut trash));
+                }
                 trash.clear();
                 while let Some(job) = jobs.pop_front() {
-                    self.job(job);
+                    if ending::begun() {
+                        self.refuse(job);
+                    } else {
+                        self.job(job);
+                    }
                     self.thread.queue().done();
+                    count += 1;
+                    // What MLX makes at its first use of something is there before the handler
+                    // comes first again.
+                    if count.is_power_of_two() {
+                        ending::come_first();
+                    }
                 }
             }
         });
@@ -91,9 +105,30 @@ impl Runner {
                 reply.send(result.map_err(|error| (*error).clone()));
             }
             Job::Call(f) => f(),
+            Job::Settle(reply) => reply.send(mlx::synchronize(&self.stream)),
         }));
         // Slots and replies carry the message to whoever waits; nobody waits for a call.
         drop(caught);
+    }
+
+    /// Answers a job without computing anything for it, as the process is ending.
+    fn refuse(&mut self, job: Job) {
+        match job {
+            Job::Apply(apply) => {
+                let error = Arc::new(at(ending::refusal(), &apply.origin));
+                for slot in &apply.outputs {
+                    fill(slot, State::Failed(error.clone()));
+                }
+            }
+            Job::Read(ref tensor, _) | Job::Eval(ref tensor, _) => {
+                let slot = tensor.slot();
+                if slot.value().is_ok_and(|value| !value.evaluated) {
+                    slot.fill(State::Failed(Arc::new(ending::refusal())));
+                }
+                self.job(job);
+            }
+            Job::Call(_) | Job::Settle(_) => self.job(job),
+        }
     }
 
     fn apply(&mut self, apply: Apply) {

@@ -1,5 +1,8 @@
 //! What the operating system is told of worker threads.
 
+/// How worker threads' names begin.
+pub(crate) const THREAD_NAME: &str = "emily ";
+
 /// Says that this thread, and those it starts, compute for long rather than answer quickly: when
 /// woken they do not push a running thread off its core. On a machine with fewer cores than threads
 /// that saves a good part of the switching between callers, workers and MLX's own threads.
@@ -16,9 +19,31 @@ pub(crate) fn compute() {
     }
 }
 
+/// Gives worker threads, and those that they started, the lowest priority: a process that is ending
+/// has better things to do than to compute.
+#[cfg(target_os = "linux")]
+pub(crate) fn give_way() {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
+        return;
+    };
+    for task in tasks.flatten() {
+        // Threads have the name of the thread that started them, unless they choose one.
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        let id = task.file_name().to_str().and_then(|id| id.parse().ok());
+        if let (true, Some(id)) = (name.starts_with(THREAD_NAME), id) {
+            // SAFETY: takes numbers. A thread that has ended is an error that changes nothing.
+            unsafe { libc::setpriority(libc::PRIO_PROCESS, id, 19) };
+        }
+    }
+}
+
 /// Elsewhere there is nothing to say.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn compute() {}
+
+/// Elsewhere there is nothing to say.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn give_way() {}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

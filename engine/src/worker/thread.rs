@@ -8,11 +8,11 @@ use std::thread::ThreadId;
 use emily_spec::{Error, ErrorKind, Result, TensorType};
 use smallvec::SmallVec;
 
-use crate::Device;
 use crate::handle::{Bytes, Slot, State, Use, Value};
 use crate::worker::queue::{Backlog, Queue};
 use crate::worker::runner::{Origin, Runner};
 use crate::worker::scheduling;
+use crate::{Device, ending};
 
 /// Something for a thread to do, in order.
 pub(crate) enum Job {
@@ -20,6 +20,8 @@ pub(crate) enum Job {
     Read(Use, Reply<Bytes>),
     Eval(Use, Reply<()>),
     Call(Box<dyn FnOnce() + Send>),
+    /// The process is ending: reply when nothing is being computed any more.
+    Settle(Reply<()>),
 }
 
 /// An op with results this large is worth starting at once.
@@ -30,7 +32,7 @@ impl Job {
     fn urgent(&self) -> bool {
         match self {
             Job::Apply(apply) => apply.bytes >= LARGE,
-            Job::Read(..) | Job::Eval(..) | Job::Call(_) => true,
+            Job::Read(..) | Job::Eval(..) | Job::Call(_) | Job::Settle(_) => true,
         }
     }
 }
@@ -173,12 +175,13 @@ impl Thread {
         let (ready, started) = mpsc::sync_channel(1);
         let inner = thread.clone();
         let spawned = std::thread::Builder::new()
-            .name(format!("emily {}", thread.name))
+            .name(format!("{}{}", scheduling::THREAD_NAME, thread.name))
             .spawn(move || {
                 // Each thread sets its own identity once.
                 let _ = inner.id.set(std::thread::current().id());
                 scheduling::compute();
                 let runner = Runner::new(inner);
+                ending::come_first();
                 // The starter waits for this; if it is gone, there is nobody to tell.
                 let _ = ready.send(runner.as_ref().err().cloned());
                 if let Ok(runner) = runner {
@@ -232,6 +235,8 @@ impl Thread {
     /// Drops what a slot held, on the thread that may.
     pub(crate) fn discard(&self, state: State) {
         match state {
+            // MLX may be half destroyed by now, and the memory is given back soon anyway.
+            State::Ready(value) if ending::begun() => std::mem::forget(value),
             State::Ready(value) => {
                 let here = self.id.get() == Some(&std::thread::current().id());
                 // An evaluated array has no graph, so any thread may drop it, and frees it now.
