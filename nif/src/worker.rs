@@ -1,5 +1,7 @@
 //! Workers, and ops on them.
 
+use std::time::Duration;
+
 use emily_engine::{Config, Device, Handle, Worker};
 use rustler::{Atom, Encoder, Env, ResourceArc, Term};
 
@@ -27,6 +29,13 @@ fn start_worker<'a>(env: Env<'a>, device: Atom, f64: bool) -> Term<'a> {
 #[rustler::nif]
 fn stop_worker(worker: ResourceArc<WorkerRef>) -> Atom {
     worker.0.stop();
+    atoms::ok()
+}
+
+/// The VM is ending: workers begin nothing more. Waits for none of them.
+#[rustler::nif(schedule = "DirtyIo")]
+fn wind_down() -> Atom {
+    emily_engine::wind_down(Duration::ZERO);
     atoms::ok()
 }
 

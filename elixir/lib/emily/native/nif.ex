@@ -81,6 +81,7 @@ defmodule Emily.Native.NIF do
 
   def start_worker(_device, _f64), do: not_loaded()
   def stop_worker(_worker), do: not_loaded()
+  def wind_down, do: not_loaded()
   def worker_name(_worker), do: not_loaded()
   def queue_depth(_worker), do: not_loaded()
   def device(_worker), do: not_loaded()

@@ -1,0 +1,223 @@
+defmodule Emily.EndingTest do
+  @moduledoc """
+  However a VM ends, and whatever its workers do at that moment, it ends at once and with its own
+  status. Each end is tried in VMs of its own; `EMILY_ENDS` says in how many, and has the slowest
+  of them printed.
+  """
+
+  use ExUnit.Case, async: false
+
+  @ends "EMILY_ENDS" |> System.get_env("2") |> String.to_integer()
+
+  # A VM that has not ended by then hangs: what its workers have to do takes minutes.
+  @patience 10_000
+
+  # A stream's work begins with an answer: from then on its worker is there.
+  @prelude """
+  {:ok, _apps} = Application.ensure_all_started(:emily)
+  Nx.global_default_backend({Emily.Backend, device: :cpu})
+  script = self()
+
+  stream = fn work ->
+    spawn_link(fn ->
+      Emily.Stream.with_stream(Emily.Stream.new(device: :cpu), fn ->
+        [2] = Nx.to_flat_list(Nx.add(Nx.tensor([1]), 1))
+        send(script, :works)
+        work.()
+      end)
+    end)
+
+    receive do: (:works -> :ok)
+  end
+
+  powers = fn ->
+    matrix = Nx.iota({2000, 2000}, type: :f32)
+    Enum.reduce(1..1000, matrix, fn _, power -> Nx.dot(matrix, power) end)
+  end
+  """
+
+  @idle """
+  stream.(fn -> Nx.iota({1000}) |> Nx.add(1) |> Nx.to_binary() end)
+  powers
+  """
+
+  @matmuls """
+  for _ <- 1..8 do
+    stream.(fn ->
+      held = powers.()
+      Process.sleep(:infinity)
+      held
+    end)
+  end
+  """
+
+  @reads """
+  for _ <- 1..8, do: stream.(fn -> Nx.to_binary(powers.()) end)
+  """
+
+  @one_read """
+  stream.(fn -> Nx.to_binary(powers.()) end)
+  """
+
+  @adds """
+  for _ <- 1..4 do
+    stream.(fn ->
+      large = Nx.iota({100_000}, type: :f32)
+      1..100_000 |> Enum.reduce(large, fn _, sum -> Nx.add(sum, large) end) |> Nx.to_binary()
+    end)
+  end
+
+  powers
+  """
+
+  @submitting """
+  bytes = :binary.copy(<<1::32-native>>, 10_000)
+
+  for _ <- 1..8 do
+    stream.(fn ->
+      Enum.each(Elixir.Stream.cycle([1]), fn _ ->
+        bytes |> Nx.from_binary(:s32) |> Nx.add(1) |> Nx.sum() |> Nx.to_number()
+      end)
+    end)
+  end
+
+  powers
+  """
+
+  for {name, work, ending, status} <- [
+        {"halt when all is computed", @idle, "System.halt(7)", 7},
+        {"halt while eight workers multiply", @matmuls, "System.halt(7)", 7},
+        {"halt while four workers add", @adds, "System.halt(7)", 7},
+        {"halt while processes submit and read", @submitting, "System.halt(7)", 7},
+        {"stop with eight reads pending", @reads, "System.stop(7); Process.sleep(:infinity)", 7},
+        {"stop while processes submit and read", @submitting,
+         "System.stop(7); Process.sleep(:infinity)", 7},
+        {"the application's end while eight workers multiply", @matmuls,
+         "Application.stop(:emily); System.halt(7)", 7},
+        {"a script's end when all is computed", @idle, "", 0},
+        {"a script's end with one read pending", @one_read, "", 0},
+        {"a script's exception while eight workers multiply", @matmuls, "raise \"meant\"", 1},
+        {"SIGTERM with eight reads pending", @reads, :sigterm, 0}
+      ] do
+    @work work
+    @ending ending
+    @status status
+
+    test name, %{test: test} do
+      ends = for _ <- 1..@ends, do: run(@work, @ending)
+      if System.get_env("EMILY_ENDS"), do: IO.puts(row(test, ends, @status))
+      assert Enum.map(ends, & &1.status) == List.duplicate(@status, @ends)
+    end
+  end
+
+  @late """
+  defmodule Late do
+    use GenServer
+
+    def start_link(worker), do: GenServer.start_link(__MODULE__, worker)
+
+    @impl true
+    def init(worker) do
+      Process.flag(:trap_exit, true)
+      {:ok, worker}
+    end
+
+    # The VM stops this process after the applications.
+    @impl true
+    def terminate(_reason, worker) do
+      {:error, error} = Emily.Native.iota(worker, [], %{dtype: :u8, shape: {3}})
+      :erlang.display({:late, error.kind})
+    end
+  end
+
+  {:ok, worker} = Emily.Native.start_worker(:cpu)
+  {:ok, _pid} = Supervisor.start_child(:kernel_safe_sup, {Late, worker})
+  powers
+  """
+
+  test "nothing is begun any more once the VM has stopped the application" do
+    ending = run(@late, "System.stop(7); Process.sleep(:infinity)")
+    assert %{status: 7, printed: "{late,stopped}" <> _} = ending
+  end
+
+  test "the application can start again" do
+    again = """
+    {:ok, worker} = Emily.Native.start_worker(:cpu)
+    before = Emily.MlxStream.Default.worker(:cpu)
+    :ok = Application.stop(:emily)
+    {:ok, _apps} = Application.ensure_all_started(:emily)
+    {:error, %{kind: :stopped}} = Emily.Native.iota(before, [], %{dtype: :u8, shape: {3}})
+    {:ok, _tensors} = Emily.Native.iota(worker, [], %{dtype: :u8, shape: {3}})
+    [2] = Nx.to_flat_list(Nx.add(Nx.tensor([1]), 1))
+    System.halt(7)
+    """
+
+    assert %{status: 7} = run(@idle, again)
+  end
+
+  defp row(test, ends, status) do
+    times = Enum.map(ends, & &1.time)
+
+    cells = [
+      test,
+      length(ends),
+      Enum.count(ends, &(&1.status != status)),
+      Enum.count(times, &(&1 > 2000)),
+      "#{Enum.max(times)} ms",
+      inspect(ends |> Enum.map(& &1.status) |> Enum.frequencies())
+    ]
+
+    Enum.map_join(cells, " | ", &to_string/1)
+  end
+
+  # The status, or `:hangs`, what was printed at the end, and how many milliseconds that took.
+  defp run(work, ending) do
+    {in_there, from_here} =
+      if ending == :sigterm, do: {"Process.sleep(:infinity)", true}, else: {ending, false}
+
+    script = Enum.join([@prelude, work, "Process.sleep(300)\nIO.puts(\"ready\")\n", in_there])
+
+    port =
+      Port.open(
+        {:spawn_executable, System.find_executable("elixir")},
+        [:binary, :exit_status, :stderr_to_stdout, args: paths() ++ ["-e", script]]
+      )
+
+    {:os_pid, pid} = Port.info(port, :os_pid)
+    await_ready(port, "")
+    start = System.monotonic_time(:millisecond)
+    if from_here, do: signal("TERM", pid)
+    {status, printed} = await_end(port, start + @patience, "")
+    time = System.monotonic_time(:millisecond) - start
+
+    if status == :hangs do
+      signal("KILL", pid)
+      Port.close(port)
+    end
+
+    %{status: status, time: time, printed: printed}
+  end
+
+  defp paths, do: Enum.flat_map(:code.get_path(), &["-pa", to_string(&1)])
+
+  defp signal(name, pid), do: {_out, 0} = System.cmd("kill", ["-#{name}", "#{pid}"])
+
+  defp await_ready(port, printed) do
+    receive do
+      {^port, {:data, data}} ->
+        if printed <> data =~ "ready\n", do: :ok, else: await_ready(port, printed <> data)
+
+      {^port, {:exit_status, status}} ->
+        flunk("the VM ended with #{status} before it was to: #{printed}")
+    end
+  end
+
+  defp await_end(port, deadline, printed) do
+    receive do
+      {^port, {:exit_status, status}} -> {status, printed}
+      {^port, {:data, data}} -> await_end(port, deadline, printed <> data)
+    after
+      max(deadline - System.monotonic_time(:millisecond), 0) -> {:hangs, printed}
+    end
+  end
+end
