@@ -5,7 +5,13 @@ defmodule Emily.TestServings do
 
   import Nx.Defn
 
-  defn double_with_hook(t), do: t |> Nx.multiply(2) |> io_call(:doubled) |> Nx.add(1)
+  # Nx 0.13 calls it `hook`, later ones `io_call`.
+  @hook if {:io_call, 2} in Nx.Defn.Kernel.__info__(:functions), do: :io_call, else: :hook
+
+  @doc "Names a tensor for the `:hooks` of a compiler or a serving."
+  deftransform hooked(tensor, name), do: apply(Nx.Defn.Kernel, @hook, [tensor, name])
+
+  defn double_with_hook(t), do: t |> Nx.multiply(2) |> hooked(:doubled) |> Nx.add(1)
 
   @doc "Doubles and adds one, under Emily.Compiler."
   def double(opts \\ []) do
