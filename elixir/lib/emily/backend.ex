@@ -70,6 +70,15 @@ defmodule Emily.Backend do
 
   Each waits for the operation it looks at. Leave both off in releases.
 
+  ## Inspecting
+
+  An inspected tensor names its backend and device. For doctests that are to read the same on every
+  backend,
+
+      config :emily, add_backend_on_inspect: false
+
+  leaves that line away.
+
   ## Tensors between processes
 
   A tensor may be sent to, and read by, any process of its VM; it is freed when nobody holds it.

@@ -5,25 +5,27 @@ defmodule Emily.Config do
   @doc "What a fallback to `Nx.BinaryBackend` does besides its telemetry."
   @spec fallback() :: :silent | :warn | :raise
   def fallback do
-    case Application.fetch_env(:emily, :fallback) do
-      {:ok, policy} when policy in [:silent, :warn, :raise] -> policy
-      {:ok, other} -> wrong(:fallback, other, [:silent, :warn, :raise])
-      :error -> if Application.get_env(:emily, :warn_on_fallback, false), do: :warn, else: :silent
-    end
+    default = if Application.get_env(:emily, :warn_on_fallback, false), do: :warn, else: :silent
+    one_of!(:fallback, default, [:silent, :warn, :raise])
   end
 
   @doc "Whether an operation is waited for, and its error raised, where it is called."
   @spec dispatch() :: :pipelined | :sync
-  def dispatch do
-    case Application.get_env(:emily, :dispatch, :pipelined) do
-      mode when mode in [:pipelined, :sync] -> mode
-      other -> wrong(:dispatch, other, [:pipelined, :sync])
-    end
-  end
+  def dispatch, do: one_of!(:dispatch, :pipelined, [:pipelined, :sync])
 
-  defp wrong(key, value, known) do
-    raise ArgumentError,
-          "config :emily, #{inspect(key)} must be one of #{Enum.map_join(known, ", ", &inspect/1)}, " <>
-            "got: #{inspect(value)}"
+  @doc "Whether an inspected tensor names its backend."
+  @spec add_backend_on_inspect?() :: boolean()
+  def add_backend_on_inspect?, do: one_of!(:add_backend_on_inspect, true, [true, false])
+
+  defp one_of!(key, default, known) do
+    value = Application.get_env(:emily, key, default)
+
+    if value in known do
+      value
+    else
+      raise ArgumentError,
+            "config :emily, #{inspect(key)} must be one of " <>
+              "#{Enum.map_join(known, ", ", &inspect/1)}, got: #{inspect(value)}"
+    end
   end
 end

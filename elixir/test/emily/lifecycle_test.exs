@@ -219,5 +219,16 @@ defmodule Emily.LifecycleTest do
       assert inspect(emily([1.0, :nan])) =~ "[1.0, NaN]"
       assert inspect(t, limit: :infinity) =~ "98, 99]"
     end
+
+    test "inspect leaves the backend away where the configuration says so" do
+      on_exit(fn -> Application.delete_env(:emily, :add_backend_on_inspect) end)
+      t = emily([1, 2])
+      Application.put_env(:emily, :add_backend_on_inspect, true)
+      assert inspect(t) =~ "Emily.Backend("
+      Application.put_env(:emily, :add_backend_on_inspect, false)
+      assert inspect(t) == inspect(Nx.backend_copy(t, Nx.BinaryBackend))
+      Application.put_env(:emily, :add_backend_on_inspect, :no)
+      assert inspect(t, safe: true) =~ "must be one of true, false, got: :no"
+    end
   end
 end

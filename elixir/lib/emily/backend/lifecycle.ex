@@ -4,7 +4,7 @@ defmodule Emily.Backend.Lifecycle do
 
   import Inspect.Algebra, only: [concat: 1, line: 0]
 
-  alias Emily.{Backend, Lane, Native, Reply}
+  alias Emily.{Backend, Config, Lane, Native, Reply}
   alias Emily.Backend.{Call, Index, Shape}
   alias Nx.Tensor, as: T
 
@@ -79,7 +79,12 @@ defmodule Emily.Backend.Lifecycle do
     limit = if inspect_opts.limit == :infinity, do: :infinity, else: inspect_opts.limit + 1
     binary = to_binary(tensor, min(limit, Nx.size(shape)))
     values = Nx.Backend.inspect(tensor, binary, inspect_opts)
-    concat(["Emily.Backend(#{device})", line(), values])
+
+    if Config.add_backend_on_inspect?() do
+      concat(["Emily.Backend(#{device})", line(), values])
+    else
+      values
+    end
   end
 
   def from_pointer(_pointer, _type, _shape, _backend_opts, _opts) do
