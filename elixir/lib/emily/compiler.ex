@@ -17,8 +17,10 @@ defmodule Emily.Compiler do
     * `:garbage_collect` - collect garbage after every operation.
     * `:max_concurrency` - accepted, and taken as 1: one device runs one computation at a time. For
       more at once, give each process an `Emily.Stream`.
+    * `:batch_keys` - accepted, and not used: `Nx.Serving` hands it on with the options that it was
+      given.
 
-  Any other option is an error, except those that `Nx.Serving` adds.
+  Any other option is an error, also in a serving.
 
   ## Examples
 
@@ -26,7 +28,7 @@ defmodule Emily.Compiler do
       iex> double.(Nx.tensor([1, 2], type: :u8)) |> Nx.to_binary()
       <<2, 4>>
       iex> Nx.Defn.jit(&Nx.exp/1, compiler: Emily.Compiler, devise: :cpu).(1)
-      ** (ArgumentError) unknown option :devise of Emily.Compiler; known are :device, :f64, :garbage_collect, :hooks, :max_concurrency
+      ** (ArgumentError) unknown option :devise of Emily.Compiler; known are :batch_keys, :device, :f64, :garbage_collect, :hooks, :max_concurrency
 
   """
 
@@ -38,7 +40,8 @@ defmodule Emily.Compiler do
 
   @backend_options [:device, :f64]
   @evaluator_options [:garbage_collect, :hooks]
-  @options Enum.sort(@backend_options ++ @evaluator_options ++ [:max_concurrency])
+  @nx_options [:batch_keys, :max_concurrency]
+  @options Enum.sort(@backend_options ++ @evaluator_options ++ @nx_options)
 
   @impl true
   def __partitions_options__(opts) do
@@ -86,11 +89,8 @@ defmodule Emily.Compiler do
   defp transfer(%T{} = tensor, backend), do: Nx.backend_copy(tensor, backend)
 
   defp validate!(opts) do
-    # Nx.Serving hands its own options on with the ones it was given; its batch keys tell.
-    known = [:compiler | @options]
-    unknown = if Keyword.has_key?(opts, :batch_keys), do: [], else: Keyword.keys(opts) -- known
-
-    with [option | _] <- unknown do
+    # `:compiler` is still among the options that partitions are asked for with.
+    if option = Enum.find(Keyword.keys(opts), &(&1 not in [:compiler | @options])) do
       raise ArgumentError,
             "unknown option #{inspect(option)} of Emily.Compiler; " <>
               "known are #{Enum.map_join(@options, ", ", &inspect/1)}"

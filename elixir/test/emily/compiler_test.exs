@@ -82,7 +82,7 @@ defmodule Emily.CompilerTest do
     assert Nx.to_list(seen) == [2]
   end
 
-  test "options are checked, those of Nx.Serving let through" do
+  test "options are checked, and those of Nx.Serving are known" do
     assert_raise ArgumentError, ~r/unknown option :devise/, fn ->
       compiled(&softmax/1, devise: :cpu).(1.0)
     end
@@ -99,7 +99,13 @@ defmodule Emily.CompilerTest do
       compiled(&softmax/1, max_concurrency: 0).(1.0)
     end
 
-    assert %Nx.Tensor{} = compiled(&Nx.exp/1, batch_keys: [:default], anything: 1).(1.0)
+    assert_raise ArgumentError,
+                 ~r/unknown option :anything.*known are :batch_keys, :device/,
+                 fn ->
+                   compiled(&Nx.exp/1, batch_keys: [:default], anything: 1).(1.0)
+                 end
+
+    assert %Nx.Tensor{} = compiled(&Nx.exp/1, batch_keys: [:default]).(1.0)
     assert %Nx.Tensor{} = compiled(&Nx.exp/1, garbage_collect: true, max_concurrency: 8).(1.0)
   end
 

@@ -59,6 +59,46 @@ defmodule Emily.ServingTest do
     assert {Nx.to_list(doubled), Nx.to_list(result)} == {[[10]], [[11]]}
   end
 
+  test "a misspelt option is told, wherever the serving compiles" do
+    unknown = ~r/unknown option :devise of Emily.Compiler; known are .*:device/
+    misspelt = TestServings.double(devise: :cpu)
+    assert_raise ArgumentError, unknown, fn -> Nx.Serving.run(misspelt, batch([[1]])) end
+
+    compiled =
+      Nx.Serving.new(
+        &Nx.Defn.compile(fn t -> Nx.add(t, 1) end, [Nx.template({2, 1}, :s32)], &1),
+        compiler: Emily.Compiler,
+        devise: :cpu
+      )
+
+    Process.flag(:trap_exit, true)
+
+    for {serving, opts} <- [{compiled, []}, {misspelt, [partitions: true]}] do
+      opts = [serving: serving, name: __MODULE__.Misspelt, batch_size: 2] ++ opts
+      assert {:error, reason} = Nx.Serving.start_link(opts)
+      assert inspect(reason) =~ unknown
+    end
+  end
+
+  test "batch keys, and every option that the compiler knows" do
+    fun = fn key, opts ->
+      Nx.Defn.jit(fn t -> if(key == :double, do: Nx.multiply(t, 2), else: t) end, opts)
+    end
+
+    known = [device: :cpu, f64: true, garbage_collect: false, hooks: %{}, max_concurrency: 2]
+    serving = Nx.Serving.new(fun, [compiler: Emily.Compiler] ++ known)
+
+    start_supervised!(
+      {Nx.Serving,
+       serving: serving, name: __MODULE__.Keys, batch_size: 2, batch_keys: [:double, :same]}
+    )
+
+    for {key, want} <- [double: [[2]], same: [[1]]] do
+      batch = Nx.Batch.key(batch([[1]]), key)
+      assert __MODULE__.Keys |> Nx.Serving.batched_run(batch) |> Nx.to_list() == want
+    end
+  end
+
   test "a stream per caller under one serving's function" do
     double = Nx.Defn.jit(&TestServings.double_with_hook/1, compiler: Emily.Compiler)
 
