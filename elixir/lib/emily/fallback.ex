@@ -6,6 +6,7 @@ defmodule Emily.Fallback do
 
   alias Emily.{Backend, Config, Telemetry}
   alias Emily.Backend.Call
+  alias Nx.Defn.Composite
   alias Nx.Tensor, as: T
 
   @warned __MODULE__.Warned
@@ -16,14 +17,18 @@ defmodule Emily.Fallback do
   end
 
   @doc "Runs the backend callback `op`, whose first argument is the result's template."
-  @spec run(atom(), [term()]) :: Nx.Tensor.t()
-  def run(op, [%T{} = out | inputs]) do
+  @spec run(atom(), [term()]) :: Nx.Container.t()
+  def run(op, [out | inputs]) do
     run(op, out, inputs, &apply(Nx.BinaryBackend, op, [out | &1]))
   end
 
-  @doc "Runs `fun`, which is given the operands on `Nx.BinaryBackend` and gives a result like `out`."
-  @spec run(atom(), Nx.Tensor.t(), [term()], ([term()] -> Nx.Tensor.t())) :: Nx.Tensor.t()
-  def run(op, %T{} = out, inputs, fun) do
+  @doc """
+  Runs `fun`, which is given the operands on `Nx.BinaryBackend` and gives a result like `out`: a
+  tensor, or a container of them.
+  """
+  @spec run(atom(), Nx.Container.t(), [term()], ([term()] -> Nx.Container.t())) ::
+          Nx.Container.t()
+  def run(op, out, inputs, fun) do
     metadata = inputs |> Telemetry.inputs() |> Map.put(:op, op)
 
     :telemetry.span([:emily, :fallback], metadata, fn ->
@@ -36,12 +41,18 @@ defmodule Emily.Fallback do
     lane = inputs |> List.flatten() |> Call.lane()
 
     # Nx.BinaryBackend calls Nx itself, and what it creates there must be its own.
-    binary =
+    binaries =
       Nx.with_default_backend(Nx.BinaryBackend, fn ->
-        inputs |> Enum.map(&to_binary_backend/1) |> fun.() |> Nx.to_binary()
+        result = inputs |> Enum.map(&to_binary_backend/1) |> fun.()
+        [result] |> Composite.flatten_list() |> Enum.map(&Nx.to_binary/1)
       end)
 
-    Call.upload(out, binary, lane)
+    {result, []} =
+      Composite.traverse(out, binaries, fn template, [binary | rest] ->
+        {Call.upload(template, binary, lane), rest}
+      end)
+
+    result
   end
 
   defp to_binary_backend(%T{data: %Backend{}} = tensor) do

@@ -60,6 +60,58 @@ defmodule Emily.FallbackTest do
     assert Nx.to_list(windows) == [21, 23, 25]
   end
 
+  describe "a template that is a container" do
+    @template Nx.template({2}, :s32, names: [:x])
+
+    defp halves(t), do: {Nx.quotient(t, 2), Nx.remainder(t, 2)}
+
+    test "is filled in its order, nested as it is" do
+      t = Nx.tensor([7, 4], backend: {Emily.Backend, device: :cpu})
+      wide = Nx.template({2}, :f32)
+
+      {%{low: low, high: {high}}, same} =
+        Emily.Fallback.run(:parts, {%{low: @template, high: {@template}}, wide}, [t], fn [t] ->
+          assert %Nx.BinaryBackend{} = t.data
+          {high, low} = halves(t)
+          {%{high: {high}, low: low}, Nx.as_type(t, :f32)}
+        end)
+
+      for result <- [low, high, same], do: assert(%Emily.Backend{device: :cpu} = result.data)
+      assert {high.names, low.names, same.names} == {[:x], [:x], [nil]}
+      assert {Nx.to_list(high), Nx.to_list(low)} == {[3, 2], [1, 0]}
+      assert {same.type, Nx.to_list(same)} == {{:f, 32}, [7.0, 4.0]}
+    end
+
+    test "is told of by policy and telemetry as any other" do
+      Emily.TelemetryLog.attach([[:emily, :fallback, :stop]])
+      t = Nx.tensor([7, 4], backend: Emily.Backend)
+
+      run = fn ->
+        Emily.Fallback.run(:parts, {@template, @template}, [t], fn [t] -> halves(t) end)
+      end
+
+      assert {%Nx.Tensor{}, %Nx.Tensor{}} = run.()
+      assert [{_, _, %{op: :parts, input_shapes: [{2}]}}] = Emily.TelemetryLog.flush()
+      Application.put_env(:emily, :fallback, :raise)
+      assert_raise RuntimeError, ~r/no native parts: parts\(s32\[2\]\)/, run
+    end
+
+    test "is what a block of several results has, called and compiled" do
+      struct = %URI{path: "an unknown block"}
+
+      parts = fn t ->
+        Nx.block(struct, [t], {@template, Nx.template({2}, :s32)}, fn ^struct, t -> halves(t) end)
+      end
+
+      t = Nx.tensor([7, 4], backend: Emily.Backend)
+
+      for call <- [parts, Nx.Defn.jit(parts, compiler: Emily.Compiler)] do
+        assert {%{data: %Emily.Backend{}} = high, %{data: %Emily.Backend{}} = low} = call.(t)
+        assert {Nx.to_list(high), Nx.to_list(low)} == {[3, 2], [1, 0]}
+      end
+    end
+  end
+
   test "the default backend of the caller is as it was" do
     Nx.with_default_backend({Emily.Backend, device: :cpu}, fn ->
       sinh(3)
