@@ -154,7 +154,7 @@ defmodule Emily.Backend do
 
   ## Examples
 
-      iex> :conv in Emily.Backend.fallbacks()
+      iex> :reduce in Emily.Backend.fallbacks()
       true
       iex> :dot in Emily.Backend.fallbacks()
       false

@@ -1,0 +1,72 @@
+defmodule Emily.BackendTest do
+  @moduledoc """
+  What Nx puts around an operation: names, vectorized axes, blocks, what is created without operands.
+
+  The numbers of operations are judged by the conformance suite.
+  """
+
+  use ExUnit.Case, async: true
+
+  # The same call on copies of the operands on each backend, equal in everything but the backend.
+  defp assert_same(inputs, fun) do
+    want = Nx.with_default_backend(Nx.BinaryBackend, fn -> apply(fun, inputs) end)
+
+    got =
+      Nx.with_default_backend(Emily.Backend, fn ->
+        apply(fun, Enum.map(inputs, &Nx.backend_copy(&1, Emily.Backend)))
+      end)
+
+    assert %Emily.Backend{} = got.data
+    assert Nx.backend_copy(got, Nx.BinaryBackend) == want
+  end
+
+  defp t(list, opts \\ []), do: Nx.tensor(list, [type: :s32, backend: Nx.BinaryBackend] ++ opts)
+
+  test "results have the names that Nx gives them" do
+    named = t([[1, 2], [3, 4]], names: [:x, :y])
+    assert_same([named, t([[5, 6]])], &Nx.add/2)
+    assert_same([named], &Nx.transpose/1)
+    assert_same([named], &Nx.sum(&1, axes: [:y]))
+    assert_same([named], & &1[y: 1])
+  end
+
+  test "operands may be vectorized" do
+    rows = Nx.vectorize(t([[1, 2], [3, 4]]), :row)
+    assert_same([rows, Nx.vectorize(t([10, 20]), :column)], &Nx.add/2)
+    assert_same([rows], &Nx.sum/1)
+    assert_same([rows, Nx.vectorize(t([[[1], [0]], [[0], [0]]]), :row)], &Nx.gather/2)
+    assert_same([t([[1, 2], [3, 4]])], &Nx.take_along_axis(&1, t([[1], [0]]), axis: 1))
+  end
+
+  test "what has no operands is made on the default backend" do
+    assert_same([], fn -> Nx.iota({2, 3}, axis: 0, names: [:x, nil]) end)
+    assert_same([], fn -> Nx.iota({}) end)
+    assert_same([], fn -> Nx.broadcast(2.5, {2, 2}) end)
+    assert_same([], fn -> Nx.eye({2, 3, 4}, type: :f32) end)
+    assert_same([], fn -> elem(Nx.Random.randint(Nx.Random.key(3), 0, 100, shape: {3}), 0) end)
+  end
+
+  test "decompositions without a native operation run their default function here" do
+    a = Nx.tensor([[4.0, 1.0], [1.0, 3.0]])
+    b = Nx.tensor([1.0, 2.0])
+
+    for call <- [&Nx.LinAlg.cholesky/1, &Nx.LinAlg.determinant/1, &Nx.LinAlg.solve(&1, b)] do
+      got = a |> Nx.backend_copy(Emily.Backend) |> call.()
+      assert %Emily.Backend{} = got.data
+      assert got |> Nx.backend_copy() |> Nx.all_close(call.(a)) |> Nx.to_number() == 1
+    end
+
+    {p, l, u} = a |> Nx.backend_copy(Emily.Backend) |> Nx.LinAlg.lu()
+    assert p |> Nx.dot(l) |> Nx.dot(u) |> Nx.all_close(a) |> Nx.to_number() == 1
+  end
+
+  # Nx compares integers in f64, which is not had without asking.
+  test "all_close compares integers and floats" do
+    for {left, right, want} <- [{[1, 2], [1, 2], 1}, {[1, 2], [1, 3], 0}, {[1.5], [1.5], 1}] do
+      [left, right] = for list <- [left, right], do: Nx.tensor(list, backend: Emily.Backend)
+      result = Nx.all_close(left, right)
+      assert %Emily.Backend{} = result.data
+      assert Nx.to_number(result) == want
+    end
+  end
+end
