@@ -25,6 +25,8 @@ pub struct Case {
     pub at: Location,
     /// The tolerance, where it is not the row's.
     pub tolerance: Option<Tolerance>,
+    /// Whether documentation shows it.
+    pub example: bool,
     /// The layers it runs on; all when absent.
     pub layers: Option<Vec<String>>,
     /// The operands that the grad layer differentiates by.

@@ -150,6 +150,7 @@ fn disagreement(specimen: &Specimen, layer: &dyn Layer) -> Option<String> {
             line: 0,
         },
         tolerance: None,
+        example: false,
         layers: None,
         grad: None,
         readings: Vec::new(),

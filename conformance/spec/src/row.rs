@@ -16,6 +16,8 @@ use crate::{
 pub struct Row {
     /// The op.
     pub kind: OpKind,
+    /// The enum that it is a variant of, where it shares its attributes with others.
+    pub kinds: Option<&'static str>,
     /// The op's name in text, on the BEAM and in Nx.
     pub name: &'static str,
     /// What it means: its doc comment.
@@ -299,6 +301,7 @@ const EXACT: Judged = Judged::Values(|_| Tolerance::Exact);
 pub(crate) const ROW: Row = Row {
     // Each row gets its own, with its name.
     kind: OpKind::AsType,
+    kinds: None,
     name: "",
     doc: "",
     family: "",

@@ -57,11 +57,12 @@ fn pages() -> anyhow::Result<Vec<(&'static str, String)>> {
         anyhow!(texts.join("\n"))
     };
     let fixtures = Fixtures::load(&repository()).map_err(problems)?;
+    let ops = elixir_ops(&fixtures.cases).map_err(|problems| anyhow!(problems))?;
     let run = Run::new(fixtures, layer::all(), &Filter::default()).map_err(problems)?;
     Ok(vec![
         ("OPS.md", ops_markdown(&run.layer_names(), run.planned())),
         ("DIVERGENCES.md", divergences_markdown(run.recorded())),
-        (ELIXIR_OPS, elixir_ops()),
+        (ELIXIR_OPS, ops),
     ])
 }
 

@@ -26,6 +26,7 @@ pub(super) struct CaseText {
     sweep: Option<Spanned<Sweep>>,
     exhaustive: Option<Spanned<bool>>,
     tol: Option<Spanned<String>>,
+    example: Option<Spanned<bool>>,
     layers: Option<Vec<String>>,
     grad: Option<Spanned<GradCase>>,
 }
@@ -59,12 +60,14 @@ impl Reader<'_> {
             _ => return Err(self.here("in, sweep and exhaustive exclude each other")),
         };
         self.check_grad()?;
+        let example = self.example(&readings)?;
         Ok(Case {
             row: self.row,
             name: name.clone(),
             why: text.why.clone(),
             at: self.source.at(text.name.span().start),
             tolerance: self.tolerance(&readings)?,
+            example,
             layers: text.layers.clone(),
             grad: text.grad.as_ref().map(|grad| grad.get_ref().clone()),
             readings,
@@ -306,6 +309,21 @@ impl Reader<'_> {
             Some(index) => Err(self.at(grad)(format!("there is no operand {index}"))),
             None => Ok(()),
         }
+    }
+
+    fn example(&self, readings: &[Reading]) -> Result<bool, Problem> {
+        let Some(flag) = &self.text.example else {
+            return Ok(false);
+        };
+        let shown = |reading: &Reading| match &reading.body {
+            Body::Fact { want, .. } => !matches!(want, Want::Error(_)),
+            Body::Sweep(_) => false,
+        };
+        if *flag.get_ref() && !readings.iter().all(shown) {
+            let message = "an example is a fact with an answer, not an error and not generated";
+            return Err(self.at(flag)(message.to_owned()));
+        }
+        Ok(*flag.get_ref())
     }
 
     fn tolerance(&self, readings: &[Reading]) -> Result<Option<Tolerance>, Problem> {

@@ -150,3 +150,16 @@ fn what_cannot_be_meant_is_refused() {
     );
     assert!(unknown.unwrap_err()[0].to_string().contains("unknown op"));
 }
+
+#[test]
+fn an_example_is_a_fact_with_an_answer() {
+    let case = |rest: &str| format!("[[case]]\nname = \"a\"\nexample = true\n{rest}");
+    let fact = parse_at(ROUND, &case("in = [\"f32[1] 1\"]\nout = \"f32[1] 1\"")).unwrap();
+    assert!(fact[0].example);
+    for rest in [
+        "in = [\"u8[1] 1\"]\nerr = { kind = \"dtype\" }",
+        "exhaustive = true",
+    ] {
+        refused(ROUND, &case(rest), "round.toml:5: an example is a fact");
+    }
+}

@@ -36,7 +36,7 @@ defmodule Emily.Native do
   """
 
   alias Emily.Error
-  alias Emily.Native.{Async, Examples, NIF, Ops}
+  alias Emily.Native.{Async, NIF, Ops}
 
   @typedoc "A tensor: a handle on data that the engine holds, or will hold once it is computed."
   @type tensor :: reference()
@@ -418,7 +418,7 @@ defmodule Emily.Native do
   end
 
   for op <- Ops.all() do
-    @doc op.doc <> Examples.of(op.name)
+    @doc op.doc
     @doc group: :operations
     @spec unquote(op.name)(worker(), [tensor()], attrs()) ::
             {:ok, [tensor()]} | {:error, Error.t()}

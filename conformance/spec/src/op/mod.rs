@@ -59,6 +59,7 @@ macro_rules! ops {
                     $($kinds::$kind => const {
                         &$crate::Row {
                             kind: $crate::OpKind::$kinds($kinds::$kind),
+                            kinds: Some(stringify!($kinds)),
                             doc: concat!($($text, "\n"),+),
                             attributes: <$attributes>::ATTRIBUTES,
                             ..$row
