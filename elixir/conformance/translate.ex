@@ -2,64 +2,73 @@ defmodule Emily.Conformance.Translate do
   @moduledoc """
   The suite's operations as calls of `Nx`.
 
-  An operation with attributes has a clause. One without is the function of its own name.
+  Operations of one kind are called alike, as Nx's function of their name. One that is called in its
+  own way has a clause of its own.
   """
 
-  @binary [:add, :divide, :remainder, :pow, :equal]
+  alias Emily.Native.Ops
+
+  @kinds Map.new(Ops.all(), &{&1.name, &1.kind})
 
   @doc "Calls Nx's function for the operation."
   @spec call(atom(), map(), [Nx.Tensor.t()]) :: Nx.Tensor.t() | tuple()
+  def call(op, attrs, tensors), do: call(Map.fetch!(@kinds, op), op, attrs, tensors)
+
   # Nx infers the result's type; the runner sends none that it would not infer.
-  def call(op, _attrs, [left, right]) when op in @binary, do: apply(Nx, op, [left, right])
+  defp call(kind, op, _attrs, tensors) when kind in [:unary, :arithmetic, :compare] do
+    apply(Nx, op, tensors)
+  end
 
-  def call(:as_type, %{dtype: dtype}, [tensor]), do: Nx.as_type(tensor, type(dtype))
+  defp call(:reduce, op, attrs, [tensor]) do
+    apply(Nx, op, [tensor, options(attrs, [:axes, :keep_axes])])
+  end
 
-  def call(:iota, attrs, []) do
+  defp call(:arg_reduce, op, attrs, [tensor]) do
+    options = options(attrs, [:axis, :tie_break, :keep_axis])
+    apply(Nx, op, [tensor, options ++ type_option(attrs)])
+  end
+
+  defp call(:as_type, _op, %{dtype: dtype}, [tensor]), do: Nx.as_type(tensor, type(dtype))
+
+  defp call(:iota, _op, attrs, []) do
     Nx.iota(shape(attrs.shape), [type: type(attrs.dtype)] ++ options(attrs, [:axis]))
   end
 
-  def call(:eye, attrs, []), do: Nx.eye(shape(attrs.shape), type: type(attrs.dtype))
+  defp call(:eye, _op, attrs, []), do: Nx.eye(shape(attrs.shape), type: type(attrs.dtype))
 
-  def call(:constant, attrs, []) do
+  defp call(:constant, _op, attrs, []) do
     attrs.value
     |> number()
     |> Nx.tensor(type: type(attrs.dtype))
     |> Nx.broadcast(shape(attrs.shape))
   end
 
-  def call(:transpose, %{axes: axes}, [tensor]), do: Nx.transpose(tensor, axes: axes)
+  defp call(:transpose, _op, %{axes: axes}, [tensor]), do: Nx.transpose(tensor, axes: axes)
 
-  def call(:broadcast, attrs, [tensor]) do
+  defp call(:broadcast, _op, attrs, [tensor]) do
     Nx.broadcast(tensor, shape(attrs.shape), options(attrs, [:axes]))
   end
 
-  def call(:concatenate, attrs, tensors), do: Nx.concatenate(tensors, axis: attrs.axis)
-  def call(:select, _attrs, [pred, on_true, on_false]), do: Nx.select(pred, on_true, on_false)
+  defp call(:concatenate, _op, attrs, tensors), do: Nx.concatenate(tensors, axis: attrs.axis)
 
-  def call(:slice, attrs, [tensor]) do
+  defp call(:select, _op, _attrs, [pred, on_true, on_false]) do
+    Nx.select(pred, on_true, on_false)
+  end
+
+  defp call(:slice, _op, attrs, [tensor]) do
     Nx.slice(tensor, attrs.starts, attrs.lengths, strides: attrs.strides)
   end
 
-  def call(:dynamic_slice, attrs, [tensor | starts]) do
+  defp call(:dynamic_slice, _op, attrs, [tensor | starts]) do
     Nx.slice(tensor, starts, attrs.lengths, strides: attrs.strides)
   end
 
-  def call(:sum, attrs, [tensor]) do
-    Nx.sum(tensor, options(attrs, [:axes, :keep_axes]))
+  defp call(:argsort, _op, attrs, [tensor]) do
+    options = [stable: true] ++ options(attrs, [:axis, :direction])
+    Nx.argsort(tensor, options ++ type_option(attrs))
   end
 
-  def call(:argmax, attrs, [tensor]) do
-    Nx.argmax(tensor, options(attrs, [:axis, :tie_break, :keep_axis]) ++ type_option(attrs))
-  end
-
-  def call(:argsort, attrs, [tensor]) do
-    Nx.argsort(
-      tensor,
-      [stable: true] ++ options(attrs, [:axis, :direction]) ++ type_option(attrs)
-    )
-  end
-
-  def call(:dot, attrs, [left, right]) do
+  defp call(:dot, _op, attrs, [left, right]) do
     Nx.dot(
       left,
       attrs.contract_left,
@@ -70,10 +79,11 @@ defmodule Emily.Conformance.Translate do
     )
   end
 
-  def call(:gather, %{axes: axes}, [tensor, indices]), do: Nx.gather(tensor, indices, axes: axes)
-  def call(:qr, attrs, [tensor]), do: Nx.LinAlg.qr(tensor, options(attrs, [:mode]))
+  defp call(:gather, _op, %{axes: axes}, [tensor, indices]) do
+    Nx.gather(tensor, indices, axes: axes)
+  end
 
-  def call(op, attrs, tensors) when attrs == %{}, do: apply(Nx, op, tensors)
+  defp call(:qr, _op, attrs, [tensor]), do: Nx.LinAlg.qr(tensor, options(attrs, [:mode]))
 
   defp options(attrs, names) do
     for name <- names, value = Map.get(attrs, name), do: {name, value}

@@ -100,40 +100,30 @@ defmodule Emily.Backend do
           f64: boolean()
         }
 
-  @native [
-    {Backend.Lifecycle,
-     init: 1,
-     to_binary: 2,
-     backend_copy: 3,
-     backend_transfer: 3,
-     backend_deallocate: 1,
-     to_batched: 3,
-     inspect: 2,
-     from_pointer: 5,
-     to_pointer: 2},
-    {Backend.Creation, constant: 3, from_binary: 3, iota: 3, eye: 2},
-    {Backend.Elementwise,
-     add: 3,
-     divide: 3,
-     remainder: 3,
-     pow: 3,
-     equal: 3,
-     round: 2,
-     exp: 2,
-     erfc: 2,
-     as_type: 2,
-     select: 4},
-    {Backend.Shape, transpose: 3, broadcast: 4, concatenate: 3},
-    {Backend.Index, slice: 5, gather: 4},
-    {Backend.Reduce, sum: 3, argmax: 3, argsort: 3},
-    {Backend.LinAlg, dot: 7},
-    {Backend.Block, block: 4}
+  @callbacks Nx.Backend.behaviour_info(:callbacks)
+
+  # One module per family of operations. A function with a callback's name and arity is that callback.
+  @modules [
+    Backend.Lifecycle,
+    Backend.Creation,
+    Backend.Unary,
+    Backend.Binary,
+    Backend.Shape,
+    Backend.Index,
+    Backend.Reduce,
+    Backend.Sort,
+    Backend.LinAlg,
+    Backend.Block
   ]
 
-  @fallbacks Nx.Backend.behaviour_info(:callbacks) --
-               Enum.flat_map(@native, fn {_module, callbacks} -> callbacks end)
+  @native for module <- @modules,
+              callback <- module.__info__(:functions),
+              callback in @callbacks,
+              do: {callback, module}
 
-  for {module, callbacks} <- @native, {name, arity} <- callbacks do
+  @fallbacks for callback <- @callbacks, not List.keymember?(@native, callback, 0), do: callback
+
+  for {{name, arity}, module} <- @native do
     args = Macro.generate_arguments(arity, __MODULE__)
 
     @impl true

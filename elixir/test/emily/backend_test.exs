@@ -22,6 +22,12 @@ defmodule Emily.BackendTest do
 
   defp t(list, opts \\ []), do: Nx.tensor(list, [type: :s32, backend: Nx.BinaryBackend] ++ opts)
 
+  test "each family of operations has its file" do
+    for %{family: family} <- Emily.Native.Ops.all() do
+      assert File.regular?(Path.expand("../../lib/emily/backend/#{family}.ex", __DIR__))
+    end
+  end
+
   test "results have the names that Nx gives them" do
     named = t([[1, 2], [3, 4]], names: [:x, :y])
     assert_same([named, t([[5, 6]])], &Nx.add/2)

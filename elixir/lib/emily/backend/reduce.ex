@@ -1,28 +1,14 @@
 defmodule Emily.Backend.Reduce do
   @moduledoc false
-  # Reductions, and the order they rest on.
+  # Reductions. Nx's options have the attributes' names, and are all given.
 
   alias Emily.Backend.Call
+  alias Emily.Native.Ops
 
-  def sum(out, tensor, opts) do
-    attrs = %{axes: opts[:axes], keep_axes: opts[:keep_axes] || false, dtype: out.type}
-    Call.run(:sum, out, [tensor], attrs)
-  end
-
-  def argmax(out, tensor, opts) do
-    attrs = %{
-      axis: opts[:axis],
-      tie_break: opts[:tie_break] || :low,
-      keep_axis: opts[:keep_axis] || false,
-      dtype: out.type
-    }
-
-    Call.run(:argmax, out, [tensor], attrs)
-  end
-
-  # The engine's sort is stable, so `:stable` asks for nothing more.
-  def argsort(out, tensor, opts) do
-    attrs = %{axis: opts[:axis], direction: opts[:direction] || :asc, dtype: out.type}
-    Call.run(:argsort, out, [tensor], attrs)
+  for kind <- [:reduce, :arg_reduce], %{name: name, attrs: attrs} <- Ops.of_kind(kind) do
+    def unquote(name)(out, tensor, opts) do
+      attrs = opts |> Map.new() |> Map.put(:dtype, out.type) |> Map.take(unquote(attrs))
+      Call.run(unquote(name), out, [tensor], attrs)
+    end
   end
 end

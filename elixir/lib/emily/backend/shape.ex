@@ -1,6 +1,6 @@
 defmodule Emily.Backend.Shape do
   @moduledoc false
-  # Moving elements.
+  # Moving elements, and choosing between them.
 
   alias Emily.Backend.Call
 
@@ -12,5 +12,9 @@ defmodule Emily.Backend.Shape do
 
   def concatenate(out, tensors, axis) do
     Call.run(:concatenate, out, tensors, %{axis: axis, dtype: out.type})
+  end
+
+  def select(out, pred, on_true, on_false) do
+    Call.run(:select, out, [pred, on_true, on_false], %{dtype: out.type})
   end
 end

@@ -1,0 +1,12 @@
+defmodule Emily.Backend.Sort do
+  @moduledoc false
+  # Orders.
+
+  alias Emily.Backend.Call
+
+  # The engine's sort is stable, so `:stable` asks for nothing more.
+  def argsort(out, tensor, opts) do
+    attrs = %{axis: opts[:axis], direction: opts[:direction], dtype: out.type}
+    Call.run(:argsort, out, [tensor], attrs)
+  end
+end
