@@ -5,123 +5,9 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "2439b88663d50c8d"
+  @fingerprint "2423a3fa9a967c44"
 
   @ops [
-    %{
-      name: :add,
-      family: :binary,
-      kind: :arithmetic,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [:dtype],
-      doc: """
-      Sum of two tensors; integers wrap.
-
-      Operands: `left`, `right`.
-
-      Attributes:
-
-        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {3}, <<255, 200, 128>>)
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {3}, <<1, 100, 128>>)
-          iex> {:ok, [result]} = Emily.Native.add(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<0, 44, 0>>}
-      """
-    },
-    %{
-      name: :divide,
-      family: :binary,
-      kind: :arithmetic,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [:dtype],
-      doc: """
-      Quotient of two tensors, always floating: integers are cast to `f32` first.
-
-      Operands: `left`, `right`.
-
-      Attributes:
-
-        * `:dtype` - The result's dtype; the merged dtype made floating when absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [7, -7, 7, -7], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
-          iex> bytes = for x <- [2, 2, -2, -2], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.divide(worker, [left, right])
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: x
-          [3.5, -3.5, -3.5, 3.5]
-      """
-    },
-    %{
-      name: :remainder,
-      family: :binary,
-      kind: :arithmetic,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [:dtype],
-      doc: """
-      Remainder of truncated division: the sign is the dividend's, also for floats.
-
-      Operands: `left`, `right`.
-
-      Attributes:
-
-        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [7, -7, 7, -7], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
-          iex> bytes = for x <- [3, 3, -3, -3], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.remainder(worker, [left, right])
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::signed-32-little <- bytes>>, do: x
-          [1, -1, 1, -1]
-      """
-    },
-    %{
-      name: :pow,
-      family: :binary,
-      kind: :arithmetic,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [:dtype],
-      doc: """
-      Power; integer powers wrap, a negative integer exponent is a numeric error.
-
-      Operands: `left`, `right`.
-
-      Attributes:
-
-        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {5}, <<2, 3, 3, 7, 255>>)
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {5}, <<8, 6, 255, 2, 255>>)
-          iex> {:ok, [result]} = Emily.Native.pow(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<0, 217, 171, 49, 255>>}
-      """
-    },
     %{
       name: :round,
       family: :unary,
@@ -195,29 +81,6 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
-      name: :equal,
-      family: :binary,
-      kind: :compare,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      `u8` 1 where the operands are equal as numbers, whatever their dtypes; NaN equals nothing.
-
-      Operands: `left`, `right`.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {3}, <<255, 128, 127>>)
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :s8, {3}, <<-1, -128, 127>>)
-          iex> {:ok, [result]} = Emily.Native.equal(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<0, 0, 1>>}
-      """
-    },
-    %{
       name: :as_type,
       family: :unary,
       kind: :as_type,
@@ -247,6 +110,147 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :add,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Sum of two tensors; integers wrap.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {3}, <<255, 200, 128>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {3}, <<1, 100, 128>>)
+          iex> {:ok, [result]} = Emily.Native.add(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 44, 0>>}
+      """
+    },
+    %{
+      name: :divide,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Quotient of two tensors, always floating: integers are cast to `f32` first.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [7, -7, 7, -7], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> bytes = for x <- [2, 2, -2, -2], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.divide(worker, [left, right])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [3.5, -3.5, -3.5, 3.5]
+      """
+    },
+    %{
+      name: :remainder,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Remainder of truncated division: the sign is the dividend's, also for floats.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [7, -7, 7, -7], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> bytes = for x <- [3, 3, -3, -3], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.remainder(worker, [left, right])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [1, -1, 1, -1]
+      """
+    },
+    %{
+      name: :pow,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Power; integer powers wrap, a negative integer exponent is a numeric error.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {5}, <<2, 3, 3, 7, 255>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {5}, <<8, 6, 255, 2, 255>>)
+          iex> {:ok, [result]} = Emily.Native.pow(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 217, 171, 49, 255>>}
+      """
+    },
+    %{
+      name: :equal,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the operands are equal as numbers, whatever their dtypes; NaN equals nothing.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {3}, <<255, 128, 127>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :s8, {3}, <<-1, -128, 127>>)
+          iex> {:ok, [result]} = Emily.Native.equal(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 0, 1>>}
+      """
+    },
+    %{
       name: :iota,
       family: :creation,
       kind: :iota,
@@ -270,6 +274,57 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::signed-32-little <- bytes>>, do: x
           [0, 1, 2, 0, 1, 2]
+      """
+    },
+    %{
+      name: :eye,
+      family: :creation,
+      kind: :eye,
+      operands: [],
+      open: false,
+      results: 1,
+      attrs: [:dtype, :shape],
+      doc: """
+      Ones where the indices along the last two axes are equal, zeros elsewhere: an identity
+      matrix for each index of the axes before them.
+
+      Attributes:
+
+        * `:dtype` - required. The result's dtype.
+        * `:shape` - required. The result's shape, of two axes or more.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, [result]} = Emily.Native.eye(worker, [], %{dtype: :s32, shape: [2, 3]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [1, 0, 0, 0, 1, 0]
+      """
+    },
+    %{
+      name: :constant,
+      family: :creation,
+      kind: :constant,
+      operands: [],
+      open: false,
+      results: 1,
+      attrs: [:dtype, :shape, :value],
+      doc: """
+      One number everywhere, cast to the dtype as `as_type` casts.
+
+      Attributes:
+
+        * `:dtype` - required. The result's dtype.
+        * `:shape` - required. The result's shape.
+        * `:value` - required. The number: an integer of at most 64 bits, a float, `nan`, `inf`, `-inf`, or `[re, im]`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, [result]} = Emily.Native.constant(worker, [], %{dtype: :u8, shape: [1], value: 300})
+          iex> Emily.Native.read(result)
+          {:ok, <<44>>}
       """
     },
     %{
@@ -395,18 +450,18 @@ defmodule Emily.Native.Ops do
       name: :slice,
       family: :index,
       kind: :slice,
-      operands: [:tensor, :starts],
-      open: true,
+      operands: [:tensor],
+      open: false,
       results: 1,
       attrs: [:starts, :lengths, :strides],
       doc: """
       A window of `lengths`, every `strides`-th element of it, from starts clamped so that it fits.
 
-      Operands: `tensor`, `starts`, the last one any number of times.
+      Operands: `tensor`.
 
       Attributes:
 
-        * `:starts` - The first index per axis. When absent the starts are operands 1 to rank, 0-d integers.
+        * `:starts` - required. The first index per axis.
         * `:lengths` - required. The window's size per axis, at least 1.
         * `:strides` - required. The step per axis, at least 1.
 
@@ -422,137 +477,36 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
-      name: :sum,
-      family: :reduce,
-      kind: :reduce,
-      operands: [:tensor],
-      open: false,
+      name: :dynamic_slice,
+      family: :index,
+      kind: :dynamic_slice,
+      operands: [:tensor, :starts],
+      open: true,
       results: 1,
-      attrs: [:axes, :keep_axes, :dtype],
+      attrs: [:lengths, :strides],
       doc: """
-      Sum over axes; small floats accumulate wide, integers wrap.
+      As `slice`, with starts that are known when it runs: a 0-d integer per axis.
 
-      Operands: `tensor`.
+      Operands: `tensor`, `starts`, the last one any number of times.
 
       Attributes:
 
-        * `:axes` - The axes to reduce; all when absent.
-        * `:keep_axes` - Keep reduced axes with size 1.
-        * `:dtype` - The result's dtype; Nx's aggregate of the operand's when absent.
+        * `:lengths` - required. The window's size per axis, at least 1.
+        * `:strides` - required. The step per axis, at least 1.
 
       ## Examples
 
           iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1, 2, 3, 4, 5, 6], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {2, 3}, bytes)
-          iex> {:ok, [result]} = Emily.Native.sum(worker, [tensor], %{axes: [1]})
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3, 4}, bytes)
+          iex> bytes = for x <- [1], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, starts1} = Emily.Native.from_binary(worker, :s32, {}, bytes)
+          iex> bytes = for x <- [2], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, starts2} = Emily.Native.from_binary(worker, :s32, {}, bytes)
+          iex> {:ok, [result]} = Emily.Native.dynamic_slice(worker, [tensor, starts1, starts2], %{lengths: [2, 2], strides: [1, 1]})
           iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::signed-32-little <- bytes>>, do: x
-          [6, 15]
-      """
-    },
-    %{
-      name: :argmax,
-      family: :reduce,
-      kind: :arg_reduce,
-      operands: [:tensor],
-      open: false,
-      results: 1,
-      attrs: [:axis, :tie_break, :keep_axis, :dtype],
-      doc: """
-      Index of the largest element. NaN counts as the largest.
-
-      Operands: `tensor`.
-
-      Attributes:
-
-        * `:axis` - The axis to reduce; the flattened tensor when absent.
-        * `:tie_break` - Which of several equal elements wins.
-        * `:keep_axis` - Keep the reduced axis with size 1.
-        * `:dtype` - The result's integer dtype; `s32` when absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 3.0, 2.0, 3.0, 0.0, 3.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
-          iex> {:ok, [result]} = Emily.Native.argmax(worker, [tensor], %{axis: 0})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::signed-32-little <- bytes>>, do: x
-          [1]
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 3.0, 2.0, 3.0, 0.0, 3.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
-          iex> {:ok, [result]} = Emily.Native.argmax(worker, [tensor], %{axis: 0, tie_break: :high})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::signed-32-little <- bytes>>, do: x
-          [5]
-      """
-    },
-    %{
-      name: :argsort,
-      family: :sort,
-      kind: :argsort,
-      operands: [:tensor],
-      open: false,
-      results: 1,
-      attrs: [:axis, :direction, :dtype],
-      doc: """
-      Indices that sort along an axis, equal elements in their order; NaN is above everything.
-
-      Operands: `tensor`.
-
-      Attributes:
-
-        * `:axis` - required. The axis to sort along.
-        * `:direction` - Smallest or largest first.
-        * `:dtype` - The result's integer dtype; `s32` when absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [30.0, 10.0, 20.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3}, bytes)
-          iex> {:ok, [result]} = Emily.Native.argsort(worker, [tensor], %{axis: 0})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::signed-32-little <- bytes>>, do: x
-          [1, 2, 0]
-      """
-    },
-    %{
-      name: :dot,
-      family: :linalg,
-      kind: :dot,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [:contract_left, :batch_left, :contract_right, :batch_right, :dtype],
-      doc: """
-      Sum of products over contracted axes, for each index of the batch axes. The result's axes
-      are the batch axes, then the left operand's others, then the right's. Integers are exact.
-
-      Operands: `left`, `right`.
-
-      Attributes:
-
-        * `:contract_left` - required. Axes of the left operand to sum over.
-        * `:batch_left` - Leading axes of the left operand that pair up.
-        * `:contract_right` - required. Axes of the right operand to sum over, in the left's order.
-        * `:batch_right` - Leading axes of the right operand that pair up, in the left's order.
-        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1, 10], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
-          iex> bytes = for x <- [1, 2, 3, 4, 5, 6], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :s32, {2, 3}, bytes)
-          iex> {:ok, [result]} = Emily.Native.dot(worker, [left, right], %{contract_left: [0], contract_right: [0]})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::signed-32-little <- bytes>>, do: x
-          [41, 52, 63]
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [6.0, 7.0, 10.0, 11.0]
       """
     },
     %{
@@ -587,6 +541,140 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :sum,
+      family: :reduce,
+      kind: :reduce,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes, :dtype],
+      doc: """
+      Sum over axes; small floats accumulate wide, integers wrap.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+        * `:dtype` - The result's dtype; Nx's aggregate of the operand's when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1, 2, 3, 4, 5, 6], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.sum(worker, [tensor], %{axes: [1], keep_axes: false})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [6, 15]
+      """
+    },
+    %{
+      name: :argmax,
+      family: :reduce,
+      kind: :arg_reduce,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :tie_break, :keep_axis, :dtype],
+      doc: """
+      Index of the largest element. NaN counts as the largest.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - The axis to reduce; the flattened tensor when absent.
+        * `:tie_break` - Which of several equal elements wins.
+        * `:keep_axis` - Keep the reduced axis with size 1.
+        * `:dtype` - The result's integer dtype; `s32` when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 3.0, 2.0, 3.0, 0.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
+          iex> {:ok, [result]} = Emily.Native.argmax(worker, [tensor], %{axis: 0, keep_axis: false, tie_break: :low})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [1]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 3.0, 2.0, 3.0, 0.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
+          iex> {:ok, [result]} = Emily.Native.argmax(worker, [tensor], %{axis: 0, keep_axis: false, tie_break: :high})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [5]
+      """
+    },
+    %{
+      name: :argsort,
+      family: :sort,
+      kind: :argsort,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :direction, :dtype],
+      doc: """
+      Indices that sort along an axis, equal elements in their order; NaN is above everything.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to sort along.
+        * `:direction` - Smallest or largest first.
+        * `:dtype` - The result's integer dtype; `s32` when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [30.0, 10.0, 20.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.argsort(worker, [tensor], %{axis: 0, direction: :asc})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [1, 2, 0]
+      """
+    },
+    %{
+      name: :dot,
+      family: :linalg,
+      kind: :dot,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:contract_left, :batch_left, :contract_right, :batch_right, :dtype],
+      doc: """
+      Sum of products over contracted axes, for each index of the batch axes. The result's axes
+      are the batch axes, then the left operand's others, then the right's. Integers are exact.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:contract_left` - required. Axes of the left operand to sum over.
+        * `:batch_left` - Leading axes of the left operand that pair up; none when absent.
+        * `:contract_right` - required. Axes of the right operand to sum over, in the left's order.
+        * `:batch_right` - Leading axes of the right operand that pair up, in the left's order; none when absent.
+        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1, 10], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> bytes = for x <- [1, 2, 3, 4, 5, 6], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :s32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.dot(worker, [left, right], %{contract_left: [0], contract_right: [0]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [41, 52, 63]
+      """
+    },
+    %{
       name: :qr,
       family: :linalg,
       kind: :qr,
@@ -608,7 +696,7 @@ defmodule Emily.Native.Ops do
           iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
           iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], into: <<>>, do: <<x::float-32-little>>
           iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4, 2}, bytes)
-          iex> {:ok, [result1, result2]} = Emily.Native.qr(worker, [tensor])
+          iex> {:ok, [result1, result2]} = Emily.Native.qr(worker, [tensor], %{mode: :reduced})
           iex> Emily.Native.type(result1)
           {:f32, {4, 2}}
           iex> Emily.Native.type(result2)
