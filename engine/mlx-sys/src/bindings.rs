@@ -2955,7 +2955,7 @@ unsafe extern "C" {
         high_pad_size: *const ::std::os::raw::c_int,
         high_pad_size_num: usize,
         pad_value: mlx_array,
-        mode: *const ::std::os::raw::c_char,
+        mode: *const i8,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
     pub fn mlx_pad_symmetric(

@@ -32,6 +32,21 @@ pub struct float16_t(pub u16);
 /// The bits of a bfloat16.
 pub type bfloat16_t = u16;";
 
+/// `mlx_pad`'s mode, as bindgen writes it and as mlx-rs passes it whatever the platform: a C char is
+/// signed on x86-64 and on Macs, and unsigned on arm64 Linux.
+const PAD_MODE: [&str; 2] = [
+    "pad_value: mlx_array,
+        mode: *const ::std::os::raw::c_char,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_pad_symmetric(",
+    "pad_value: mlx_array,
+        mode: *const i8,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_pad_symmetric(",
+];
+
 fn main() -> anyhow::Result<()> {
     let fresh = generate()?;
     match std::env::args().nth(1).as_deref() {
@@ -79,7 +94,14 @@ fn generate() -> anyhow::Result<String> {
         .layout_tests(false)
         .disable_header_comment()
         .formatter(bindgen::Formatter::Prettyplease)
-        .generate()?;
+        .generate()?
+        .to_string();
+    let [bindgens, ours] = PAD_MODE;
+    ensure!(
+        bindings.contains(bindgens),
+        "mlx_pad is not declared as it was: see whether mlx-rs passes it a c_char now"
+    );
+    let bindings = bindings.replace(bindgens, ours);
     Ok(format!(
         "// Made by `cargo run -p mlx-sys --features bindgen`; not edited by hand.\n\
          // Source: mlx-c inside the published mlx-sys, checksum {checksum}\n\n{bindings}"
