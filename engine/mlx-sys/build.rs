@@ -30,6 +30,13 @@ fn build() -> anyhow::Result<()> {
     ] {
         println!("cargo::rerun-if-changed={file}");
     }
+    if mlx_runtime::check_only() {
+        // Dependents ask where the library is, and nothing looks there.
+        let nowhere = env::var("OUT_DIR").context("cargo sets OUT_DIR")?;
+        println!("cargo::rustc-env=MLX_C_ROOT={nowhere}");
+        println!("cargo::metadata=lib_dir={nowhere}");
+        return Ok(());
+    }
     let runtime = Runtime::ensure(Variant::from_env()?)?;
     // A missing file makes cargo run this again, so a deleted cache comes back.
     println!("cargo::rerun-if-changed={}", runtime.library().display());
@@ -66,7 +73,7 @@ fn compile(mlx_c: &Path, runtime: &Runtime) -> anyhow::Result<()> {
         .flag("-include")
         .flag("src/compat.h")
         .file("src/compat.cpp");
-    if cfg!(target_os = "macos") {
+    if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos") {
         // MLX needs macOS 14, where all of libc++ is there, whatever older
         // system rustc names as its target.
         build.define("_LIBCPP_DISABLE_AVAILABILITY", None);

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{MLX_VERSION, Variant, platform};
+use crate::platform::Platform;
+use crate::{MLX_VERSION, Variant};
 
 /// Why there is no runtime. Every message ends in its remedy.
 #[derive(Debug, thiserror::Error)]
@@ -70,13 +71,25 @@ pub enum Error {
     /// MLX publishes no wheel of the variant for this platform.
     #[error(
         "MLX's {variant} variant does not run on {} {}; {}",
-        std::env::consts::OS,
-        std::env::consts::ARCH,
-        supported_here()
+        Platform::target().os,
+        Platform::target().arch,
+        supported()
     )]
     UnsupportedPlatform {
         /// The variant asked for.
         variant: Variant,
+    },
+
+    /// It is built for another platform than this one.
+    #[error(
+        "MLX {MLX_VERSION} for {os} {arch} is not fetched from another platform\n\
+         point MLX_HOME at one, or set EMILY_CHECK_ONLY=1 if `cargo check` is all that is wanted"
+    )]
+    OtherPlatform {
+        /// The system built for.
+        os: String,
+        /// Its processor.
+        arch: String,
     },
 
     /// `EMILY_MLX_VARIANT` names no variant.
@@ -147,8 +160,8 @@ impl Error {
     }
 }
 
-fn supported_here() -> String {
-    match platform::supported() {
+fn supported() -> String {
+    match Platform::target().supported() {
         [] => "MLX runs on Linux with glibc (x86_64, aarch64) and on macOS (aarch64)".to_owned(),
         variants => {
             let names: Vec<_> = variants.iter().map(Variant::to_string).collect();

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::{self, Command, Stdio};
 use std::time::SystemTime;
 
-use crate::{Error, blas, platform};
+use crate::platform::Platform;
+use crate::{Error, blas};
 
 /// Fetches the wheels of a pip requirements file and unpacks them as `dest`,
 /// unless another process has made it `complete` meanwhile.
@@ -93,7 +94,7 @@ fn unpack(staging: &Path) -> Result<(), Error> {
             output,
         })?;
     }
-    age(&tree.join("mlx/lib").join(platform::LIBRARY))?;
+    age(&tree.join("mlx/lib").join(Platform::here().library()))?;
     blas::keep_reference(&tree)
 }
 
@@ -180,7 +181,7 @@ print(hashlib.sha256(open(name, 'rb').read()).hexdigest())";
             let made = python()
                 .args(["-c", make])
                 .arg(dir.path())
-                .arg(platform::LIBRARY)
+                .arg(Platform::here().library())
                 .output();
             let hash = String::from_utf8(made.unwrap().stdout)
                 .unwrap()
@@ -203,7 +204,7 @@ print(hashlib.sha256(open(name, 'rb').read()).hexdigest())";
         }
 
         fn library(&self) -> PathBuf {
-            self.dest().join("mlx/lib").join(platform::LIBRARY)
+            self.dest().join("mlx/lib").join(Platform::here().library())
         }
 
         fn fetch(&self, hash: &str) -> Result<(), Error> {

@@ -21,15 +21,29 @@ pub use error::Error;
 pub use platform::cache_dir;
 pub use variant::Variant;
 
+use platform::Platform;
+
 /// The one MLX version that headers, library and bindings are made for.
 pub const MLX_VERSION: &str = "0.32.2";
 
 /// The environment variables that decide which runtime [`Runtime::ensure`] finds.
 ///
 /// A build script that calls it names them in `cargo::rerun-if-env-changed`.
-pub const ENV: [&str; 3] = ["MLX_HOME", "EMILY_CACHE", "EMILY_MLX_VARIANT"];
+pub const ENV: [&str; 4] = [
+    "MLX_HOME",
+    "EMILY_CACHE",
+    "EMILY_MLX_VARIANT",
+    "EMILY_CHECK_ONLY",
+];
 
-/// An MLX of version [`MLX_VERSION`] on this machine.
+/// Whether `EMILY_CHECK_ONLY` says that nothing is to be linked: build scripts then neither fetch
+/// MLX nor compile C++, so that `cargo check --target …` needs Rust alone, for any platform.
+#[must_use]
+pub fn check_only() -> bool {
+    std::env::var_os("EMILY_CHECK_ONLY").is_some_and(|value| !value.is_empty())
+}
+
+/// An MLX of version [`MLX_VERSION`], for this machine or for what a build script builds for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runtime {
     home: PathBuf,
@@ -51,6 +65,13 @@ impl Runtime {
             return Self::installed(home, variant);
         }
         let wheels = variant.wheels()?;
+        let target = Platform::target();
+        if target != Platform::here() {
+            return Err(Error::OtherPlatform {
+                os: target.os,
+                arch: target.arch,
+            });
+        }
         let unpacked = cache_dir()?.join(format!("mlx-{MLX_VERSION}-{variant}"));
         let home = unpacked.join("mlx");
         let complete = || library_dir(&home).is_some();
@@ -81,7 +102,7 @@ impl Runtime {
         let Some(lib_dir) = library_dir(&home) else {
             return Err(Error::NotMlx {
                 home,
-                missing: format!("lib/{}", platform::LIBRARY),
+                missing: format!("lib/{}", Platform::target().library()),
             });
         };
         Ok(Self {
@@ -118,7 +139,7 @@ impl Runtime {
     /// The shared library itself.
     #[must_use]
     pub fn library(&self) -> PathBuf {
-        self.lib_dir.join(platform::LIBRARY)
+        self.lib_dir.join(Platform::target().library())
     }
 
     /// The version its headers state, which is always [`MLX_VERSION`].
@@ -136,10 +157,11 @@ impl Runtime {
 
 /// The directory under `home` that holds the shared library.
 fn library_dir(home: &Path) -> Option<PathBuf> {
+    let library = Platform::target().library();
     ["lib", "lib64"]
         .map(|dir| home.join(dir))
         .into_iter()
-        .find(|dir| dir.join(platform::LIBRARY).is_file())
+        .find(|dir| dir.join(library).is_file())
 }
 
 /// Reads `major.minor.patch` from the text of `mlx/version.h`.

@@ -1,27 +1,59 @@
-//! What depends on the machine: supported variants, file names, directories.
+//! What depends on the platform: supported variants, file names, directories.
 
 use std::env;
 use std::path::PathBuf;
 
 use crate::{Error, Variant};
 
-/// The file name of MLX's shared library.
-pub(crate) const LIBRARY: &str = if cfg!(target_os = "macos") {
-    "libmlx.dylib"
-} else {
-    "libmlx.so"
-};
+/// A platform, in cargo's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Platform {
+    pub(crate) os: String,
+    pub(crate) arch: String,
+    /// Linux with glibc, and not another C library.
+    glibc: bool,
+}
 
-/// The variants that MLX publishes wheels of for this platform.
-pub(crate) fn supported() -> &'static [Variant] {
-    let linux = cfg!(all(target_os = "linux", target_env = "gnu"));
-    let arm = cfg!(target_arch = "aarch64");
-    if linux && (arm || cfg!(target_arch = "x86_64")) {
-        &[Variant::Cpu, Variant::Cuda13]
-    } else if cfg!(target_os = "macos") && arm {
-        &[Variant::Metal]
-    } else {
-        &[]
+impl Platform {
+    /// This machine.
+    pub(crate) fn here() -> Self {
+        Self {
+            os: env::consts::OS.to_owned(),
+            arch: env::consts::ARCH.to_owned(),
+            glibc: cfg!(all(target_os = "linux", target_env = "gnu")),
+        }
+    }
+
+    /// Where MLX is to run: in a build script what is built for, which cargo says and which may be
+    /// another platform than the script's own; else this machine.
+    pub(crate) fn target() -> Self {
+        let cargo = |name: &str| env::var(format!("CARGO_CFG_TARGET_{name}")).ok();
+        match (cargo("OS"), cargo("ARCH")) {
+            (Some(os), Some(arch)) => Self {
+                glibc: os == "linux" && cargo("ENV").as_deref() == Some("gnu"),
+                os,
+                arch,
+            },
+            _ => Self::here(),
+        }
+    }
+
+    /// The file name of MLX's shared library.
+    pub(crate) fn library(&self) -> &'static str {
+        if self.os == "macos" {
+            "libmlx.dylib"
+        } else {
+            "libmlx.so"
+        }
+    }
+
+    /// The variants that MLX publishes wheels of.
+    pub(crate) fn supported(&self) -> &'static [Variant] {
+        match (self.os.as_str(), self.arch.as_str()) {
+            ("linux", "x86_64" | "aarch64") if self.glibc => &[Variant::Cpu, Variant::Cuda13],
+            ("macos", "aarch64") => &[Variant::Metal],
+            _ => &[],
+        }
     }
 }
 
@@ -34,6 +66,7 @@ pub fn cache_dir() -> Result<PathBuf, Error> {
         return Ok(cache);
     }
     let home = || env_path("HOME")?.ok_or(Error::NoCacheDir);
+    // The machine that builds has the cache, whatever it builds for.
     let user = if cfg!(target_os = "macos") {
         home()?.join("Library/Caches")
     } else {
@@ -54,5 +87,30 @@ pub(crate) fn env_path(variable: &'static str) -> Result<Option<PathBuf>, Error>
     {
         Some(path) if path.is_relative() => Err(Error::RelativePath { variable, path }),
         path => Ok(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn platform(os: &str, arch: &str, glibc: bool) -> Platform {
+        Platform {
+            os: os.to_owned(),
+            arch: arch.to_owned(),
+            glibc,
+        }
+    }
+
+    #[test]
+    fn each_platform_has_the_variants_that_mlx_publishes_for_it() {
+        let linux = [Variant::Cpu, Variant::Cuda13];
+        assert_eq!(platform("linux", "x86_64", true).supported(), linux);
+        assert_eq!(platform("linux", "aarch64", true).supported(), linux);
+        assert_eq!(platform("linux", "aarch64", false).supported(), []);
+        let mac = platform("macos", "aarch64", false);
+        assert_eq!(mac.supported(), [Variant::Metal]);
+        assert_eq!(mac.library(), "libmlx.dylib");
+        assert_eq!(platform("macos", "x86_64", false).supported(), []);
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, platform};
+use crate::Error;
+use crate::platform::Platform;
 
 /// A build of MLX.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +21,7 @@ impl Variant {
     /// Every variant, on every platform.
     pub const ALL: [Self; 3] = [Self::Cpu, Self::Cuda13, Self::Metal];
 
-    /// What `EMILY_MLX_VARIANT` names, or this platform's default: Metal on
+    /// What `EMILY_MLX_VARIANT` names, or the platform's default: Metal on
     /// Apple silicon, the processor elsewhere.
     ///
     /// # Errors
@@ -28,14 +29,14 @@ impl Variant {
     pub fn from_env() -> Result<Self, Error> {
         match std::env::var("EMILY_MLX_VARIANT") {
             Ok(name) if !name.is_empty() => name.parse(),
-            _ if platform::supported().contains(&Self::Metal) => Ok(Self::Metal),
+            _ if Platform::target().supported().contains(&Self::Metal) => Ok(Self::Metal),
             _ => Ok(Self::Cpu),
         }
     }
 
     /// The pinned wheels of this variant, as a requirements file for pip.
     pub(crate) fn wheels(self) -> Result<&'static str, Error> {
-        if !platform::supported().contains(&self) {
+        if !Platform::target().supported().contains(&self) {
             return Err(Error::UnsupportedPlatform { variant: self });
         }
         Ok(match self {
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn every_wheel_is_pinned_to_this_version_and_hashed() {
-        for &variant in platform::supported() {
+        for &variant in Platform::here().supported() {
             let wheels = variant.wheels().unwrap();
             let mlx = wheels
                 .lines()
