@@ -2,7 +2,7 @@
 
 use xshell::{Shell, cmd};
 
-use crate::{codegen, shell, test};
+use crate::{codegen, cross, shell, test};
 
 pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     shell::step("formatting");
@@ -15,6 +15,7 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     shell::step("documentation");
     let doc = cmd!(shell, "cargo doc --quiet --workspace --no-deps");
     shell::show(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    cross::check(shell)?;
     test::run(shell)?;
     codegen::check(shell)
 }

@@ -9,6 +9,7 @@ mod bench;
 mod ci;
 mod codegen;
 mod conformance;
+mod cross;
 mod doctor;
 mod fuzz;
 mod shell;
