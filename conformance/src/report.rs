@@ -2,8 +2,10 @@
 //!
 //! - [`write()`]: `report.json` for programs and the self-contained `report.html` for readers;
 //! - [`print_matrix`]: the op × dtype matrix and the totals, for the terminal;
-//! - [`accuracy`], [`ops`] and [`divergences`]: the pages ACCURACY.md, OPS.md and DIVERGENCES.md,
-//!   which are committed and checked to be current.
+//! - [`accuracy`]: `accuracy.json`, which is committed and checked to be current.
+//!
+//! The pages ACCURACY.md, OPS.md and DIVERGENCES.md show what is committed: [`accuracy`]'s file, the
+//! cases ([`ops`]) and the ledger ([`divergences`]).
 //!
 //! A cell of a matrix shows the worst outcome among its trials, so that no green hides a red; how
 //! outcomes rank is written once, in `face.rs`.
@@ -23,7 +25,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-pub use accuracy::{Accuracy, accuracy_markdown};
+pub use accuracy::Accuracy;
 pub use divergences::{Recorded, divergences_markdown};
 pub use matrix::print_matrix;
 pub use ops::{Planned, ops_markdown};

@@ -1,7 +1,7 @@
 //! Writes what is generated and committed, or with `--check` says what is stale.
 //!
-//! OPS.md, DIVERGENCES.md and Elixir's op list follow from the cases and the contract; ACCURACY.md
-//! from the report of a whole run.
+//! OPS.md, DIVERGENCES.md and Elixir's op list follow from the cases and the contract; accuracy.json
+//! from the report of a whole run, and ACCURACY.md from accuracy.json.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -12,10 +12,10 @@ use clap::Parser;
 use emily_conformance::codegen_elixir::{ELIXIR_OPS, elixir_ops};
 use emily_conformance::layer;
 use emily_conformance::outcome::Report;
-use emily_conformance::report::{Accuracy, accuracy_markdown, divergences_markdown, ops_markdown};
+use emily_conformance::report::{Accuracy, divergences_markdown, ops_markdown};
 use emily_conformance::run::{Filter, Fixtures, Run, repository};
 
-const ACCURACY: &str = "ACCURACY.md";
+const ACCURACY: &str = "conformance/accuracy.json";
 
 /// Writes what is generated and committed.
 #[derive(Parser)]
@@ -31,27 +31,35 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let root = repository();
     let report = options.report.as_deref().map(report).transpose()?;
-    let pages = pages()?;
-    let accuracy = root.join(ACCURACY);
-    if options.check {
-        return check(&root, &pages, report.as_ref());
-    }
-    for (name, text) in &pages {
-        write(&root.join(name), text)?;
-    }
-    let Some(report) = report else {
-        return Ok(());
+    let file = root.join(ACCURACY);
+    let stated = match file.exists() {
+        true => Accuracy::parse(&read(&file)?).context(ACCURACY)?,
+        false => Accuracy::default(),
     };
-    let page = fs::read_to_string(&accuracy).ok();
-    write(&accuracy, &accuracy_markdown(&report, page.as_deref()))
+    if options.check {
+        return check(&root, &pages(&stated)?, &stated, report.as_ref());
+    }
+    let accuracy = match &report {
+        Some(report) => {
+            let mut measured = Accuracy::measured(report);
+            measured.keep_absent(stated);
+            write(&file, &measured.json()?)?;
+            measured
+        }
+        None => stated,
+    };
+    for (name, text) in pages(&accuracy)? {
+        write(&root.join(name), &text)?;
+    }
+    Ok(())
 }
 
 fn report(file: &Path) -> anyhow::Result<Report> {
     serde_json::from_str(&read(file)?).with_context(|| file.display().to_string())
 }
 
-/// The files that are the same on every machine.
-fn pages() -> anyhow::Result<Vec<(&'static str, String)>> {
+/// What follows from other committed files, and is the same on every machine.
+fn pages(accuracy: &Accuracy) -> anyhow::Result<Vec<(&'static str, String)>> {
     let problems = |problems: Vec<emily_conformance::case::Problem>| {
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow!(texts.join("\n"))
@@ -62,11 +70,17 @@ fn pages() -> anyhow::Result<Vec<(&'static str, String)>> {
     Ok(vec![
         ("OPS.md", ops_markdown(&run.layer_names(), run.planned())),
         ("DIVERGENCES.md", divergences_markdown(run.recorded())),
+        ("ACCURACY.md", accuracy.markdown()),
         (ELIXIR_OPS, ops),
     ])
 }
 
-fn check(root: &Path, pages: &[(&str, String)], report: Option<&Report>) -> anyhow::Result<()> {
+fn check(
+    root: &Path,
+    pages: &[(&str, String)],
+    stated: &Accuracy,
+    report: Option<&Report>,
+) -> anyhow::Result<()> {
     let mut stale = Vec::new();
     for (name, text) in pages {
         if read(&root.join(name))? != *text {
@@ -74,7 +88,7 @@ fn check(root: &Path, pages: &[(&str, String)], report: Option<&Report>) -> anyh
         }
     }
     if let Some(report) = report
-        && let Err(reason) = Accuracy::parse(&read(&root.join(ACCURACY))?).check(report)
+        && let Err(reason) = stated.check(report)
     {
         stale.push(format!("{ACCURACY} is stale: {reason}"));
     }
