@@ -259,7 +259,7 @@ impl Run {
     /// The ledger's entries, as DIVERGENCES.md lists them.
     pub fn recorded(&self) -> impl Iterator<Item = Recorded> {
         self.fixtures.ledger.entries.iter().map(|entry| Recorded {
-            trials: entry.trials.join(" "),
+            trials: entry.trials.clone(),
             when: entry
                 .devices
                 .as_ref()

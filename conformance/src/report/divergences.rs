@@ -1,12 +1,17 @@
 //! DIVERGENCES.md: every difference on record, with its reason. The list is a promise to users.
 
-use super::markdown::{GENERATED, cell, row};
+use std::collections::BTreeMap;
+
+use emily_spec::{DType, ROWS};
+
+use super::grid::in_order;
+use super::markdown::{GENERATED, cell};
 
 /// An entry of the ledger, as text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Recorded {
-    /// The trials it is about, `native::unary::erf::sweep::f16`.
-    pub trials: String,
+    /// The trials it is about, `native::unary::erf::sweep::f16`, also with stars.
+    pub trials: Vec<String>,
     /// The conditions it holds under, `device: cpu`; empty when it always holds.
     pub when: String,
     /// What happens instead of the reference's answer, `ulp(4)`.
@@ -18,70 +23,160 @@ pub struct Recorded {
 const INTRO: &str = "
 # Divergences
 
-Where Emily, or Nx's own backend, is known to differ from the reference. Each line is an entry of
-`fixtures/divergences.toml`, and is tested at every run: a trial that starts to agree turns the run
-red, and so does one that differs in another way.
+Every known difference, tested at every run: a trial that starts to agree with the reference turns
+the run red, and so does one that differs in another way. The records are `fixtures/divergences.toml`.
 ";
 
-/// The page's text: entries by name, whatever order they come in.
+const EMILY: &str = "
+## Where Emily differs from what Nx says
+
+";
+
+const BINARY_BACKEND: &str = "
+## What changes for somebody coming from Nx.BinaryBackend
+
+`Nx.BinaryBackend` runs the same cases, as an independent referee of what Nx means. Where its way of
+computing shows, Emily gives the reference's answer, and results change:
+
+";
+
+const LIST: &str = "
+## The records, by reason
+";
+
+/// The records with one reason.
+type Group<'a> = (&'a str, Vec<&'a Recorded>);
+
+/// The page's text, whatever order the entries come in.
 pub fn divergences_markdown(entries: impl IntoIterator<Item = Recorded>) -> String {
     let mut entries: Vec<Recorded> = entries.into_iter().collect();
     entries.sort();
-    let mut page = format!("{GENERATED}{INTRO}\n");
-    if entries.is_empty() {
-        return page + "There is none.\n";
+    let (nx, emily): (Vec<&Recorded>, Vec<&Recorded>) =
+        entries.iter().partition(|entry| entry.is_about_nx());
+    let (nx, emily) = (by_reason(&nx), by_reason(&emily));
+    let mut page = format!("{GENERATED}{INTRO}{EMILY}");
+    page += &summary(&emily, "Nowhere that is known, on any layer.\n");
+    if !nx.is_empty() {
+        page += BINARY_BACKEND;
+        page += &summary(&nx, "");
     }
-    page += &row(["trials", "when", "what happens", "why"]);
-    page += "|---|---|---|---|\n";
-    for entry in &entries {
-        let when = if entry.when.is_empty() {
-            "always"
-        } else {
-            &entry.when
-        };
-        page += &row([
-            format!("`{}`", cell(&entry.trials)),
-            cell(when),
-            cell(&entry.result),
-            cell(&entry.why),
-        ]);
+    if !entries.is_empty() {
+        page += LIST;
+        page.extend(emily.iter().chain(&nx).map(folded));
     }
     page
+}
+
+fn by_reason<'a>(entries: &[&'a Recorded]) -> Vec<Group<'a>> {
+    let mut groups: BTreeMap<&str, Vec<&Recorded>> = BTreeMap::new();
+    for entry in entries {
+        groups.entry(&entry.why).or_default().push(entry);
+    }
+    groups.into_iter().collect()
+}
+
+/// One line per reason, with the ops and dtypes it is about.
+fn summary(groups: &[Group<'_>], none: &str) -> String {
+    if groups.is_empty() {
+        return none.to_owned();
+    }
+    let line = |(why, entries): &Group<'_>| {
+        let part = |index: usize| {
+            let trials = entries.iter().flat_map(|entry| &entry.trials);
+            trials.filter_map(move |trial| trial.split("::").nth(index))
+        };
+        let ops = in_order(part(2), ROWS.iter().map(|row| row.name));
+        let dtypes = in_order(part(4), DType::ALL.into_iter().map(DType::name));
+        let ops: Vec<String> = ops.iter().map(|op| format!("`{op}`")).collect();
+        let dtypes: Vec<&str> = dtypes.into_iter().filter(|dtype| *dtype != "*").collect();
+        let dtypes = match dtypes.is_empty() {
+            true => String::new(),
+            false => format!(" of {}", dtypes.join(" ")),
+        };
+        format!("- {}{dtypes}: {}\n", ops.join(" "), cell(why))
+    };
+    groups.iter().map(line).collect()
+}
+
+/// The records of one reason: what happens is seen, which trials on a click.
+fn folded((why, entries): &Group<'_>) -> String {
+    let mut text = format!("\n### {}\n", cell(why));
+    for entry in entries {
+        let when = match entry.when.as_str() {
+            "" => String::new(),
+            when => format!(" ({})", cell(when)),
+        };
+        let count = match entry.trials.len() {
+            1 => "1 trial".to_owned(),
+            many => format!("{many} trials"),
+        };
+        text += &format!(
+            "\n<details><summary>{}{when}: {count}</summary>\n\n",
+            cell(&entry.result)
+        );
+        for trial in &entry.trials {
+            text += &format!("- `{}`\n", cell(trial));
+        }
+        text += "\n</details>\n";
+    }
+    text
+}
+
+impl Recorded {
+    /// Whether it is about `Nx.BinaryBackend` alone.
+    fn is_about_nx(&self) -> bool {
+        self.trials.iter().all(|trial| trial.starts_with("nx::"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(trials: &str, why: &str) -> Recorded {
+    fn entry(trials: &[&str], result: &str, why: &str) -> Recorded {
         Recorded {
-            trials: trials.to_owned(),
+            trials: trials.iter().map(|&trial| trial.to_owned()).collect(),
             when: String::new(),
-            result: "ulp(4)".to_owned(),
+            result: result.to_owned(),
             why: why.to_owned(),
         }
     }
 
     #[test]
-    fn entries_come_by_name_and_keep_to_their_cells() {
-        let two = [
-            entry("nx::b", "two\nlines"),
-            entry("native::a", "a | <script>"),
-        ];
-        let page = divergences_markdown(two.clone());
-        assert!(
-            page.ends_with(
-                "| `native::a` | always | ulp(4) | a \\| &lt;script> |\n\
-                 | `nx::b` | always | ulp(4) | two lines |\n"
+    fn the_reader_s_questions_come_in_order() {
+        let entries = [
+            entry(&["nx::binary::pow::b::f16"], "f16[1] 1", "it | is <b>"),
+            entry(
+                &["nx::unary::exp::a::*", "nx::binary::add::a::bf16"],
+                "within ulp(1)",
+                "it | is <b>",
             ),
-            "{page}"
-        );
-        let backwards = two.into_iter().rev();
+            entry(&["native::unary::erfc::s::f32"], "within ulp(9)", "MLX's"),
+        ];
+        let page = divergences_markdown(entries.clone());
+        let places: Vec<usize> = [
+            "## Where Emily differs",
+            "- `erfc` of f32: MLX's\n",
+            "coming from Nx.BinaryBackend\n",
+            "- `add` `pow` `exp` of f16 bf16: it \\| is &lt;b>\n",
+            "### MLX's\n\n<details><summary>within ulp(9): 1 trial</summary>\n\n- `native::unary::erfc",
+            "### it \\| is &lt;b>\n",
+            "<details><summary>f16[1] 1: 1 trial</summary>\n",
+            "<details><summary>within ulp(1): 2 trials</summary>\n\n- `nx::unary::exp::a::*`\n",
+        ]
+        .map(|text| page.find(text).unwrap_or_else(|| panic!("{text} in\n{page}")))
+        .into();
+        assert!(places.is_sorted(), "{places:?} in\n{page}");
+        let backwards = entries.into_iter().rev();
         assert_eq!(divergences_markdown(backwards), page);
     }
 
     #[test]
     fn an_empty_ledger_says_so() {
-        assert!(divergences_markdown([]).ends_with("There is none.\n"));
+        let page = divergences_markdown([]);
+        assert!(
+            page.ends_with("Nowhere that is known, on any layer.\n"),
+            "{page}"
+        );
     }
 }
