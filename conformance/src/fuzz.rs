@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use emily_spec::{Op, Row, Shape, Tensor, TensorType, row_major_strides};
+use emily_spec::{Op, Row, Shape, Tensor, TensorType, fnv1a, row_major_strides};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use toml::Value;
 
@@ -195,7 +195,7 @@ impl Specimen {
         let name = format!(
             "found_{}_{:08x}",
             date.replace('-', "_"),
-            fingerprint(&body)
+            fnv1a(&body) as u32
         );
         let why = format!("found by fuzzing on {date}: {layer} did not agree with the oracle");
         Ok(format!(
@@ -224,13 +224,6 @@ pub fn append(root: &Path, op: &str, case: &str) -> anyhow::Result<PathBuf> {
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(path)
-}
-
-/// A hash that stays the same between releases (FNV-1a), for a name.
-fn fingerprint(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use emily_oracle::Answer;
-use emily_spec::{DType, Error, ErrorKind, Judged, Result, Tensor, TensorType, Tolerance};
+use emily_spec::{
+    DType, Error, ErrorKind, Judged, Result, Tensor, TensorType, Tolerance, panic_text,
+};
 
 use crate::case::{Body, Case, Reading, Want};
 use crate::compare::{self, Comparison, Expected};
@@ -517,10 +519,7 @@ fn oracle(call: &Call) -> Result<Vec<Answer>> {
 
 fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<String>().map(String::as_str);
-        let text = text
-            .or(payload.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
+        let text = panic_text(&*payload);
         Err(Error::new(ErrorKind::Internal, format!("panicked: {text}")))
     })
 }

@@ -2,7 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use emily_spec::{DType, Error, ErrorKind, Op, Result, Scalar, Shape, TensorType, Value};
+use emily_spec::{
+    DType, Error, ErrorKind, Op, Result, Scalar, Shape, TensorType, Value, panic_text,
+};
 use rustler::types::tuple::make_tuple;
 use rustler::{Atom, Encoder, Env, Term};
 
@@ -11,11 +13,7 @@ use crate::atoms;
 /// `{:ok, term}` or `{:error, map}`; a panic in `f` is an error as well.
 pub(crate) fn guarded<'a>(env: Env<'a>, f: impl FnOnce() -> Result<Term<'a>>) -> Term<'a> {
     let result = catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
+        let text = panic_text(&*panic);
         Err(Error::new(
             ErrorKind::Internal,
             format!("the native library panicked: {text}; please report it"),

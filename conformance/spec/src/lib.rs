@@ -13,8 +13,10 @@ mod attribute;
 mod cost;
 mod dtype;
 mod error;
+mod fnv;
 mod listing;
 mod op;
+mod panic;
 mod row;
 mod scalar;
 mod shape;
@@ -25,12 +27,14 @@ pub use attribute::{Attribute, List, Value};
 pub use cost::{Cost, Price};
 pub use dtype::{Class, DType};
 pub use error::{Context, Error, ErrorKind, Result};
+pub use fnv::fnv1a;
 pub use listing::fingerprint;
 pub use op::{
     ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Broadcast, Compare, Concatenate,
     Constant, Direction, Dot, DynamicSlice, Eye, Gather, Iota, Op, OpKind, Qr, QrMode, ROWS,
     Reduce, Reduction, Select, Slice, TieBreak, Transpose, Typed, Unary,
 };
+pub use panic::panic_text;
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, ResultDType, Row};
 pub use scalar::Scalar;
 pub use shape::{Shape, row_major_strides};

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
-use emily_spec::{Context, Error, ErrorKind, Result};
+use emily_spec::{Context, Error, ErrorKind, Result, panic_text};
 use mlx_rs::{Array, Stream, with_stream};
 use smallvec::SmallVec;
 
@@ -319,11 +319,7 @@ fn at(error: Error, origin: &Origin) -> Error {
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
+    let text = panic_text(panic);
     Error::new(
         ErrorKind::Internal,
         format!("the worker panicked: {text}; please report it"),
