@@ -6,7 +6,7 @@ use xshell::{Shell, cmd};
 use crate::{beam, shell};
 
 /// What a check found.
-pub(crate) enum Finding {
+enum Finding {
     /// It is there.
     Good(String),
     /// Emily works without it, less well: what is so, and what to do.
@@ -39,7 +39,7 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
             ));
         }
     }
-    checks.extend(beam::findings(shell));
+    checks.extend(beam(shell));
     let bad = checks
         .iter()
         .filter(|(name, finding)| print(name, finding))
@@ -90,6 +90,28 @@ fn blas(runtime: &Runtime) -> Finding {
         None => Finding::Good(blas.to_string()),
         Some(advice) => Finding::Could(blas.to_string(), advice.to_owned()),
     }
+}
+
+/// Elixir and Nx.
+fn beam(shell: &Shell) -> Vec<(&'static str, Finding)> {
+    let elixir = match beam::find(shell) {
+        Ok(elixir) => elixir,
+        Err(missing) => {
+            let what = format!("{}; only the Rust layers run", missing.reason);
+            return vec![("Elixir", Finding::Could(what, missing.remedy.to_owned()))];
+        }
+    };
+    let (major, minor) = elixir.version();
+    let nx = match (elixir.for_nx(), beam::missing_nx(shell)) {
+        (Ok(()), None) => Finding::Good("there".to_owned()),
+        (Err(missing), None) => Finding::Could(missing.reason, missing.remedy.to_owned()),
+        (_, Some(reason)) => {
+            let (what, remedy) = reason.split_once("; ").unwrap_or((&reason, ""));
+            Finding::Could(what.to_owned(), remedy.to_owned())
+        }
+    };
+    let elixir = Finding::Good(format!("{major}.{minor} ({})", elixir.program().display()));
+    vec![("Elixir", elixir), ("Nx", nx)]
 }
 
 /// Loads MLX, in a program of its own, and asks it.

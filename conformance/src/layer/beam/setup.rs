@@ -4,19 +4,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use emily_elixir::Elixir;
+
 use crate::layer::Absent;
-
-/// The oldest Elixir that the Nx-free part compiles with.
-const ELIXIR: (u32, u32) = (1, 14);
-
-/// The oldest Elixir that Nx compiles with.
-const ELIXIR_FOR_NX: (u32, u32) = (1, 17);
-
-const INSTALL_ELIXIR: &str = "install Elixir (Debian: apt-get install elixir), or point \
-                              EMILY_ELIXIR at its elixir command";
-
-const INSTALL_NEWER: &str = "install Elixir 1.17 or newer, or point EMILY_ELIXIR at its elixir \
-                             command";
 
 /// The library's file name as cargo gives it.
 const LIBRARY: &str = if cfg!(target_os = "macos") {
@@ -42,9 +32,9 @@ pub(super) fn command(code: Code) -> Result<Vec<String>, Absent> {
     let elixir = Elixir::find()?;
     let library = library()?;
     let (paths, start) = match code {
-        Code::Native => (vec![elixir.compile()?], "Emily.Conformance.Server.main()"),
+        Code::Native => (vec![compile(&elixir)?], "Emily.Conformance.Server.main()"),
         Code::Nx => (
-            elixir.compile_with_mix(&library)?,
+            compile_with_mix(&elixir, &library)?,
             "{:ok, _} = Application.ensure_all_started(:emily); Emily.Conformance.Server.main()",
         ),
     };
@@ -55,7 +45,7 @@ pub(super) fn command(code: Code) -> Result<Vec<String>, Absent> {
         "ERL_CRASH_DUMP_BYTES=0".to_owned(),
     ];
     command.extend([
-        elixir.program.display().to_string(),
+        elixir.program().display().to_string(),
         "--erl".into(),
         "-noinput".into(),
     ]);
@@ -95,84 +85,49 @@ fn library() -> Result<PathBuf, Absent> {
     found.ok_or_else(|| absent("the NIF library is not built", remedy))
 }
 
-/// An Elixir that is new enough for something.
-struct Elixir {
-    program: PathBuf,
-    version: (u32, u32),
+impl From<emily_elixir::Missing> for Absent {
+    fn from(missing: emily_elixir::Missing) -> Absent {
+        absent(missing.reason, missing.remedy)
+    }
 }
 
-impl Elixir {
-    /// `EMILY_ELIXIR`, else the one on the `PATH`.
-    fn find() -> Result<Elixir, Absent> {
-        let program = PathBuf::from(env::var_os("EMILY_ELIXIR").unwrap_or("elixir".into()));
-        let output = Command::new(&program).arg("--version").output();
-        let output = output.map_err(|error| {
-            absent(
-                format!("{} does not start: {error}", program.display()),
-                INSTALL_ELIXIR,
-            )
-        })?;
-        let version = version(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
-            absent(
-                format!("{} does not tell its version", program.display()),
-                INSTALL_ELIXIR,
-            )
-        })?;
-        if version < ELIXIR {
-            let (major, minor) = version;
-            let reason = format!("Elixir is {major}.{minor}, needed is 1.14");
-            return Err(absent(reason, INSTALL_ELIXIR));
-        }
-        Ok(Elixir { program, version })
-    }
+/// Compiles the part without Nx, and gives the folder with it.
+fn compile(elixir: &Elixir) -> Result<PathBuf, Absent> {
+    let (major, minor) = elixir.version();
+    let out = beside_this_program()
+        .unwrap_or_else(env::temp_dir)
+        .join(format!("emily-native-elixir-{major}.{minor}"));
+    std::fs::create_dir_all(&out)
+        .map_err(|error| absent(format!("{}: {error}", out.display()), "make it writable"))?;
+    let mut elixirc = elixir.tool("elixirc");
+    elixirc.current_dir(project()).arg("-o").arg(&out).args([
+        "lib/emily/native.ex",
+        "lib/emily/native/*.ex",
+        "conformance/server.ex",
+        "conformance/nif.ex",
+    ]);
+    succeed(elixirc, "see what elixirc says").map(|()| out)
+}
 
-    /// Another program of the same installation.
-    fn tool(&self, name: &str) -> Command {
-        Command::new(self.program.with_file_name(name))
-    }
-
-    /// Compiles the part without Nx, and gives the folder with it.
-    fn compile(&self) -> Result<PathBuf, Absent> {
-        let (major, minor) = self.version;
-        let out = beside_this_program()
-            .unwrap_or_else(env::temp_dir)
-            .join(format!("emily-native-elixir-{major}.{minor}"));
-        std::fs::create_dir_all(&out)
-            .map_err(|error| absent(format!("{}: {error}", out.display()), "make it writable"))?;
-        let mut elixirc = self.tool("elixirc");
-        elixirc.current_dir(project()).arg("-o").arg(&out).args([
-            "lib/emily/native.ex",
-            "lib/emily/native/*.ex",
-            "conformance/server.ex",
-            "conformance/nif.ex",
-        ]);
-        succeed(elixirc, "see what elixirc says").map(|()| out)
-    }
-
-    /// Compiles the whole library with Nx, and gives the folders with all of it.
-    fn compile_with_mix(&self, library: &Path) -> Result<Vec<PathBuf>, Absent> {
-        if self.version < ELIXIR_FOR_NX {
-            let (major, minor) = self.version;
-            let reason = format!("Elixir is {major}.{minor}, and Nx needs 1.17");
-            return Err(absent(reason, INSTALL_NEWER));
-        }
-        let mut mix = self.tool("mix");
-        mix.current_dir(project())
-            .arg("compile")
-            .env("MIX_ENV", "dev")
-            .env("EMILY_NIF", library);
-        succeed(
-            mix,
-            "`mix deps.get` in elixir/, or, without Hex, checkouts of nx, complex and telemetry \
-             where EMILY_DEPS_PATH says",
-        )?;
-        let folder = project().join("_build/dev/lib");
-        let apps = std::fs::read_dir(&folder)
-            .map_err(|error| absent(format!("{}: {error}", folder.display()), "mix compile"))?;
-        Ok(apps
-            .filter_map(|app| Some(app.ok()?.path().join("ebin")))
-            .collect())
-    }
+/// Compiles the whole library with Nx, and gives the folders with all of it.
+fn compile_with_mix(elixir: &Elixir, library: &Path) -> Result<Vec<PathBuf>, Absent> {
+    elixir.for_nx()?;
+    let mut mix = elixir.tool("mix");
+    mix.current_dir(project())
+        .arg("compile")
+        .env("MIX_ENV", "dev")
+        .env("EMILY_NIF", library);
+    succeed(
+        mix,
+        "`mix deps.get` in elixir/, or, without Hex, checkouts of nx, complex and telemetry where \
+         EMILY_DEPS_PATH says",
+    )?;
+    let folder = project().join("_build/dev/lib");
+    let apps = std::fs::read_dir(&folder)
+        .map_err(|error| absent(format!("{}: {error}", folder.display()), "mix compile"))?;
+    Ok(apps
+        .filter_map(|app| Some(app.ok()?.path().join("ebin")))
+        .collect())
 }
 
 /// Runs a command to its end; when it fails, its last line is the reason.
@@ -200,24 +155,9 @@ fn absent(reason: impl Into<String>, remedy: impl Into<String>) -> Absent {
     }
 }
 
-/// Major and minor from `elixir --version`.
-fn version(text: &str) -> Option<(u32, u32)> {
-    let number = text.lines().find_map(|line| line.strip_prefix("Elixir "))?;
-    let mut parts = number.split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_read() {
-        let text = "Erlang/OTP 25 [erts-13.1.5]\n\nElixir 1.14.0 (compiled with Erlang/OTP 24)\n";
-        assert_eq!(version(text), Some((1, 14)));
-        assert_eq!(version("Erlang/OTP 25"), None);
-        assert!((1, 14) < ELIXIR_FOR_NX && (2, 0) > ELIXIR_FOR_NX);
-    }
 
     #[test]
     fn a_failure_is_told_by_its_last_line() {
