@@ -202,7 +202,7 @@ fn only_the_comparator_compares_floats() {
     ];
     for (path, text) in sources("conformance/src") {
         let name = shown(&path);
-        if name == "conformance/src/compare.rs" {
+        if name.starts_with("conformance/src/compare") {
             continue;
         }
         // A module's own tests may look at floats.

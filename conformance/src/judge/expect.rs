@@ -1,0 +1,235 @@
+//! What a layer owes for a call, and what it is held to.
+
+use emily_oracle::Answer;
+use emily_spec::{DType, ErrorKind, Judged, Result, Tensor, TensorType, Tolerance};
+
+use super::{Judge, caught};
+use crate::case::Want;
+use crate::compare::{self, Comparison, Expected};
+use crate::plan::Call;
+
+/// What an answer must be.
+pub(super) enum Expectation<'a> {
+    Values(Vec<Expected<'a>>, Allowance),
+    Promise,
+    Types(Vec<TensorType>),
+    /// Per operand, the slopes in row-major order, and how near a gradient must be.
+    Slopes(Vec<Vec<f64>>, f64),
+    Error(ErrorKind),
+}
+
+/// The tolerance per result dtype.
+pub(super) enum Allowance {
+    Fixed(Tolerance),
+    OfRow(fn(DType) -> Tolerance),
+    /// The oracle rounds once, so it owes a hand-worked answer exactly; but not in f64, which is no
+    /// wider than what it computes in.
+    Once(fn(DType) -> Tolerance),
+}
+
+impl Allowance {
+    fn at(&self, dtype: DType) -> Tolerance {
+        match self {
+            Allowance::Fixed(tolerance) => *tolerance,
+            Allowance::OfRow(of) => of(dtype),
+            Allowance::Once(of) if dtype == DType::F64 => of(dtype),
+            Allowance::Once(of) => match of(dtype) {
+                // What it computes wide is near relative to the modulus, not to each part.
+                Tolerance::Accum(_) if dtype.is_complex() => Tolerance::Accum(1.0),
+                _ => Tolerance::Exact,
+            },
+        }
+    }
+}
+
+impl Judge<'_> {
+    /// What the case itself says the answer is.
+    pub(super) fn literal<'a>(
+        &'a self,
+        reference: &'a Result<Vec<Answer>>,
+    ) -> Option<Expectation<'a>> {
+        match self.want {
+            Want::Oracle => None,
+            Want::Error(kind) => Some(Expectation::Error(*kind)),
+            Want::Values(values) => {
+                let allowance = match self.allowance() {
+                    Allowance::OfRow(of) => Allowance::Once(of),
+                    other => other,
+                };
+                Some(Expectation::Values(
+                    with_magnitudes(values, reference),
+                    allowance,
+                ))
+            }
+        }
+    }
+
+    /// What a layer above the oracle owes.
+    pub(super) fn stated<'a>(&'a self, reference: &'a Result<Vec<Answer>>) -> Expectation<'a> {
+        match (self.want, reference) {
+            (Want::Error(kind), _) => Expectation::Error(*kind),
+            (Want::Values(values), _) => {
+                Expectation::Values(with_magnitudes(values, reference), self.allowance())
+            }
+            (Want::Oracle, Err(error)) => Expectation::Error(error.kind),
+            (Want::Oracle, Ok(answers)) => match self.case.row.judged {
+                Judged::Promise { .. } => Expectation::Promise,
+                Judged::Values(_) => {
+                    let expected = answers.iter().map(|answer| Expected {
+                        tensor: &answer.tensor,
+                        magnitude: answer.magnitude.as_deref(),
+                    });
+                    Expectation::Values(expected.collect(), self.allowance())
+                }
+            },
+        }
+    }
+
+    /// What the oracle owes where the case leaves the answer to it.
+    pub(super) fn own(&self, call: &Call) -> Expectation<'static> {
+        let types = call.types();
+        match (self.case.row.judged, call.op.infer(&types)) {
+            (Judged::Promise { .. }, _) => Expectation::Promise,
+            (Judged::Values(_), Ok(types)) => Expectation::Types(types),
+            (Judged::Values(_), Err(_)) => Expectation::Types(Vec::new()),
+        }
+    }
+
+    /// The operands that the case differentiates by.
+    pub(super) fn wrt(&self) -> &[usize] {
+        self.case.grad.as_ref().map_or(&[], |grad| &grad.wrt)
+    }
+
+    /// The slopes that gradients are held against.
+    pub(super) fn differences(&self, call: &Call) -> Expectation<'static> {
+        let inputs: Vec<Tensor> = call
+            .inputs
+            .iter()
+            .map(|input| input.tensor.clone())
+            .collect();
+        let slopes =
+            caught(|| emily_oracle::grad::finite_difference(&call.op, &inputs, self.wrt()));
+        match (slopes, self.case.row.grad) {
+            (Ok(slopes), Some(grad)) => Expectation::Slopes(slopes, grad.eps),
+            (Ok(_), None) => Expectation::Error(ErrorKind::Argument),
+            (Err(error), _) => Expectation::Error(error.kind),
+        }
+    }
+
+    fn allowance(&self) -> Allowance {
+        match (self.case.tolerance, self.case.row.judged) {
+            (Some(tolerance), _) => Allowance::Fixed(tolerance),
+            (None, Judged::Values(of)) => Allowance::OfRow(of),
+            (None, Judged::Promise { .. }) => Allowance::Fixed(Tolerance::Exact),
+        }
+    }
+
+    pub(super) fn compare(
+        &self,
+        call: &Call,
+        expectation: &Expectation<'_>,
+        got: &Result<Vec<Tensor>>,
+    ) -> Vec<Comparison> {
+        let found = match (expectation, got) {
+            (Expectation::Error(kind), Err(error)) if *kind == error.kind => Comparison::agreed(),
+            (Expectation::Error(kind), Err(error)) => {
+                let message = format!("expected a {kind} error, got a {} one: {error}", error.kind);
+                Comparison::broken(message)
+            }
+            (Expectation::Error(kind), Ok(results)) => Comparison::broken(format!(
+                "expected a {kind} error, got {}",
+                types_of(results)
+            )),
+            (_, Err(error)) => Comparison::broken(format!(
+                "expected a result, got a {} error: {error}",
+                error.kind
+            )),
+            (Expectation::Types(types), Ok(results)) => {
+                if results.iter().map(Tensor::ty).eq(types) {
+                    return Vec::new();
+                }
+                let want: Vec<String> = types.iter().map(ToString::to_string).collect();
+                let want = want.join(" ");
+                Comparison::broken(format!(
+                    "the result is {}, expected {want}",
+                    types_of(results)
+                ))
+            }
+            (Expectation::Slopes(slopes, _), Ok(results)) if slopes.len() != results.len() => {
+                let (want, got) = (slopes.len(), results.len());
+                Comparison::broken(format!("expected {want} gradients, got {got}"))
+            }
+            (Expectation::Slopes(slopes, eps), Ok(results)) => {
+                let operands = self.wrt().iter().map(|&index| &call.inputs[index].tensor);
+                return operands
+                    .zip(slopes.iter().zip(results))
+                    .map(|(operand, (slopes, got))| {
+                        compare::gradient(operand.ty(), slopes, got, *eps)
+                    })
+                    .collect();
+            }
+            (Expectation::Promise, Ok(results)) => match self.promised(call, results) {
+                Ok(comparison) => comparison,
+                Err(message) => Comparison::broken(message),
+            },
+            (Expectation::Values(expected, _), Ok(results)) if expected.len() != results.len() => {
+                let (want, got) = (expected.len(), results.len());
+                Comparison::broken(format!("expected {want} results, got {got}"))
+            }
+            (Expectation::Values(expected, allowance), Ok(results)) => {
+                let pairs = expected.iter().zip(results);
+                return pairs
+                    .map(|(want, got)| {
+                        compare::values(*want, got, allowance.at(want.tensor.dtype()))
+                    })
+                    .collect();
+            }
+        };
+        vec![found]
+    }
+
+    fn promised(&self, call: &Call, results: &[Tensor]) -> std::result::Result<Comparison, String> {
+        let Judged::Promise { promise, k } = self.case.row.judged else {
+            return Err(format!("{} promises nothing", self.case.row.name));
+        };
+        let types = call.types();
+        let want = call.op.infer(&types).map_err(|error| error.to_string())?;
+        if !results.iter().map(Tensor::ty).eq(&want) {
+            return Err(format!("the results are {}", types_of(results)));
+        }
+        let input = call
+            .inputs
+            .first()
+            .ok_or("a decomposition needs an operand")?;
+        Ok(compare::promise(promise, k, &input.tensor, results))
+    }
+}
+
+/// Stated answers, with the oracle's magnitudes where its answers have the same types.
+fn with_magnitudes<'a>(
+    values: &'a [Tensor],
+    reference: &'a Result<Vec<Answer>>,
+) -> Vec<Expected<'a>> {
+    let answers = reference.as_deref().unwrap_or_default();
+    let magnitude = |i: usize, tensor: &Tensor| {
+        let answer = answers
+            .get(i)
+            .filter(|answer| answer.tensor.ty() == tensor.ty())?;
+        answer.magnitude.as_deref()
+    };
+    let expected = values.iter().enumerate();
+    expected
+        .map(|(i, tensor)| Expected {
+            tensor,
+            magnitude: magnitude(i, tensor),
+        })
+        .collect()
+}
+
+fn types_of(tensors: &[Tensor]) -> String {
+    let types: Vec<String> = tensors
+        .iter()
+        .map(|tensor| tensor.ty().to_string())
+        .collect();
+    types.join(" ")
+}

@@ -1,0 +1,159 @@
+//! A layer's part in a reading: what it answered, added up to a verdict.
+
+use emily_spec::{Result, Tensor, Tolerance};
+
+use super::expect::{Allowance, Expectation};
+use super::{trial_name, want};
+use crate::case::{Case, Reading, Want};
+use crate::compare::{Comparison, Expected};
+use crate::layer::{Layer, Reference, label};
+use crate::ledger::{Entry, Ledger, Record};
+use crate::outcome::{Outcome, TrialResult};
+use crate::plan::Call;
+use crate::tally::Tally;
+
+/// A layer's part in a reading.
+pub(super) struct Lane<'a> {
+    pub(super) layer: &'a dyn Layer,
+    pub(super) name: String,
+    pub(super) entry: Option<&'a Entry>,
+    pub(super) tally: Tally,
+    /// What the ledger's record says of the same answers.
+    pub(super) recorded: Tally,
+    /// The calls that the layer is not asked, or has no answer to.
+    pub(super) left_out: u64,
+    pub(super) millis: f64,
+}
+
+impl<'a> Lane<'a> {
+    pub(super) fn new(
+        layer: &'a dyn Layer,
+        case: &Case,
+        reading: &Reading,
+        ledger: &'a Ledger,
+    ) -> Lane<'a> {
+        let name = trial_name(layer.name(), case, reading);
+        let entry = ledger.find(&name, layer.device());
+        let name = label(&name, layer.device());
+        Lane {
+            layer,
+            name,
+            entry,
+            tally: Tally::default(),
+            recorded: Tally::default(),
+            left_out: 0,
+            millis: 0.0,
+        }
+    }
+
+    /// Holds the answer against the ledger's record, where there is one.
+    pub(super) fn record(
+        &mut self,
+        call: &Call,
+        expectation: &Expectation<'_>,
+        found: &[Comparison],
+        got: &Result<Vec<Tensor>>,
+        compare: impl Fn(&Expectation<'_>, &Result<Vec<Tensor>>) -> Vec<Comparison>,
+    ) {
+        let Some(entry) = self.entry else {
+            return;
+        };
+        let agrees = found.iter().all(Comparison::agrees);
+        let found = match (&entry.record, expectation) {
+            (Record::Within(tolerance), Expectation::Values(expected, _)) => {
+                let allowance = Allowance::Fixed(*tolerance);
+                compare(&Expectation::Values(expected.clone(), allowance), got)
+            }
+            _ if agrees => found.to_vec(),
+            (Record::Within(_), _) => found.to_vec(),
+            (Record::Error(kind), _) => compare(&Expectation::Error(*kind), got),
+            (Record::Values(values), _) => {
+                let expected = values.iter().map(|t| Expected {
+                    tensor: t,
+                    magnitude: None,
+                });
+                let allowance = Allowance::Fixed(Tolerance::Exact);
+                compare(&Expectation::Values(expected.collect(), allowance), got)
+            }
+        };
+        self.recorded.add(Some(call), &found);
+    }
+
+    pub(super) fn result(
+        self,
+        case: &Case,
+        reading: &Reading,
+        blocker: Option<String>,
+    ) -> TrialResult {
+        let outcome = match (
+            self.entry,
+            self.tally.agrees(),
+            self.recorded.agrees(),
+            &blocker,
+        ) {
+            (None, _, _, _) if self.left_out > 0 && self.tally.checked() == 0 => Outcome::NotRun,
+            (None, true, _, _) => Outcome::Passed,
+            (_, _, _, Some(_)) => Outcome::Blocked,
+            (None, false, _, None) => Outcome::Failed,
+            (Some(_), true, _, None) => Outcome::Stale,
+            (Some(_), false, true, None) => Outcome::Diverges,
+            (Some(_), false, false, None) => Outcome::Changed,
+        };
+        let tally = match outcome {
+            Outcome::Changed => &self.recorded,
+            _ => &self.tally,
+        };
+        let against = match (self.layer.reference(), want(reading)) {
+            (Reference::Layer(name), _) => name,
+            (Reference::Differences, _) => "finite differences",
+            (_, Want::Values(_) | Want::Error(_)) => "the case",
+            (Reference::Literals, Want::Oracle) => "the contract",
+            (Reference::Oracle, Want::Oracle) => "oracle",
+        };
+        let place = |what: &str| {
+            let at = &case.at;
+            format!(
+                "{}\n  at {at}      judged against: {against}\n{what}",
+                self.name
+            )
+        };
+        let repro = format!("  repro: cargo xtask conformance --exact {}", self.name);
+        let message = match (outcome, self.entry) {
+            (Outcome::Passed, _) => None,
+            (Outcome::NotRun, _) => Some("the layer has no answer to any of the calls".to_owned()),
+            (Outcome::Failed, _) => Some(place(&format!("{}\n{repro}", tally.text()))),
+            (Outcome::Blocked, _) => blocker.map(|name| format!("blocked: {name} is red")),
+            (Outcome::Diverges, entry) => entry.map(|entry| entry.why.clone()),
+            (Outcome::Stale, entry) => entry.map(|entry| {
+                place(&format!(
+                    "  stale: it agrees now; delete the entry at {}\n{repro}",
+                    entry.at
+                ))
+            }),
+            (Outcome::Changed, entry) => entry.map(|entry| {
+                let text = tally.text();
+                place(&format!(
+                    "  changed: not as recorded at {}\n{text}\n{repro}",
+                    entry.at
+                ))
+            }),
+        };
+        let worst = tally.worst();
+        TrialResult {
+            layer: self.layer.name().to_owned(),
+            op: case.row.name.to_owned(),
+            case: case.name.clone(),
+            dtype: reading.dtype.clone(),
+            device: self.layer.device().to_owned(),
+            outcome,
+            checked: tally.checked(),
+            worst: worst.map(|(distance, _)| distance),
+            allowed: worst.map(|(_, allowed)| allowed.text.clone()),
+            allowed_worst: worst.map(|(_, allowed)| allowed.distance),
+            unit: worst.map_or("ulp", |(_, allowed)| allowed.unit).to_owned(),
+            millis: self.millis,
+            message,
+            name: self.name,
+        }
+    }
+}
