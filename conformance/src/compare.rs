@@ -1,10 +1,15 @@
 //! The only place that compares floats.
 //!
-//! Dtype and shape come first; then every element, in the result's own dtype, within a
-//! [`Tolerance`]; or a decomposition's residuals, in f64. Distances are counted in the tolerance's
-//! unit, so that worst and allowed can stand side by side.
+//! Dtype and shape come first; then every element, in the result's own dtype: whether it is the same
+//! kind of number, and if so, whether it is within a [`Tolerance`]; or a decomposition's residuals, in
+//! f64. Distances are counted in the tolerance's unit, so that worst and allowed can stand side by
+//! side.
 
+use std::fmt;
+
+use emily_oracle::Magnitude;
 use emily_spec::{Tensor, Tolerance};
+use serde::Deserialize;
 
 use crate::number;
 
@@ -12,22 +17,73 @@ mod element;
 mod gradient;
 mod promise;
 
+use element::{Apart, Size};
 pub use gradient::gradient;
 pub use promise::promise;
 
-/// The distance of values that are no distance apart, as NaN and 1.
+/// The distance of values that differ in kind, as NaN and 1.
 pub const APART: f64 = f64::MAX;
 
 /// The misses that a comparison keeps.
 const KEPT: usize = 8;
+
+/// How two numbers differ that no distance can tell apart: a lost sign is no rounding error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    /// One is NaN.
+    Nan,
+    /// One is infinite.
+    Infinite,
+    /// One is a zero: a number flushed to it, or the reverse.
+    Zero,
+    /// Their signs, also those of zeros and infinities.
+    Sign,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Difference::Nan => "nan",
+            Difference::Infinite => "infinite",
+            Difference::Zero => "zero",
+            Difference::Sign => "sign",
+        })
+    }
+}
 
 /// What an answer is compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
     /// The answer.
     pub tensor: &'a Tensor,
-    /// Per element, what [`Tolerance::Accum`] is relative to; the answer's own size when absent.
-    pub magnitude: Option<&'a [f64]>,
+    /// What [`Tolerance::Accum`] is relative to; the answer's own size when absent.
+    pub magnitude: Option<&'a Magnitude>,
+}
+
+/// How near is near enough.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule<'a> {
+    /// The distance allowed between numbers of one kind.
+    pub tolerance: Tolerance,
+    /// Whether the operands were drawn at random, so that their rounding errors have no common sign.
+    pub random: bool,
+    /// Whether the sign of a zero is open.
+    pub open_zero: bool,
+    /// The differences in kind that are forgiven.
+    pub forgiven: &'a [Difference],
+}
+
+impl From<Tolerance> for Rule<'_> {
+    /// The tolerance alone: nothing is open, nothing forgiven.
+    fn from(tolerance: Tolerance) -> Self {
+        Rule {
+            tolerance,
+            random: false,
+            open_zero: false,
+            forgiven: &[],
+        }
+    }
 }
 
 /// The distance allowed, in words and as a number.
@@ -52,6 +108,8 @@ pub struct Miss {
     pub actual: u64,
     /// How far apart they are.
     pub distance: f64,
+    /// How they differ in kind.
+    pub difference: Option<Difference>,
 }
 
 /// The outcome of one comparison.
@@ -67,6 +125,8 @@ pub struct Comparison {
     pub allowed: Allowed,
     /// The first misses.
     pub misses: Vec<Miss>,
+    /// The differences in kind that were forgiven.
+    pub forgiven: Vec<Difference>,
     /// What is wrong besides single elements: the type, or a broken promise.
     pub broken: Option<String>,
 }
@@ -97,6 +157,7 @@ impl Comparison {
             worst: 0.0,
             allowed,
             misses: Vec::new(),
+            forgiven: Vec::new(),
             broken: None,
         }
     }
@@ -110,6 +171,13 @@ impl Comparison {
             if self.misses.len() < KEPT {
                 self.misses.push(element);
             }
+        }
+    }
+
+    /// Notes a difference in kind that does not count.
+    fn forgive(&mut self, difference: Difference) {
+        if !self.forgiven.contains(&difference) {
+            self.forgiven.push(difference);
         }
     }
 
@@ -140,22 +208,33 @@ impl Allowed {
 }
 
 /// Compares an answer with the expected one.
-pub fn values(expected: Expected<'_>, actual: &Tensor, tolerance: Tolerance) -> Comparison {
-    let mut comparison = Comparison::new(Allowed::of(tolerance));
+pub fn values(expected: Expected<'_>, actual: &Tensor, rule: Rule<'_>) -> Comparison {
+    let mut comparison = Comparison::new(Allowed::of(rule.tolerance));
     let want = expected.tensor;
     if want.ty() != actual.ty() {
         let message = format!("the result is {}, expected {}", actual.ty(), want.ty());
         return comparison.breaking(message);
     }
-    let dtype = want.dtype();
     let pairs = number::elements(want).zip(number::elements(actual));
     for (index, (want, got)) in pairs.enumerate() {
-        let magnitude = expected.magnitude.map(|all| all[index]);
+        let size = expected
+            .magnitude
+            .map(|all| Size::at(all, index, rule.random));
+        let apart = element::apart(expected.tensor.dtype(), rule, want, got, size);
+        let (distance, difference) = match apart {
+            Apart::By(distance) => (distance, None),
+            Apart::In(difference) if rule.forgiven.contains(&difference) => {
+                comparison.forgive(difference);
+                (0.0, None)
+            }
+            Apart::In(difference) => (APART, Some(difference)),
+        };
         comparison.count(Miss {
             index,
             expected: want,
             actual: got,
-            distance: element::distance(dtype, tolerance, want, got, magnitude),
+            distance,
+            difference,
         });
     }
     comparison

@@ -15,7 +15,7 @@ use crate::layer::{Layer, Question, Reference};
 use crate::ledger::Ledger;
 use crate::outcome::{Outcome, TrialResult};
 use crate::plan::Call;
-use expect::{Allowance, Expectation};
+use expect::{Allowed, Expectation};
 use lane::Lane;
 
 mod expect;
@@ -48,7 +48,9 @@ pub fn judge(
         want: want(reading),
         generated: matches!(reading.body, Body::Sweep(_)),
     };
-    let outcome = each_call(reading, |call| judge.call(&call, &mut lanes));
+    let outcome = each_call(reading, |call, random| {
+        judge.call(&call, random, &mut lanes);
+    });
     if let Err(message) = outcome {
         for lane in &mut lanes {
             lane.tally.add(None, &[Comparison::broken(message.clone())]);
@@ -77,15 +79,19 @@ fn want(reading: &Reading) -> &Want {
     }
 }
 
-fn each_call(reading: &Reading, mut visit: impl FnMut(Call)) -> std::result::Result<(), String> {
+/// Visits the calls, and says of each whether its operands are drawn at random.
+fn each_call(
+    reading: &Reading,
+    mut visit: impl FnMut(Call, bool),
+) -> std::result::Result<(), String> {
     match &reading.body {
         Body::Fact { call, .. } => {
-            visit(call.clone());
+            visit(call.clone(), false);
             Ok(())
         }
         Body::Sweep(plans) => plans.iter().try_for_each(|plan| {
             plan.calls(|call| {
-                visit(call);
+                visit(call, plan.is_random());
                 Ok(())
             })
         }),
@@ -99,7 +105,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn call(&self, call: &Call, lanes: &mut [Lane<'_>]) {
+    fn call(&self, call: &Call, random: bool, lanes: &mut [Lane<'_>]) {
         let start = Instant::now();
         let reference = oracle(call);
         let oracle_millis = millis(start);
@@ -151,7 +157,7 @@ impl Judge<'_> {
                                 magnitude: None,
                             })
                             .collect(),
-                        Allowance::Fixed(Tolerance::Bits),
+                        Allowed::Fixed(Tolerance::Bits).into(),
                     ),
                     Some(Err(error)) => Expectation::Error(error.kind),
                     None => self.stated(&reference),
@@ -171,7 +177,7 @@ impl Judge<'_> {
                     {
                         vec![Comparison::agreed()]
                     }
-                    _ => self.compare(call, expectation, got),
+                    _ => self.compare(call, random, expectation, got),
                 };
             let found = compare(&expectation, &got);
             lane.record(call, &expectation, &found, &got, compare);

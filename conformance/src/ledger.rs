@@ -11,6 +11,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::case::{Location, OneOrMany, Problem, Source};
+use crate::compare::Difference;
 use crate::literal::{self, Literal};
 
 /// The recorded differences.
@@ -38,8 +39,9 @@ pub struct Entry {
 /// What a trial gives instead of the reference's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
-    /// The reference's answer within another tolerance.
-    Within(Tolerance),
+    /// The reference's answer within another tolerance than the op's, or with elements that differ from
+    /// it in kind, at least one in each of these.
+    Within(Option<Tolerance>, Vec<Difference>),
     /// These answers.
     Values(Vec<Tensor>),
     /// An error of this kind.
@@ -49,7 +51,14 @@ pub enum Record {
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Record::Within(tolerance) => write!(f, "within {tolerance}"),
+            Record::Within(tolerance, differences) => {
+                let within = tolerance.map(|tolerance| format!("within {tolerance}"));
+                let names: Vec<String> = differences.iter().map(ToString::to_string).collect();
+                let names = Some(names.join(" and ")).filter(|names| !names.is_empty());
+                let differs = names.map(|names| format!("differs in {names}"));
+                let parts: Vec<String> = within.into_iter().chain(differs).collect();
+                f.write_str(&parts.join(", "))
+            }
             Record::Values(tensors) => {
                 let texts: Vec<String> = tensors.iter().map(literal::print).collect();
                 f.write_str(&texts.join(" "))
@@ -88,6 +97,8 @@ struct WhenText {
 #[serde(deny_unknown_fields)]
 struct RecordText {
     tol: Option<Tolerance>,
+    #[serde(default)]
+    differs: Vec<Difference>,
     out: Option<OneOrMany>,
     err: Option<ErrorKind>,
 }
@@ -168,10 +179,16 @@ fn entry(text: EntryText, at: Location) -> Result<Entry, String> {
     if text.why.trim().is_empty() {
         return Err("a divergence needs a why".to_owned());
     }
-    let record = match (text.result.tol, text.result.out, text.result.err) {
-        (Some(tolerance), None, None) => Record::Within(tolerance),
-        (None, None, Some(kind)) => Record::Error(kind),
-        (None, Some(out), None) => {
+    let RecordText {
+        tol,
+        differs,
+        out,
+        err,
+    } = text.result;
+    let record = match (tol, out, err) {
+        (tol, None, None) if tol.is_some() || !differs.is_empty() => Record::Within(tol, differs),
+        (None, None, Some(kind)) if differs.is_empty() => Record::Error(kind),
+        (None, Some(out), None) if differs.is_empty() => {
             let read = |text: &String| {
                 let literal = Literal::parse(text)?;
                 literal.at(literal.ty().dtype)
@@ -183,7 +200,7 @@ fn entry(text: EntryText, at: Location) -> Result<Entry, String> {
                     .collect::<Result<_, String>>()?,
             )
         }
-        _ => return Err("result is one of tol, out, err".to_owned()),
+        _ => return Err("result is tol, differs or both, or one of out and err".to_owned()),
     };
     let trials = text.trials.get_ref().as_slice().to_vec();
     Ok(Entry {
@@ -250,10 +267,23 @@ mod tests {
         let ledger = parse(&text).unwrap();
         assert_eq!(
             ledger.find("a::b", "cpu").unwrap().record,
-            Record::Within(Tolerance::Ulp(4))
+            Record::Within(Some(Tolerance::Ulp(4)), vec![])
         );
         assert!(ledger.find("a::b", "gpu").is_none());
         assert_eq!(ledger.entries[0].at.line, 2);
+    }
+
+    #[test]
+    fn a_record_says_how_it_differs() {
+        let text = entry(
+            "a",
+            "result = { tol = \"ulp(1)\", differs = [\"zero\", \"sign\"] }",
+        );
+        let record = &parse(&text).unwrap().entries[0].record;
+        assert_eq!(
+            record.to_string(),
+            "within ulp(1), differs in zero and sign"
+        );
     }
 
     #[test]
@@ -284,6 +314,8 @@ mod tests {
         assert!(parse(text).unwrap_err()[0].to_string().contains("why"));
         let both = entry("a", "result = { tol = \"bits\", err = \"dtype\" }");
         assert!(parse(&both).unwrap_err()[0].to_string().contains("one of"));
+        let kind = entry("a", "result = { differs = [\"sign\"], err = \"dtype\" }");
+        assert!(parse(&kind).unwrap_err()[0].to_string().contains("one of"));
         let out = entry("a", "result = { out = \"f32[1] x\" }");
         assert!(
             parse(&out).unwrap_err()[0]

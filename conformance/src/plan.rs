@@ -123,6 +123,16 @@ impl Plan {
         uses(&self.op, self.types(), dtype)
     }
 
+    /// True when the operands' values are drawn independently of each other. A broadcast repeats one
+    /// of them, and the same number added again and again is rounded the same way each time.
+    pub fn is_random(&self) -> bool {
+        let drawn = |operand: &Operand| match operand {
+            Operand::Fixed(_) => false,
+            Operand::Filled { values, .. } => values.are_random(),
+        };
+        self.view != View::Broadcast && self.operands.iter().all(drawn)
+    }
+
     /// The op of its calls.
     pub fn op(&self) -> &Op {
         &self.op

@@ -158,6 +158,7 @@ fn table(call: &Call, result: usize, comparison: &Comparison) -> String {
             expected,
             actual,
             distance,
+            difference,
         } = miss;
         let [want, got] = [expected, actual].map(|element| print_value(ty.dtype, *element));
         let [want_bits, got_bits] = [expected, actual].map(|element| hex(ty.dtype, *element));
@@ -165,7 +166,7 @@ fn table(call: &Call, result: usize, comparison: &Comparison) -> String {
         let _ = write!(
             text,
             "  {place:>8} {want:>15} {want_bits:>12} {got:>15} {got_bits:>12} {:>11}",
-            show(*distance)
+            difference.map_or_else(|| show(*distance), |difference| difference.to_string())
         );
         if elementwise {
             let operands = call.inputs.iter().map(|input| {

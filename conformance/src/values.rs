@@ -50,6 +50,17 @@ pub enum Values {
 }
 
 impl Values {
+    /// True when each element is drawn on its own.
+    pub fn are_random(self) -> bool {
+        match self {
+            Values::Domain { .. }
+            | Values::Bits { .. }
+            | Values::Uniform { .. }
+            | Values::Whole { .. } => true,
+            Values::Specials | Values::Iota => false,
+        }
+    }
+
     /// `count` elements for operand number `operand`, within its domain.
     ///
     /// `specials` here is one pass over them; [`crate::sweep`] makes the cross product itself.

@@ -11,7 +11,7 @@ use crate::value::Wide;
 pub(crate) struct WideAnswer {
     pub(crate) values: WideArray,
     /// As in [`crate::Answer`].
-    pub(crate) magnitude: Option<Vec<f64>>,
+    pub(crate) magnitude: Option<crate::Magnitude>,
 }
 
 impl From<WideArray> for WideAnswer {

@@ -44,6 +44,11 @@ impl Format {
         }
     }
 
+    /// The smallest positive normal value.
+    pub(crate) fn tiny(self) -> f64 {
+        2f64.powi(self.min_exponent)
+    }
+
     /// The bits of this integer, rounded.
     pub(crate) fn int_bits(self, value: i128) -> u64 {
         let sign = if value < 0 { self.sign } else { 0 };

@@ -14,6 +14,7 @@ mod array;
 mod eval;
 mod format;
 pub mod grad;
+mod magnitude;
 mod ops;
 #[cfg(test)]
 mod testing;
@@ -22,6 +23,7 @@ pub mod value;
 use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType};
 
 use eval::{Precision, WideAnswer, eval_wide};
+pub use magnitude::{Magnitude, Of};
 
 /// The most elements a result may have: 2 GiB of wide values.
 const MAX_ELEMENTS: usize = 1 << 26;
@@ -31,10 +33,9 @@ const MAX_ELEMENTS: usize = 1 << 26;
 pub struct Answer {
     /// The result, rounded once.
     pub tensor: Tensor,
-    /// Per element, row-major, what `Tolerance::Accum` is relative to: Σ|xᵢ| for a sum, Σ|aᵢ·bᵢ|
-    /// for a dot, the modulus for a complex quotient, power or exponential. `None` where no such
-    /// tolerance applies: integers, and ops that do not accumulate.
-    pub magnitude: Option<Vec<f64>>,
+    /// What `Tolerance::Accum` is relative to. `None` where no such tolerance applies: integers, and
+    /// ops that do not accumulate.
+    pub magnitude: Option<Magnitude>,
 }
 
 /// Runs the op on these operands.

@@ -38,6 +38,8 @@ pub struct Row {
     pub result: ResultDType,
     /// How an answer is judged.
     pub judged: Judged,
+    /// The result dtypes of which the definition leaves a zero's sign open.
+    pub open_zero: Dtypes,
     /// Per operand, the values that generated inputs are drawn from; the last one repeats.
     pub domain: &'static [Domain],
     /// Where the op can be differentiated; `None` where its gradient is zero or undefined.
@@ -86,6 +88,12 @@ pub struct Dtypes {
 }
 
 impl Dtypes {
+    /// No dtype.
+    pub const NONE: Dtypes = Dtypes {
+        integer: false,
+        float: false,
+        complex: false,
+    };
     /// Every dtype.
     pub const ALL: Dtypes = Dtypes {
         integer: true,
@@ -312,6 +320,7 @@ pub(crate) const ROW: Row = Row {
     accepts: Dtypes::ALL,
     result: ResultDType::Same,
     judged: EXACT,
+    open_zero: Dtypes::NONE,
     domain: &[Domain::Any],
     grad: None,
     price: Price::SIMPLE,

@@ -8,6 +8,10 @@ use serde::ser::{Serialize, Serializer};
 
 /// The allowed distance between an answer and its reference, in the result's own dtype.
 ///
+/// Distances are between numbers of one kind. But for `bits`, which knows bytes only, NaN and a number,
+/// an infinity and a finite number, a zero and one that is none, and two signs are never within a
+/// tolerance; [`Tolerance::Accum`] says when an accumulated error may have done it all the same.
+///
 /// The text form is `bits`, `exact`, `ulp(4)` or `accum(2)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tolerance {
@@ -18,8 +22,10 @@ pub enum Tolerance {
     /// At most this many representable values apart.
     Ulp(u32),
     /// `|got − want| ≤ k · eps · magnitude`, the magnitude given by the oracle beside the value:
-    /// Σ|xᵢ| for a sum; Σ|aᵢ·bᵢ| for a product, times n/4 where a BLAS adds its n terms in an order
-    /// of its own; the modulus for a complex function. A bound from rounding-error analysis.
+    /// Σ|xᵢ| for a sum; Σ|aᵢ·bᵢ| for a product, times what a BLAS that adds its n terms in an order
+    /// of its own may be off by; the modulus for a complex function, times its condition. A bound from
+    /// rounding-error analysis. Where it reaches across zero, the sign is no part of the answer; where
+    /// partial sums overflow within it, they may.
     Accum(f64),
 }
 

@@ -34,6 +34,7 @@ pub fn gradient(of: &TensorType, slopes: &[f64], actual: &Tensor, eps: f64) -> C
             expected: format.nearest(want),
             actual: got,
             distance,
+            difference: None,
         });
     }
     comparison

@@ -5,12 +5,12 @@ use emily_spec::{DType, ErrorKind, Judged, Result, Tensor, TensorType, Tolerance
 
 use super::{Judge, caught};
 use crate::case::Want;
-use crate::compare::{self, Comparison, Expected};
+use crate::compare::{self, Comparison, Difference, Expected, Rule};
 use crate::plan::Call;
 
 /// What an answer must be.
 pub(super) enum Expectation<'a> {
-    Values(Vec<Expected<'a>>, Allowance),
+    Values(Vec<Expected<'a>>, Allowance<'a>),
     Promise,
     Types(Vec<TensorType>),
     /// Per operand, the slopes in row-major order, and how near a gradient must be.
@@ -18,8 +18,17 @@ pub(super) enum Expectation<'a> {
     Error(ErrorKind),
 }
 
-/// The tolerance per result dtype.
-pub(super) enum Allowance {
+/// How near an answer must be, per result dtype, and what of it may differ in kind.
+#[derive(Clone, Copy)]
+pub(super) struct Allowance<'a> {
+    pub(super) tolerance: Allowed,
+    /// The differences in kind that the ledger records.
+    pub(super) forgiven: &'a [Difference],
+}
+
+/// Where the tolerance comes from.
+#[derive(Clone, Copy)]
+pub(super) enum Allowed {
     Fixed(Tolerance),
     OfRow(fn(DType) -> Tolerance),
     /// The oracle rounds once, so it owes a hand-worked answer exactly; but not in f64, which is no
@@ -27,17 +36,27 @@ pub(super) enum Allowance {
     Once(fn(DType) -> Tolerance),
 }
 
-impl Allowance {
-    fn at(&self, dtype: DType) -> Tolerance {
+impl Allowed {
+    fn at(self, dtype: DType) -> Tolerance {
         match self {
-            Allowance::Fixed(tolerance) => *tolerance,
-            Allowance::OfRow(of) => of(dtype),
-            Allowance::Once(of) if dtype == DType::F64 => of(dtype),
-            Allowance::Once(of) => match of(dtype) {
+            Allowed::Fixed(tolerance) => tolerance,
+            Allowed::OfRow(of) => of(dtype),
+            Allowed::Once(of) if dtype == DType::F64 => of(dtype),
+            Allowed::Once(of) => match of(dtype) {
                 // What it computes wide is near relative to the modulus, not to each part.
                 Tolerance::Accum(_) if dtype.is_complex() => Tolerance::Accum(1.0),
                 _ => Tolerance::Exact,
             },
+        }
+    }
+}
+
+impl From<Allowed> for Allowance<'_> {
+    /// The tolerance, and no difference in kind.
+    fn from(tolerance: Allowed) -> Self {
+        Allowance {
+            tolerance,
+            forgiven: &[],
         }
     }
 }
@@ -52,13 +71,13 @@ impl Judge<'_> {
             Want::Oracle => None,
             Want::Error(kind) => Some(Expectation::Error(*kind)),
             Want::Values(values) => {
-                let allowance = match self.allowance() {
-                    Allowance::OfRow(of) => Allowance::Once(of),
+                let allowed = match self.allowed() {
+                    Allowed::OfRow(of) => Allowed::Once(of),
                     other => other,
                 };
                 Some(Expectation::Values(
                     with_magnitudes(values, reference),
-                    allowance,
+                    allowed.into(),
                 ))
             }
         }
@@ -69,7 +88,7 @@ impl Judge<'_> {
         match (self.want, reference) {
             (Want::Error(kind), _) => Expectation::Error(*kind),
             (Want::Values(values), _) => {
-                Expectation::Values(with_magnitudes(values, reference), self.allowance())
+                Expectation::Values(with_magnitudes(values, reference), self.allowed().into())
             }
             (Want::Oracle, Err(error)) => Expectation::Error(error.kind),
             (Want::Oracle, Ok(answers)) => match self.case.row.judged {
@@ -77,9 +96,9 @@ impl Judge<'_> {
                 Judged::Values(_) => {
                     let expected = answers.iter().map(|answer| Expected {
                         tensor: &answer.tensor,
-                        magnitude: answer.magnitude.as_deref(),
+                        magnitude: answer.magnitude.as_ref(),
                     });
-                    Expectation::Values(expected.collect(), self.allowance())
+                    Expectation::Values(expected.collect(), self.allowed().into())
                 }
             },
         }
@@ -116,17 +135,18 @@ impl Judge<'_> {
         }
     }
 
-    fn allowance(&self) -> Allowance {
+    fn allowed(&self) -> Allowed {
         match (self.case.tolerance, self.case.row.judged) {
-            (Some(tolerance), _) => Allowance::Fixed(tolerance),
-            (None, Judged::Values(of)) => Allowance::OfRow(of),
-            (None, Judged::Promise { .. }) => Allowance::Fixed(Tolerance::Exact),
+            (Some(tolerance), _) => Allowed::Fixed(tolerance),
+            (None, Judged::Values(of)) => Allowed::OfRow(of),
+            (None, Judged::Promise { .. }) => Allowed::Fixed(Tolerance::Exact),
         }
     }
 
     pub(super) fn compare(
         &self,
         call: &Call,
+        random: bool,
         expectation: &Expectation<'_>,
         got: &Result<Vec<Tensor>>,
     ) -> Vec<Comparison> {
@@ -180,7 +200,14 @@ impl Judge<'_> {
                 let pairs = expected.iter().zip(results);
                 return pairs
                     .map(|(want, got)| {
-                        compare::values(*want, got, allowance.at(want.tensor.dtype()))
+                        let dtype = want.tensor.dtype();
+                        let rule = Rule {
+                            tolerance: allowance.tolerance.at(dtype),
+                            random,
+                            open_zero: self.case.row.open_zero.contains(dtype),
+                            forgiven: allowance.forgiven,
+                        };
+                        compare::values(*want, got, rule)
                     })
                     .collect();
             }
@@ -215,7 +242,7 @@ fn with_magnitudes<'a>(
         let answer = answers
             .get(i)
             .filter(|answer| answer.tensor.ty() == tensor.ty())?;
-        answer.magnitude.as_deref()
+        answer.magnitude.as_ref()
     };
     let expected = values.iter().enumerate();
     expected

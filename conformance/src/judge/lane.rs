@@ -2,10 +2,10 @@
 
 use emily_spec::{Result, Tensor, Tolerance};
 
-use super::expect::{Allowance, Expectation};
+use super::expect::{Allowance, Allowed, Expectation};
 use super::{trial_name, want};
 use crate::case::{Case, Reading, Want};
-use crate::compare::{Comparison, Expected};
+use crate::compare::{Comparison, Difference, Expected};
 use crate::layer::{Layer, Reference, label};
 use crate::ledger::{Entry, Ledger, Record};
 use crate::outcome::{Outcome, TrialResult};
@@ -20,6 +20,8 @@ pub(super) struct Lane<'a> {
     pub(super) tally: Tally,
     /// What the ledger's record says of the same answers.
     pub(super) recorded: Tally,
+    /// The recorded differences in kind that there were.
+    forgiven: Vec<Difference>,
     /// The calls that the layer is not asked, or has no answer to.
     pub(super) left_out: u64,
     pub(super) millis: f64,
@@ -41,6 +43,7 @@ impl<'a> Lane<'a> {
             entry,
             tally: Tally::default(),
             recorded: Tally::default(),
+            forgiven: Vec::new(),
             left_out: 0,
             millis: 0.0,
         }
@@ -60,31 +63,51 @@ impl<'a> Lane<'a> {
         };
         let agrees = found.iter().all(Comparison::agrees);
         let found = match (&entry.record, expectation) {
-            (Record::Within(tolerance), Expectation::Values(expected, _)) => {
-                let allowance = Allowance::Fixed(*tolerance);
+            (Record::Within(tolerance, differences), Expectation::Values(expected, allowance)) => {
+                let allowance = Allowance {
+                    tolerance: tolerance.map_or(allowance.tolerance, Allowed::Fixed),
+                    forgiven: differences,
+                };
                 compare(&Expectation::Values(expected.clone(), allowance), got)
             }
             _ if agrees => found.to_vec(),
-            (Record::Within(_), _) => found.to_vec(),
+            (Record::Within(..), _) => found.to_vec(),
             (Record::Error(kind), _) => compare(&Expectation::Error(*kind), got),
             (Record::Values(values), _) => {
                 let expected = values.iter().map(|t| Expected {
                     tensor: t,
                     magnitude: None,
                 });
-                let allowance = Allowance::Fixed(Tolerance::Exact);
-                compare(&Expectation::Values(expected.collect(), allowance), got)
+                let exact = Allowed::Fixed(Tolerance::Exact).into();
+                compare(&Expectation::Values(expected.collect(), exact), got)
             }
         };
+        for comparison in &found {
+            self.forgiven.extend(&comparison.forgiven);
+        }
         self.recorded.add(Some(call), &found);
     }
 
+    /// The recorded differences in kind that there were none of.
+    fn missing(&self) -> Vec<Difference> {
+        let recorded = match self.entry.map(|entry| &entry.record) {
+            Some(Record::Within(_, differences)) => differences.as_slice(),
+            Some(Record::Values(_) | Record::Error(_)) | None => &[],
+        };
+        let missing = recorded.iter().filter(|d| !self.forgiven.contains(d));
+        missing.copied().collect()
+    }
+
     pub(super) fn result(
-        self,
+        mut self,
         case: &Case,
         reading: &Reading,
         blocker: Option<String>,
     ) -> TrialResult {
+        for difference in self.missing() {
+            let message = format!("no element differs in {difference}, as recorded");
+            self.recorded.add(None, &[Comparison::broken(message)]);
+        }
         let outcome = match (
             self.entry,
             self.tally.agrees(),

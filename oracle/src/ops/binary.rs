@@ -7,8 +7,7 @@ use emily_spec::{Arithmetic, Class, Compare, Error, ErrorKind, Result};
 use ndarray::Zip;
 use num_complex::Complex;
 
-use super::unary::complex_exp;
-use super::unary::with_modulus;
+use super::unary::{complex_exp, conditioned, with_modulus};
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::value::Wide;
@@ -79,7 +78,14 @@ fn pow(inputs: &[WideArray], target: Target) -> Result<WideAnswer> {
         Class::Float => Wide::Float(real_pow(a.float(), b.float())),
         Class::Complex => Wide::Complex(complex_pow(a.complex(), b.complex())),
     })?;
-    Ok(with_modulus(values, target))
+    if !target.dtype().is_complex() {
+        return Ok(values.into());
+    }
+    let conditions = pairs(inputs, target, |a, b| {
+        Wide::Float(pow_condition(a.complex(), b.complex()))
+    })?;
+    let conditions: Vec<f64> = conditions.iter().map(|x| x.float()).collect();
+    Ok(conditioned(values, conditions, target))
 }
 
 /// Applies `f` to pairs of elements cast to the result's dtype.
@@ -143,6 +149,16 @@ fn complex_pow(z: Complex<f64>, w: Complex<f64>) -> Complex<f64> {
         }
         (false, false) => complex_exp(w * z.ln()),
     }
+}
+
+/// How many units the errors of ln z and of its product with w are in e^(w · ln z): an error of the
+/// exponent is one of the result, relative to its modulus. That of the logarithm is relative to
+/// itself, and, since ln|z| near 1 is lost in |z|, to 1 too.
+fn pow_condition(z: Complex<f64>, w: Complex<f64>) -> f64 {
+    if z == Complex::ZERO || w == Complex::ZERO {
+        return 1.0;
+    }
+    1.0 + w.norm() * (1.0 + z.ln().norm())
 }
 
 /// Equality of the numbers themselves. The zeros are equal; NaN equals nothing.

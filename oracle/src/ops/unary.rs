@@ -5,7 +5,9 @@ use num_complex::Complex;
 
 use crate::array::WideArray;
 use crate::eval::{Target, WideAnswer};
+use crate::format::Format;
 use crate::value::Wide;
+use crate::{Magnitude, Of};
 
 /// A function of each element, cast to the result's dtype.
 pub(crate) fn unary(op: Unary, input: &WideArray, target: Target) -> WideAnswer {
@@ -37,10 +39,31 @@ fn real(input: &WideArray, target: Target, f: impl Fn(f64) -> f64) -> WideArray 
 
 /// The values of a complex function beside their moduli, which bound the error of both parts.
 pub(super) fn with_modulus(values: WideArray, target: Target) -> WideAnswer {
-    let magnitude = target
-        .dtype()
-        .is_complex()
-        .then(|| values.iter().map(|x| x.complex().norm()).collect());
+    let conditions = vec![1.0; values.len()];
+    conditioned(values, conditions, target)
+}
+
+/// The values of a complex function beside their moduli, times how much of the operands' rounding
+/// each result shows.
+pub(super) fn conditioned(
+    values: WideArray,
+    conditions: impl IntoIterator<Item = f64>,
+    target: Target,
+) -> WideAnswer {
+    let format = Format::of(target.dtype()).filter(|_| target.dtype().is_complex());
+    let magnitude = format.map(|format| {
+        let sizes: Vec<f64> = values.iter().map(|x| x.complex().norm()).collect();
+        let of = |(&size, condition): (&f64, f64)| match size {
+            0.0 => 0.0,
+            size => (size * condition).max(format.tiny()),
+        };
+        Magnitude {
+            of: Of::Function,
+            worst: sizes.iter().zip(conditions).map(of).collect(),
+            sizes,
+            random: 1.0,
+        }
+    });
     WideAnswer { values, magnitude }
 }
 
