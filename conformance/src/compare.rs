@@ -129,6 +129,8 @@ pub struct Comparison {
     pub forgiven: Vec<Difference>,
     /// What is wrong besides single elements: the type, or a broken promise.
     pub broken: Option<String>,
+    /// The layer that gave the expected answer, where it is a second one.
+    pub against: Option<&'static str>,
 }
 
 impl Comparison {
@@ -159,6 +161,15 @@ impl Comparison {
             misses: Vec::new(),
             forgiven: Vec::new(),
             broken: None,
+            against: None,
+        }
+    }
+
+    /// This comparison, as one with another layer's answer.
+    pub fn against(self, layer: &'static str) -> Comparison {
+        Comparison {
+            against: Some(layer),
+            ..self
         }
     }
 

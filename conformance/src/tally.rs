@@ -25,11 +25,13 @@ impl Tally {
     pub fn add(&mut self, call: Option<&Call>, found: &[Comparison]) {
         self.calls += 1;
         let mut failed = false;
-        for (result, comparison) in found.iter().enumerate() {
+        for (place, comparison) in found.iter().enumerate() {
             self.checked += comparison.checked;
             self.outside += comparison.outside;
             self.note_worst(comparison);
             if !comparison.agrees() && self.first.is_none() {
+                let same = |other: &&Comparison| other.against == comparison.against;
+                let result = found[..place].iter().filter(same).count();
                 self.first = Some(explain(call, result, comparison));
             }
             failed |= !comparison.agrees();
@@ -122,6 +124,9 @@ fn explain(call: Option<&Call>, result: usize, comparison: &Comparison) -> Strin
     let mut text = String::new();
     if let Some(call) = call.filter(|call| !call.what.is_empty()) {
         let _ = writeln!(text, "    {}", call.what);
+    }
+    if let Some(layer) = comparison.against {
+        let _ = writeln!(text, "    against {layer}");
     }
     if result > 0 {
         let _ = writeln!(text, "    result {result}");

@@ -135,7 +135,7 @@ impl Judge<'_> {
         }
     }
 
-    fn allowed(&self) -> Allowed {
+    pub(super) fn allowed(&self) -> Allowed {
         match (self.case.tolerance, self.case.row.judged) {
             (Some(tolerance), _) => Allowed::Fixed(tolerance),
             (None, Judged::Values(of)) => Allowed::OfRow(of),
@@ -233,7 +233,7 @@ impl Judge<'_> {
 }
 
 /// Stated answers, with the oracle's magnitudes where its answers have the same types.
-fn with_magnitudes<'a>(
+pub(super) fn with_magnitudes<'a>(
     values: &'a [Tensor],
     reference: &'a Result<Vec<Answer>>,
 ) -> Vec<Expected<'a>> {

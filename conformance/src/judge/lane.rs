@@ -20,6 +20,8 @@ pub(super) struct Lane<'a> {
     pub(super) tally: Tally,
     /// What the ledger's record says of the same answers.
     pub(super) recorded: Tally,
+    /// The second layer that answers were held against.
+    pub(super) second: Option<&'static str>,
     /// The recorded differences in kind that there were.
     forgiven: Vec<Difference>,
     /// The calls that the layer is not asked, or has no answer to.
@@ -43,6 +45,7 @@ impl<'a> Lane<'a> {
             entry,
             tally: Tally::default(),
             recorded: Tally::default(),
+            second: None,
             forgiven: Vec::new(),
             left_out: 0,
             millis: 0.0,
@@ -131,7 +134,11 @@ impl<'a> Lane<'a> {
             (Reference::Differences, _) => "finite differences",
             (_, Want::Values(_) | Want::Error(_)) => "the case",
             (Reference::Literals, Want::Oracle) => "the contract",
-            (Reference::Oracle, Want::Oracle) => "oracle",
+            (Reference::Oracle | Reference::OracleAnd(_), Want::Oracle) => "oracle",
+        };
+        let against = match self.second {
+            Some(second) => format!("{against} and {second}"),
+            None => against.to_owned(),
         };
         let place = |what: &str| {
             let at = &case.at;

@@ -176,6 +176,52 @@ fn what_stands_on_a_red_layer_is_blocked() {
     );
 }
 
+/// A scalar's lowest byte three more, or three less.
+fn shifted(by: i8) -> fn(Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+    fn shift(results: Result<Vec<Tensor>>, by: i8) -> Result<Vec<Tensor>> {
+        let tensor = results?.swap_remove(0);
+        let mut bytes = tensor.bytes().to_vec();
+        bytes[0] = bytes[0].wrapping_add_signed(by);
+        Ok(vec![Tensor::new(tensor.ty().clone(), bytes)?])
+    }
+    match by {
+        3 => |results| shift(results, 3),
+        _ => |results| shift(results, -3),
+    }
+}
+
+#[test]
+fn a_second_layer_judges_where_it_has_an_answer_of_its_own_right() {
+    let text = "op = \"exp\"\ndoc = \"d\"\n\n[[case]]\nname = \"one\"\nin = [\"f32[] 1\"]\n";
+    let file = Path::new("fixtures/cases/unary/exp.toml");
+    let case = case::parse(file, text).unwrap().swap_remove(0);
+    let layer = |name, reference, by| Changed {
+        name,
+        reference,
+        change: shifted(by),
+    };
+    let nx = layer("nx", Reference::Oracle, 3);
+    let backend = |by| layer("backend", Reference::OracleAnd("nx"), by);
+    let run = |backend: &Changed, ledger: &str| {
+        let ledger = Ledger::parse(Path::new("fixtures/divergences.toml"), ledger).unwrap();
+        judge(&case, &case.readings[0], &[&nx, backend], &ledger).swap_remove(1)
+    };
+    // Both are within four units of the oracle's answer, and six apart.
+    let red = run(&backend(-3), "");
+    assert_eq!(red.outcome, Outcome::Failed);
+    let message = red.message.unwrap();
+    assert!(
+        message.contains("judged against: oracle and nx"),
+        "{message}"
+    );
+    assert!(message.contains("against nx\n"), "{message}");
+    assert_eq!(run(&backend(3), "").outcome, Outcome::Passed);
+    // What the ledger says that nx answers is no reference.
+    let entry = "[[divergence]]\nwhere = \"nx::unary::exp::one::f32\"\nwhy = \"w\"\n\
+                 result = { tol = \"ulp(3)\" }";
+    assert_eq!(run(&backend(-3), entry).outcome, Outcome::Passed);
+}
+
 #[test]
 fn a_panic_is_an_internal_error() {
     let results = verdict(&[&native(|_| panic!("out of cheese"))], "");

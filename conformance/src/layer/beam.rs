@@ -162,7 +162,8 @@ impl Layer for Beam {
     fn reference(&self) -> Reference {
         match self.kind {
             Kind::Nif => Reference::Layer("native"),
-            Kind::Nx | Kind::Backend => Reference::Oracle,
+            Kind::Nx => Reference::Oracle,
+            Kind::Backend => Reference::OracleAnd("nx"),
             Kind::Compiler => Reference::Layer("backend"),
             Kind::Grad => Reference::Differences,
         }

@@ -99,6 +99,9 @@ pub enum Reference {
     Literals,
     /// The literal answer, else the oracle, within the op's tolerance.
     Oracle,
+    /// The same, and another layer's answers on the CPU, within the same tolerance, where that layer
+    /// has one and the ledger records no difference of its own.
+    OracleAnd(&'static str),
     /// Another layer's answers on the same device, to the bit.
     Layer(&'static str),
     /// Its gradients are judged: by the oracle's finite differences, within the row's tolerance.
