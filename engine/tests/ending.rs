@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use emily_engine::{Config, Device, Handle, Worker, wind_down};
-use emily_spec::{DType, ErrorKind, Op, TensorType};
+use emily_spec::{Arithmetic, DType, Dot, ErrorKind, Op, TensorType};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// What every end here is to say.
@@ -193,13 +193,13 @@ fn chain(worker: &Worker, op: &Op, tensor: &Handle, count: usize) -> Handle {
 }
 
 fn dot() -> Op {
-    Op::Dot {
-        contract_left: vec![1],
-        batch_left: vec![],
-        contract_right: vec![0],
-        batch_right: vec![],
+    Op::Dot(Dot {
+        contract_left: [1].into(),
+        batch_left: None,
+        contract_right: [0].into(),
+        batch_right: None,
         dtype: None,
-    }
+    })
 }
 
 /// Lets what was queued begin.
@@ -240,7 +240,7 @@ fn add() {
             let worker = worker();
             let tensor = ones(&worker, 100, 1000);
             loop {
-                chain(&worker, &Op::Add { dtype: None }, &tensor, 1000);
+                chain(&worker, &Op::from(Arithmetic::Add), &tensor, 1000);
             }
         });
     }

@@ -16,7 +16,11 @@ pub fn fingerprint() -> String {
         let attributes: Vec<_> = row.attributes.iter().map(|a| a.name).collect();
         let (name, results) = (row.name, row.results);
         // Writing to a string cannot fail.
-        let _ = write!(text, "{name}/{count}{open}/{results}({});", attributes.join(","));
+        let _ = write!(
+            text,
+            "{name}/{count}{open}/{results}({});",
+            attributes.join(",")
+        );
     }
     format!("{:016x}", fnv1a(&text))
 }

@@ -197,8 +197,8 @@ pub(super) static FAULTS: &[Fault] = &[
         befalls: Befalls::Only(&["dot"]),
         run: |op, inputs| {
             let mut inputs = inputs.to_vec();
-            if let (Op::Dot { contract_left, .. }, [left, ..]) = (op, &mut inputs[..])
-                && contracted(&left.tensor, contract_left) >= 4096
+            if let (Op::Dot(dot), [left, ..]) = (op, &mut inputs[..])
+                && contracted(&left.tensor, &dot.contract_left) >= 4096
             {
                 let mut all: Vec<u64> = number::elements(&left.tensor).collect();
                 let middle = all.len() / 2;
