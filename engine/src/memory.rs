@@ -25,9 +25,11 @@ pub struct Stats {
 /// [`ErrorKind::Internal`] when MLX cannot say.
 pub fn stats() -> Result<Stats> {
     use mlx_rs::memory::{active_memory, cache_memory, peak_memory};
+    let active = active_memory().map_err(from_mlx)?;
     Ok(Stats {
-        active: active_memory().map_err(from_mlx)?,
-        peak: peak_memory().map_err(from_mlx)?,
+        active,
+        // MLX's peak after a reset is 0 until something new is allocated.
+        peak: peak_memory().map_err(from_mlx)?.max(active),
         cache: cache_memory().map_err(from_mlx)?,
     })
 }

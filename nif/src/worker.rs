@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use emily_engine::{Config, Device, Handle, Worker};
-use rustler::{Atom, Encoder, Env, ResourceArc, Term};
+use rustler::{Atom, Encoder, Env, Reference, ResourceArc, Term};
 
 use crate::atoms;
 use crate::encode::guarded;
@@ -94,5 +94,15 @@ fn apply_op<'a>(
             Some(tag) => (atoms::wait(), tag, tensors).encode(env),
             None => (atoms::ok(), tensors).encode(env),
         })
+    })
+}
+
+/// Starts what is queued: `{tag, {:ok, :done}}` comes once all of it is in the graph.
+#[rustler::nif]
+fn flush<'a>(env: Env<'a>, worker: ResourceArc<WorkerRef>, tag: Reference<'a>) -> Term<'a> {
+    request::ask(env, tag, |letter| {
+        worker.0.flush(move |result| {
+            letter.post_result(result, |env, ()| atoms::done().to_term(env));
+        });
     })
 }

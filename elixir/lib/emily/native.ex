@@ -286,6 +286,20 @@ defmodule Emily.Native do
   def reset_peak, do: NIF.reset_peak() |> result()
 
   @doc """
+  Starts the evaluation of everything that was asked of the worker before, and waits until it has
+  begun: all of it is in MLX's graph then.
+
+  ## Examples
+
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> Emily.Native.flush(worker)
+      :ok
+
+  """
+  @spec flush(worker()) :: :ok | {:error, Error.t()}
+  def flush(worker), do: Async.call(&NIF.flush(worker, &1))
+
+  @doc """
   Gives the cached buffers back to the system; tensors stay. Done on the worker, after what was
   asked of it before, and waited for.
 

@@ -93,11 +93,7 @@ defmodule Emily.Stream do
   """
   @spec close(t()) :: :ok
   def close(%__MODULE__{lane: %Lane{worker: worker}}) do
-    # The worker takes its work in order: once this is computed, all before it is in the graph.
-    with {:ok, [last]} <- Native.iota(worker, [], %{dtype: :u8, shape: {}}) do
-      _done = Native.eval(last)
-    end
-
+    _done = Native.flush(worker)
     Native.stop_worker(worker)
   end
 

@@ -149,6 +149,12 @@ impl Worker {
         Ok(outputs)
     }
 
+    /// Starts the evaluation of everything that was submitted before, then calls `done` on the
+    /// worker's thread. What fails is told by the handle that is read, not here.
+    pub fn flush(&self, done: impl FnOnce(Result<()>) + Send + 'static) {
+        self.thread.push(Job::Flush(Reply::new(done)));
+    }
+
     /// Runs `f` on the worker's thread, after what was submitted before.
     pub fn call(&self, f: impl FnOnce() + Send + 'static) {
         self.thread.push(Job::Call(Box::new(f)));

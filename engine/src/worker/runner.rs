@@ -104,6 +104,10 @@ impl Runner {
                 drop(tensor);
                 reply.send(result.map_err(|error| (*error).clone()));
             }
+            Job::Flush(reply) => {
+                self.flush();
+                reply.send(Ok(()));
+            }
             Job::Call(f) => f(),
             Job::Settle(reply) => reply.send(mlx::synchronize(&self.stream)),
         }));
@@ -127,7 +131,7 @@ impl Runner {
                 }
                 self.job(job);
             }
-            Job::Call(_) | Job::Settle(_) => self.job(job),
+            Job::Flush(_) | Job::Call(_) | Job::Settle(_) => self.job(job),
         }
     }
 

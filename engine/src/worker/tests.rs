@@ -318,3 +318,19 @@ fn a_strided_view_reads_in_row_major_order() {
     let view = worker.apply(&transpose, &[matrix]).unwrap().remove(0);
     assert_eq!(view.read().unwrap().bytes(), [1, 4, 2, 5, 3, 6]);
 }
+
+#[test]
+fn a_flush_comes_after_what_was_submitted_before() {
+    let worker = worker();
+    let held = hold(&worker);
+    let one = vector(&worker, &[1.0]);
+    let two = add(&worker, &one, &one);
+    let (sender, flushed) = mpsc::channel();
+    worker.flush(move |done| sender.send(done).unwrap());
+    assert!(flushed.recv_timeout(Duration::from_millis(50)).is_err());
+    drop(held);
+    flushed.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
+    // The worker's lane may stop now: what was submitted is in the graph.
+    worker.stop();
+    assert_eq!(floats(&two.read().unwrap()), [2.0]);
+}

@@ -19,6 +19,7 @@ pub(crate) enum Job {
     Apply(Apply),
     Read(Use, Reply<Bytes>),
     Eval(Use, Reply<()>),
+    Flush(Reply<()>),
     Call(Box<dyn FnOnce() + Send>),
     /// The process is ending: reply when nothing is being computed any more.
     Settle(Reply<()>),
@@ -32,7 +33,9 @@ impl Job {
     fn urgent(&self) -> bool {
         match self {
             Job::Apply(apply) => apply.bytes >= LARGE,
-            Job::Read(..) | Job::Eval(..) | Job::Call(_) | Job::Settle(_) => true,
+            Job::Read(..) | Job::Eval(..) | Job::Flush(_) | Job::Call(_) | Job::Settle(_) => {
+                true
+            },
         }
     }
 }

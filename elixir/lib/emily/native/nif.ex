@@ -83,6 +83,7 @@ defmodule Emily.Native.NIF do
   def stop_worker(_worker), do: not_loaded()
   def wind_down, do: not_loaded()
   def worker_name(_worker), do: not_loaded()
+  def flush(_worker, _ref), do: not_loaded()
   def queue_depth(_worker), do: not_loaded()
   def device(_worker), do: not_loaded()
   def apply_op(_worker, _name, _attrs, _inputs), do: not_loaded()
