@@ -107,7 +107,7 @@ mod handler {
         });
         if flusher.is_ok() {
             // Late is as good as never.
-            let _ = done.recv_timeout(Duration::from_millis(500));
+            let _ = done.recv_timeout(Duration::from_secs(1));
         }
     }
 
