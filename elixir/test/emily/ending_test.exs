@@ -12,76 +12,69 @@ defmodule Emily.EndingTest do
   # A VM that has not ended by then hangs: what its workers have to do takes minutes.
   @patience 10_000
 
-  # A stream's work begins with an answer: from then on its worker is there.
+  # Every stream has answered once before any begins its work, so that the VM is soon there.
   @prelude """
   {:ok, _apps} = Application.ensure_all_started(:emily)
   Nx.global_default_backend({Emily.Backend, device: :cpu})
   script = self()
 
-  stream = fn work ->
-    spawn_link(fn ->
-      Emily.Stream.with_stream(Emily.Stream.new(device: :cpu), fn ->
-        [2] = Nx.to_flat_list(Nx.add(Nx.tensor([1]), 1))
-        send(script, :works)
-        work.()
+  streams = fn count, work ->
+    1..count
+    |> Enum.map(fn _ ->
+      spawn_link(fn ->
+        Emily.Stream.with_stream(Emily.Stream.new(device: :cpu), fn ->
+          [2] = Nx.to_flat_list(Nx.add(Nx.tensor([1]), 1))
+          send(script, :works)
+          receive do: (:go -> work.())
+        end)
       end)
     end)
-
-    receive do: (:works -> :ok)
+    |> tap(fn streams -> for _ <- streams, do: receive(do: (:works -> :ok)) end)
+    |> Enum.each(&send(&1, :go))
   end
 
+  """
+
+  @idle """
+  streams.(1, fn -> Nx.iota({1000}) |> Nx.add(1) |> Nx.to_binary() end)
+  """
+
+  @powers """
   powers = fn ->
     matrix = Nx.iota({2000, 2000}, type: :f32)
     Enum.reduce(1..1000, matrix, fn _, power -> Nx.dot(matrix, power) end)
   end
+
   """
 
-  @idle """
-  stream.(fn -> Nx.iota({1000}) |> Nx.add(1) |> Nx.to_binary() end)
-  powers
-  """
+  @matmuls @powers <>
+             """
+             streams.(8, fn ->
+               held = powers.()
+               Process.sleep(:infinity)
+               held
+             end)
+             """
 
-  @matmuls """
-  for _ <- 1..8 do
-    stream.(fn ->
-      held = powers.()
-      Process.sleep(:infinity)
-      held
-    end)
-  end
-  """
+  @reads @powers <> "streams.(8, fn -> Nx.to_binary(powers.()) end)\n"
 
-  @reads """
-  for _ <- 1..8, do: stream.(fn -> Nx.to_binary(powers.()) end)
-  """
-
-  @one_read """
-  stream.(fn -> Nx.to_binary(powers.()) end)
-  """
+  @one_read @powers <> "streams.(1, fn -> Nx.to_binary(powers.()) end)\n"
 
   @adds """
-  for _ <- 1..4 do
-    stream.(fn ->
-      large = Nx.iota({100_000}, type: :f32)
-      1..100_000 |> Enum.reduce(large, fn _, sum -> Nx.add(sum, large) end) |> Nx.to_binary()
-    end)
-  end
-
-  powers
+  streams.(4, fn ->
+    large = Nx.iota({100_000}, type: :f32)
+    1..100_000 |> Enum.reduce(large, fn _, sum -> Nx.add(sum, large) end) |> Nx.to_binary()
+  end)
   """
 
   @submitting """
   bytes = :binary.copy(<<1::32-native>>, 10_000)
 
-  for _ <- 1..8 do
-    stream.(fn ->
-      Enum.each(Elixir.Stream.cycle([1]), fn _ ->
-        bytes |> Nx.from_binary(:s32) |> Nx.add(1) |> Nx.sum() |> Nx.to_number()
-      end)
+  streams.(8, fn ->
+    Enum.each(Elixir.Stream.cycle([1]), fn _ ->
+      bytes |> Nx.from_binary(:s32) |> Nx.add(1) |> Nx.sum() |> Nx.to_number()
     end)
-  end
-
-  powers
+  end)
   """
 
   for {name, work, ending, status} <- [
@@ -132,7 +125,6 @@ defmodule Emily.EndingTest do
 
   {:ok, worker} = Emily.Native.start_worker(:cpu)
   {:ok, _pid} = Supervisor.start_child(:kernel_safe_sup, {Late, worker})
-  powers
   """
 
   test "nothing is begun any more once the VM has stopped the application" do
