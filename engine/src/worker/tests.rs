@@ -329,7 +329,10 @@ fn a_flush_comes_after_what_was_submitted_before() {
     worker.flush(move |done| sender.send(done).unwrap());
     assert!(flushed.recv_timeout(Duration::from_millis(50)).is_err());
     drop(held);
-    flushed.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
+    flushed
+        .recv_timeout(Duration::from_secs(60))
+        .unwrap()
+        .unwrap();
     // The worker's lane may stop now: what was submitted is in the graph.
     worker.stop();
     assert_eq!(floats(&two.read().unwrap()), [2.0]);

@@ -33,9 +33,7 @@ impl Job {
     fn urgent(&self) -> bool {
         match self {
             Job::Apply(apply) => apply.bytes >= LARGE,
-            Job::Read(..) | Job::Eval(..) | Job::Flush(_) | Job::Call(_) | Job::Settle(_) => {
-                true
-            },
+            Job::Read(..) | Job::Eval(..) | Job::Flush(_) | Job::Call(_) | Job::Settle(_) => true,
         }
     }
 }

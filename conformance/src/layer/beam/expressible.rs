@@ -1,8 +1,9 @@
 //! Which calls can be said in Nx.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 use emily_spec::{
-    Arity, Broadcast, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, Reduction,
-    Select, TensorType, Typed,
+    Arity, Broadcast, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, OpKind,
+    Reduction, Select, TensorType, Typed,
 };
 
 use crate::layer::Question;
@@ -53,9 +54,10 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
 
 /// True when the op has the dtype that it asks for anyway.
 fn infers(op: &Op, inputs: &[TensorType], asked: DType) -> bool {
-    let deciding = match op {
-        Op::Select(_) => &inputs[1..],
-        _ => inputs,
+    // A predicate has no part in it.
+    let deciding = match op.kind() == OpKind::Select {
+        true => &inputs[1..],
+        false => inputs,
     };
     op.row().result_dtype(deciding, None) == Ok(asked)
 }

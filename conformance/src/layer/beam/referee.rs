@@ -4,6 +4,7 @@
 //! NaN are atoms beside them, operands of two types are not cast before they meet, and a bf16 is an
 //! f32 with its end cut off. Facts record, value by value, what comes of that; in a sweep it would
 //! cover up the rest, so sweeps keep clear of it.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 use emily_spec::{DType, ErrorKind, Op, OpKind, Tensor, TensorType};
 
@@ -15,7 +16,10 @@ const LARGEST: usize = 64 << 20;
 
 /// True when the call can be put to it.
 pub(super) fn takes(question: &Question<'_>) -> bool {
-    is_promised(question.op) && is_settled(question) && is_small(question) && (!question.generated || is_plain(question))
+    is_promised(question.op)
+        && is_settled(question)
+        && is_small(question)
+        && (!question.generated || is_plain(question))
 }
 
 /// Its QR leaves rounding below R's diagonal, which the contract's promise does not.
@@ -59,10 +63,10 @@ fn is_finite(tensor: &Tensor) -> bool {
     };
     let finite = |bits| format.is_finite(bits);
     let mut elements = number::elements(tensor);
-    match tensor.dtype() {
-        DType::C64 => elements.all(|element| number::parts(element).into_iter().all(finite)),
-        _ => elements.all(finite),
+    if tensor.dtype().is_complex() {
+        return elements.all(|element| number::parts(element).into_iter().all(finite));
     }
+    elements.all(finite)
 }
 
 #[cfg(test)]
