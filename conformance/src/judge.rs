@@ -152,7 +152,9 @@ impl Judge<'_> {
                     caught(|| lane.layer.gradients(&call.op, &call.inputs, self.wrt()))
                 }
             };
+            lane.calls += 1;
             lane.millis += millis(start);
+            let start = Instant::now();
             let device = lane.layer.device();
             let below = |name: &str, device: &str| {
                 let mut answers = answers.iter();
@@ -206,6 +208,7 @@ impl Judge<'_> {
                 lane.second = Some(name);
             }
             lane.tally.add(Some(call), &found);
+            lane.judging_millis += millis(start);
             answers.push(Answered {
                 layer: lane.layer.name(),
                 device,

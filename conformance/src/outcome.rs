@@ -61,8 +61,12 @@ pub struct TrialResult {
     pub allowed_worst: Option<f64>,
     /// What `worst` counts: `ulp`, `accum`, or `residual`. For integers an ulp is 1.
     pub unit: String,
-    /// The time this layer took, in milliseconds.
+    /// The calls that the layer answered.
+    pub calls: u64,
+    /// The time this layer took to answer, in milliseconds.
     pub millis: f64,
+    /// The time that judging its answers took, in milliseconds.
+    pub judging_millis: f64,
     /// What went wrong, ready to print.
     pub message: Option<String>,
 }
@@ -76,6 +80,8 @@ pub struct LayerState {
     pub device: String,
     /// True when it ran.
     pub ran: bool,
+    /// The time it took to start, in milliseconds, with what it builds before.
+    pub start_millis: f64,
     /// Why it did not.
     pub reason: Option<String>,
     /// What would enable it.

@@ -2,6 +2,7 @@
 //!
 //! - [`write()`]: `report.json` for programs and the self-contained `report.html` for readers;
 //! - [`print_matrix`]: the op × dtype matrix and the totals, for the terminal;
+//! - [`print_timings`]: where the time went;
 //! - [`accuracy`]: `accuracy.json`, which is committed and checked to be current.
 //!
 //! The pages ACCURACY.md, OPS.md and DIVERGENCES.md show what is committed: [`accuracy`]'s file, the
@@ -20,6 +21,7 @@ mod matrix;
 pub mod ops;
 #[cfg(test)]
 mod sample;
+mod timings;
 
 use std::path::Path;
 
@@ -29,6 +31,7 @@ pub use accuracy::Accuracy;
 pub use divergences::{Recorded, divergences_markdown};
 pub use matrix::print_matrix;
 pub use ops::{Planned, ops_markdown};
+pub use timings::print_timings;
 
 use crate::outcome::Report;
 

@@ -37,6 +37,9 @@ struct Options {
     /// Write report.json and report.html into this folder, relative to the repository.
     #[arg(long = "report", value_name = "DIR", env = "EMILY_CONFORMANCE_REPORT")]
     report: Option<PathBuf>,
+    /// Also print where the time went: layers, ops, the slowest trials.
+    #[arg(long)]
+    timings: bool,
     #[command(flatten)]
     libtest: Arguments,
 }
@@ -69,6 +72,9 @@ fn main() -> ExitCode {
     // A test runner that asks for one trial at a time has its own summary.
     if !options.libtest.exact {
         report::print_matrix(&report);
+    }
+    if options.timings {
+        report::print_timings(&report);
     }
     if unmet > 0 {
         eprintln!("red: {unmet} required layers cannot run here");

@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Fail when this layer cannot run here (repeatable).
     #[arg(long, value_name = "LAYER")]
     require: Vec<String>,
+    /// Also print where the time went: layers, ops, the slowest trials.
+    #[arg(long)]
+    timings: bool,
     /// Where report.json and report.html go.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
@@ -52,6 +55,9 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         for value in values {
             flags.extend([flag.to_owned(), value.clone()]);
         }
+    }
+    if args.timings {
+        flags.push("--timings".to_owned());
     }
     // libtest's --exact takes the name as the filter.
     if let Some(name) = &args.exact {

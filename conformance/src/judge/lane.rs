@@ -26,7 +26,9 @@ pub(super) struct Lane<'a> {
     forgiven: Vec<Difference>,
     /// The calls that the layer is not asked, or has no answer to.
     pub(super) left_out: u64,
+    pub(super) calls: u64,
     pub(super) millis: f64,
+    pub(super) judging_millis: f64,
 }
 
 impl<'a> Lane<'a> {
@@ -48,7 +50,9 @@ impl<'a> Lane<'a> {
             second: None,
             forgiven: Vec::new(),
             left_out: 0,
+            calls: 0,
             millis: 0.0,
+            judging_millis: 0.0,
         }
     }
 
@@ -181,7 +185,9 @@ impl<'a> Lane<'a> {
             allowed: worst.map(|(_, allowed)| allowed.text.clone()),
             allowed_worst: worst.map(|(_, allowed)| allowed.distance),
             unit: worst.map_or("ulp", |(_, allowed)| allowed.unit).to_owned(),
+            calls: self.calls,
             millis: self.millis,
+            judging_millis: self.judging_millis,
             message,
             name: self.name,
         }

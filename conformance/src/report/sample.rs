@@ -18,7 +18,9 @@ pub(super) fn trial(layer: &str, op: &str, dtype: &str, outcome: Outcome) -> Tri
         allowed: Some("ulp(4)".to_owned()),
         allowed_worst: Some(4.0),
         unit: "ulp".to_owned(),
+        calls: 1,
         millis: 0.25,
+        judging_millis: 0.125,
         message: outcome.is_red().then(|| "1 of 10 elements".to_owned()),
     }
 }
@@ -29,6 +31,7 @@ pub(super) fn layer(name: &str) -> LayerState {
         layer: name.to_owned(),
         device: "cpu".to_owned(),
         ran: true,
+        start_millis: 0.5,
         reason: None,
         remedy: None,
     }
@@ -67,6 +70,7 @@ pub(super) fn report() -> Report {
     let mut report = of(trials);
     report.layers.push(LayerState {
         ran: false,
+        start_millis: 0.5,
         reason: Some("no Nx".to_owned()),
         remedy: Some("cargo xtask doctor".to_owned()),
         ..layer("backend")
