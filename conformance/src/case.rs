@@ -65,8 +65,20 @@ pub enum Want {
     Oracle,
     /// These tensors.
     Values(Vec<Tensor>),
-    /// An error of this kind.
-    Error(ErrorKind),
+    /// An error.
+    Error(Refusal),
+}
+
+/// An error that a case states.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// Its kind.
+    pub kind: ErrorKind,
+    /// The module of the exception on the layers of Nx; the kind's usual one when absent.
+    pub raises: Option<String>,
+    /// A part of the exception's text.
+    pub says: Option<String>,
 }
 
 /// What the grad layer does with a case.

@@ -18,6 +18,7 @@ use crate::plan::Call;
 use expect::{Allowed, Expectation, with_magnitudes};
 use lane::Lane;
 
+mod exception;
 mod expect;
 mod lane;
 
@@ -184,13 +185,14 @@ impl Judge<'_> {
                 lane.left_out += 1;
                 continue;
             }
+            let layer = lane.layer;
             let compare =
                 |expectation: &Expectation<'_>, got: &Result<Vec<Tensor>>| match (expectation, got)
                 {
-                    (Expectation::Error(_), Err(error))
-                        if !lane.layer.tells_kinds() && error.kind != ErrorKind::Internal =>
+                    (Expectation::Error(kind), Err(error))
+                        if let Some(raised) = layer.raised(error) =>
                     {
-                        vec![Comparison::agreed()]
+                        vec![self.exception(layer.name(), *kind, raised, &reference)]
                     }
                     _ => self.compare(call, random, expectation, got),
                 };

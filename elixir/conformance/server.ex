@@ -19,9 +19,10 @@ defmodule Emily.Conformance.Server do
 
     * `{:ok, [{dtype, dims, bytes}]}`
     * `{:error, kind, message}` - an `Emily.Error`.
-    * `{:unanswered, message}` - arithmetic that Erlang has no answer for: its floats have no
-      infinities and no NaN, and `Nx.BinaryBackend` computes with them.
-    * `{:raised, message}` - any other exception, with its trace.
+    * `{:unanswered, module, text}` - arithmetic that Erlang has no answer for: its floats have no
+      infinities and no NaN, and `Nx.BinaryBackend` computes with them. The exception's module, and
+      its message with its trace.
+    * `{:raised, module, text}` - any other exception, likewise.
     * `{:versions, %{name => version}}`
 
   This module and `Emily.Conformance.Nif` need Erlang and Elixir only; the others need Nx.
@@ -60,19 +61,20 @@ defmodule Emily.Conformance.Server do
     error in Emily.Error ->
       {{:error, error.kind, Exception.message(error)}, state}
 
-    error in ArithmeticError ->
-      {{:unanswered, Exception.format(:error, error, __STACKTRACE__)}, state}
-
     error ->
-      text = Exception.format(:error, error, __STACKTRACE__)
-      {{if(unanswered?(error), do: :unanswered, else: :raised), text}, state}
+      tag = if unanswered?(error), do: :unanswered, else: :raised
+      text = Exception.message(error) <> "\n" <> Exception.format_stacktrace(__STACKTRACE__)
+      {{tag, inspect(error.__struct__), text}, state}
   catch
     kind, reason ->
-      {{:raised, Exception.format(kind, reason, __STACKTRACE__)}, state}
+      text = inspect(reason) <> "\n" <> Exception.format_stacktrace(__STACKTRACE__)
+      {{:raised, to_string(kind), text}, state}
   end
 
   # What Nx.BinaryBackend meets where its numbers are not Erlang's: a float that a binary's segment
   # cannot hold, and a function of Erlang's that is given the atom for an infinity or a NaN.
+  defp unanswered?(%ArithmeticError{}), do: true
+
   defp unanswered?(%ArgumentError{message: message}) do
     message =~ "construction of binary" or message =~ "argument: not a number"
   end

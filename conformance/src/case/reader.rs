@@ -1,10 +1,10 @@
 //! One case: what its fields say together, or why they cannot.
 
-use emily_spec::{Arity, DType, ErrorKind, Judged, Op, Row, Tensor, TensorType, Tolerance};
+use emily_spec::{Arity, DType, Judged, Op, Row, Tensor, TensorType, Tolerance};
 use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
-use super::{Body, Case, GradCase, OneOrMany, Problem, Reading, Source, Want, make_op};
+use super::{Body, Case, GradCase, OneOrMany, Problem, Reading, Refusal, Source, Want, make_op};
 use crate::literal::Literal;
 use crate::plan::{Call, Plan};
 use crate::sweep::{Sweep, usual_dtypes};
@@ -21,7 +21,7 @@ pub(super) struct CaseText {
     inputs: Option<Vec<Spanned<String>>>,
     view: Option<Spanned<String>>,
     out: Option<Spanned<OneOrMany>>,
-    err: Option<ErrText>,
+    err: Option<Refusal>,
     dtypes: Option<Spanned<Vec<String>>>,
     sweep: Option<Spanned<Sweep>>,
     exhaustive: Option<Spanned<bool>>,
@@ -29,12 +29,6 @@ pub(super) struct CaseText {
     example: Option<Spanned<bool>>,
     layers: Option<Vec<String>>,
     grad: Option<Spanned<GradCase>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ErrText {
-    kind: ErrorKind,
 }
 
 /// Turns one case's text into a case.
@@ -149,7 +143,7 @@ impl Reader<'_> {
         }
         let want = match (&self.text.out, &self.text.err) {
             (None, None) => Want::Oracle,
-            (None, Some(err)) => Want::Error(err.kind),
+            (None, Some(err)) => Want::Error(err.clone()),
             (Some(out), None) => {
                 let texts = out.get_ref().as_slice();
                 let values = texts

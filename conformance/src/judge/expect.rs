@@ -69,7 +69,7 @@ impl Judge<'_> {
     ) -> Option<Expectation<'a>> {
         match self.want {
             Want::Oracle => None,
-            Want::Error(kind) => Some(Expectation::Error(*kind)),
+            Want::Error(refusal) => Some(Expectation::Error(refusal.kind)),
             Want::Values(values) => {
                 let allowed = match self.allowed() {
                     Allowed::OfRow(of) => Allowed::Once(of),
@@ -86,7 +86,7 @@ impl Judge<'_> {
     /// What a layer above the oracle owes.
     pub(super) fn stated<'a>(&'a self, reference: &'a Result<Vec<Answer>>) -> Expectation<'a> {
         match (self.want, reference) {
-            (Want::Error(kind), _) => Expectation::Error(*kind),
+            (Want::Error(refusal), _) => Expectation::Error(refusal.kind),
             (Want::Values(values), _) => {
                 Expectation::Values(with_magnitudes(values, reference), self.allowed().into())
             }

@@ -6,7 +6,7 @@ use emily_spec::Op;
 
 use super::*;
 use crate::case;
-use crate::layer::{Absent, Oracle};
+use crate::layer::{Absent, Oracle, Raised};
 use crate::view::Input;
 
 /// The oracle under another name, after a change of its answers.
@@ -14,6 +14,32 @@ struct Changed {
     name: &'static str,
     reference: Reference,
     change: fn(Result<Vec<Tensor>>) -> Result<Vec<Tensor>>,
+}
+
+/// A layer whose every call raises this.
+struct Raising(&'static str, &'static str);
+
+impl Layer for Raising {
+    fn name(&self) -> &'static str {
+        "backend"
+    }
+
+    fn reference(&self) -> Reference {
+        Reference::Oracle
+    }
+
+    fn available(&self) -> std::result::Result<(), Absent> {
+        Ok(())
+    }
+
+    fn raised<'e>(&self, _: &'e Error) -> Option<Raised<'e>> {
+        let Raising(module, text) = *self;
+        Some(Raised { module, text })
+    }
+
+    fn run(&self, _: &Op, _: &[Input]) -> Result<Vec<Tensor>> {
+        Err(Error::new(ErrorKind::Argument, "raised"))
+    }
 }
 
 impl Layer for Changed {
@@ -220,6 +246,41 @@ fn a_second_layer_judges_where_it_has_an_answer_of_its_own_right() {
     let entry = "[[divergence]]\nwhere = \"nx::unary::exp::one::f32\"\nwhy = \"w\"\n\
                  result = { tol = \"ulp(3)\" }";
     assert_eq!(run(&backend(-3), entry).outcome, Outcome::Passed);
+}
+
+#[test]
+fn an_exception_is_of_its_module_and_says_its_words() {
+    let judged = |err: &str, raising: &Raising| {
+        let text = format!(
+            "op = \"add\"\ndoc = \"d\"\n\n[[case]]\nname = \"rejects\"\n\
+             in = [\"f32[2] 1 2\", \"f32[3] 1 2 3\"]\nerr = {{ kind = \"shape\"{err} }}"
+        );
+        let file = Path::new("fixtures/cases/binary/add.toml");
+        let case = case::parse(file, &text).unwrap().swap_remove(0);
+        let layers: [&dyn Layer; 1] = [raising];
+        judge(&case, &case.readings[0], &layers, &Ledger::default()).swap_remove(0)
+    };
+    let argument = Raising(
+        "ArgumentError",
+        "cannot broadcast {2} to {3}\n    (nx) trace",
+    );
+    let passes = |err, raising| judged(err, raising).outcome == Outcome::Passed;
+    assert!(passes(", says = \"cannot broadcast\"", &argument));
+    assert!(!passes(", says = \"unmatching\"", &argument));
+    // The contract has other words.
+    assert!(!passes("", &argument));
+    let clause = Raising(
+        "FunctionClauseError",
+        "no function clause matching in Translate.call/3",
+    );
+    assert!(!passes(", says = \"no function clause\"", &clause));
+    assert!(passes(
+        ", says = \"no function\", raises = \"FunctionClauseError\"",
+        &clause
+    ));
+    let message = judged(", says = \"cannot\"", &clause).message.unwrap();
+    let want = "expected ArgumentError that says \"cannot\", got ** (FunctionClauseError) no";
+    assert!(message.contains(want), "{message}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use emily_spec::{DType, Error, ErrorKind, Op, Result, Tensor};
 
-use super::{Absent, Layer, Question, Reference};
+use super::{Absent, Layer, Question, Raised, Reference};
 use crate::view::Input;
 use session::{Pool, Silence};
 use setup::Code;
@@ -132,10 +132,18 @@ impl Beam {
         let numeric = |message| Err(Error::new(ErrorKind::Numeric, message));
         match self.servers.ask(request) {
             Ok(Answer::Results(results)) => Ok(results),
-            Ok(Answer::Error(kind, message)) => Err(Error::new(kind_named(&kind), message)),
-            Ok(Answer::Unanswered(message)) => numeric(message),
-            // Nx's exceptions say that the call is wrong, and not in which of our ways.
-            Ok(Answer::Raised(message)) => Err(Error::new(ErrorKind::Argument, message)),
+            Ok(Answer::Error(kind, message)) if self.kind == Kind::Nif => {
+                Err(Error::new(kind_named(&kind), message))
+            }
+            Ok(Answer::Error(kind, message)) => {
+                let message = exception("Emily.Error", &message);
+                Err(Error::new(kind_named(&kind), message))
+            }
+            Ok(Answer::Unanswered(module, text)) => numeric(exception(&module, &text)),
+            // An exception says that the call is wrong, and not in which of our ways.
+            Ok(Answer::Raised(module, text)) => {
+                Err(Error::new(ErrorKind::Argument, exception(&module, &text)))
+            }
             Ok(Answer::Versions(_)) => Err(internal("an answer to another question".to_owned())),
             // Erlang's integers have no bound, so a huge power has no end.
             Err(Silence::Slow(message)) if self.kind == Kind::Nx => numeric(message),
@@ -181,9 +189,11 @@ impl Layer for Beam {
         }
     }
 
-    /// Nx raises what it likes; its exceptions have no kinds.
-    fn tells_kinds(&self) -> bool {
-        self.kind == Kind::Nif
+    /// Nx's exceptions have no kinds.
+    fn raised<'e>(&self, error: &'e Error) -> Option<Raised<'e>> {
+        let rest = error.message.strip_prefix("** (")?;
+        let (module, text) = rest.split_once(") ")?;
+        (self.kind != Kind::Nif).then_some(Raised { module, text })
     }
 
     /// `Nx.BinaryBackend` computes with Erlang's numbers, which have no infinities and no NaN: where
@@ -215,6 +225,11 @@ impl Layer for Beam {
     fn gradients(&self, op: &Op, inputs: &[Input], wrt: &[usize]) -> Result<Vec<Tensor>> {
         self.ask(&term::grad(self.device(), op, inputs, wrt))
     }
+}
+
+/// An exception as Elixir prints it; [`Layer::raised`] reads it.
+fn exception(module: &str, text: &str) -> String {
+    format!("** ({module}) {text}")
 }
 
 fn kind_named(name: &str) -> ErrorKind {

@@ -39,10 +39,10 @@ pub trait Layer: Send + Sync {
         true
     }
 
-    /// Whether its errors are of the kinds of [`ErrorKind`]. Of one whose errors have kinds of their
-    /// own, any error is the one expected.
-    fn tells_kinds(&self) -> bool {
-        true
+    /// The exception that an error was, of a layer whose users see exceptions and no kinds.
+    fn raised<'e>(&self, error: &'e Error) -> Option<Raised<'e>> {
+        let _ = error;
+        None
     }
 
     /// Whether this error says that the layer has no answer, rather than that there is none. Such a
@@ -77,6 +77,15 @@ pub trait Layer: Send + Sync {
             format!("{} knows no gradients", self.name()),
         ))
     }
+}
+
+/// An exception of Elixir's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raised<'a> {
+    /// Its module, `ArgumentError`.
+    pub module: &'a str,
+    /// Its message, and its trace.
+    pub text: &'a str,
 }
 
 /// A call that a layer may be asked.

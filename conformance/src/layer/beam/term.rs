@@ -14,10 +14,10 @@ pub(super) enum Answer {
     Results(Vec<Tensor>),
     /// An `Emily.Error`: its kind and message.
     Error(String, String),
-    /// Arithmetic that Erlang has no answer for.
-    Unanswered(String),
-    /// Another exception: its message and trace.
-    Raised(String),
+    /// Arithmetic that Erlang has no answer for: the exception's module, and its message and trace.
+    Unanswered(String, String),
+    /// Another exception, likewise.
+    Raised(String, String),
     /// What runs there, by name.
     Versions(HashMap<String, String>),
 }
@@ -94,8 +94,12 @@ pub(super) fn answer(bytes: &[u8]) -> anyhow::Result<Answer> {
                 .collect::<Result<_, _>>()?,
         )),
         [tag, kind, message] if is(tag, "error") => Ok(Answer::Error(text(kind)?, text(message)?)),
-        [tag, message] if is(tag, "unanswered") => Ok(Answer::Unanswered(text(message)?)),
-        [tag, message] if is(tag, "raised") => Ok(Answer::Raised(text(message)?)),
+        [tag, module, words] if is(tag, "unanswered") => {
+            Ok(Answer::Unanswered(text(module)?, text(words)?))
+        }
+        [tag, module, words] if is(tag, "raised") => {
+            Ok(Answer::Raised(text(module)?, text(words)?))
+        }
         [tag, Term::Map(Map { map })] if is(tag, "versions") => {
             let pairs = map
                 .iter()
