@@ -79,9 +79,10 @@ fn qr(input: &Tensor, results: &[Tensor], comparison: &mut Comparison) -> Result
     Ok(())
 }
 
+/// Of elements whose squares may be beyond `f64`.
 fn norm(rows: usize, columns: usize, at: impl Fn(usize, usize) -> f64) -> f64 {
     let places = (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j)));
-    places.map(|(i, j)| at(i, j).powi(2)).sum::<f64>().sqrt()
+    places.map(|(i, j)| at(i, j)).fold(0.0, f64::hypot)
 }
 
 fn last_two(tensor: &Tensor) -> Result<(usize, usize), String> {
