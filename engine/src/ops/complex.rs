@@ -169,3 +169,35 @@ fn pow_by_parts(z: &Array, w: &Array, cx: &Cx) -> Result<Array> {
     let (z, w) = (Parts::of(z, DType::F64)?, Parts::of(w, DType::F64)?);
     w.product(&z.ln()?, |a, b| a.multiply(b))?.exp(cx)?.join()
 }
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+    use mlx_rs::{complex64, with_stream};
+
+    use super::*;
+    use crate::mlx;
+
+    /// The CPU divides in `f64`, so no case reaches this function there.
+    #[test]
+    fn scaled_quotients_neither_overflow_nor_vanish() {
+        let quotients = [
+            // (3 + 4i) / (1 + 2i) = (11 − 2i) / 5.
+            ([3.0, 4.0], [1.0, 2.0], [2.2, -0.4]),
+            ([1e30, 0.0], [0.0, 1e30], [0.0, -1.0]),
+            ([1e-30, 1e-30], [1e-30, -1e-30], [0.0, 1.0]),
+            ([3e38, 3e38], [3e38, 0.0], [1.0, 1.0]),
+            ([0.0, 0.0], [1.0, 0.0], [0.0, 0.0]),
+        ];
+        let cpu = mlx::new_stream(Device::Cpu).unwrap();
+        with_stream(&cpu, || {
+            for (z, w, want) in quotients {
+                let number = |[re, im]: [f32; 2]| Array::from_complex(complex64::new(re, im));
+                let got = divide_scaled(&number(z), &number(w)).unwrap();
+                let got: complex64 = got.item_exact();
+                assert_relative_eq!(got.re, want[0], max_relative = 2e-7);
+                assert_relative_eq!(got.im, want[1], max_relative = 2e-7);
+            }
+        });
+    }
+}

@@ -29,10 +29,16 @@ pub(super) fn iota(op: &Iota, ty: &TensorType) -> Result<Array> {
 /// Counts row-major over the whole shape. MLX counts to `i32::MAX`; what is longer is a sum of
 /// counts along each axis.
 fn flat(shape: &[i32], counter: DType) -> Result<Array> {
-    let sizes: Vec<usize> = shape.iter().map(|&dim| dim as usize).collect();
-    if let Ok(len) = i32::try_from(sizes.iter().product::<usize>()) {
+    let len = shape.iter().map(|&dim| dim as usize).product::<usize>();
+    if let Ok(len) = i32::try_from(len) {
         return arange(len, to_mlx(counter))?.reshape(shape);
     }
+    long(shape, counter)
+}
+
+/// The same as a sum of counts along each axis.
+fn long(shape: &[i32], counter: DType) -> Result<Array> {
+    let sizes: Vec<usize> = shape.iter().map(|&dim| dim as usize).collect();
     let strides = row_major_strides(&sizes);
     (0..shape.len()).try_fold(integer(counter, 0), |sum, axis| {
         sum.add(along(shape, axis, strides[axis], counter)?)
@@ -98,4 +104,21 @@ fn truncated(value: f64, dtype: DType) -> i128 {
         return 0;
     }
     value as i128
+}
+
+#[cfg(test)]
+mod tests {
+    use mlx_rs::with_stream;
+
+    use super::*;
+    use crate::{Device, mlx};
+
+    #[test]
+    fn counts_along_the_axes_sum_up_to_row_major_ones() {
+        let cpu = mlx::new_stream(Device::Cpu).unwrap();
+        let counts = with_stream(&cpu, || long(&[2, 3, 2], DType::U8)?.contiguous()).unwrap();
+        assert_eq!(counts.shape(), [2, 3, 2]);
+        let want: Vec<u8> = (0..12).collect();
+        assert_eq!(counts.to_vec_exact::<u8>().unwrap(), want);
+    }
 }
