@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     };
     let trials = faults().flat_map(|fault| {
         let fixtures = Arc::clone(&fixtures);
-        fault.befalls.ops().into_iter().map(move |op| {
+        fault.ops().into_iter().map(move |op| {
             let fixtures = Arc::clone(&fixtures);
             Trial::test(format!("canary::{}::{op}", fault.name), move || {
                 is_caught(&fixtures.cases, fault, op)

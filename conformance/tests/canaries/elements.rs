@@ -2,33 +2,24 @@
 
 use emily_conformance::number;
 use emily_conformance::view::Input;
-use emily_spec::{AsType, DType, Op, Result, Tensor, TensorType};
+use emily_spec::{AsType, DType, Op, Result, ResultDType, Tensor, TensorType};
 
-use super::{Befalls, Fault, changed, each_float, floats, integers, rebuild, relabel, run, types};
+use super::{
+    Befalls, Fault, changed, computes, each_float, floats, has_operands, integers, is_exact,
+    is_library, rebuild, relabel, run, tolerance, types,
+};
 
 pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "sign_of_zero_dropped",
         what: "−0 becomes +0",
-        befalls: Befalls::Only(&[
-            "add",
-            "divide",
-            "remainder",
-            "round",
-            "as_type",
-            "transpose",
-            "broadcast",
-            "concatenate",
-            "select",
-            "slice",
-            "gather",
-        ]),
+        befalls: Befalls::Results(|row| is_exact(row) && has_operands(row)),
         run: |op, inputs| each_float(run(op, inputs)?, |f, x| if x == f.sign() { 0 } else { x }),
     },
     Fault {
         name: "one_ulp_off",
         what: "every finite float is one place further from zero",
-        befalls: Befalls::Only(EXACT),
+        befalls: Befalls::Where(is_exact),
         run: |op, inputs| {
             each_float(
                 run(op, inputs)?,
@@ -39,7 +30,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "sixteen_ulp_off",
         what: "every f32 and f64 is sixteen places further from zero",
-        befalls: Befalls::Only(&["pow", "exp", "erfc"]),
+        befalls: Befalls::Where(is_library),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 if f.width > 16 && f.is_finite(x) {
@@ -53,24 +44,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "nan_swallowed",
         what: "NaN becomes 0",
-        befalls: Befalls::Only(&[
-            "add",
-            "divide",
-            "remainder",
-            "pow",
-            "round",
-            "exp",
-            "erfc",
-            "as_type",
-            "transpose",
-            "broadcast",
-            "concatenate",
-            "select",
-            "slice",
-            "sum",
-            "dot",
-            "gather",
-        ]),
+        befalls: Befalls::Results(|row| computes(row) && has_operands(row)),
         run: |op, inputs| each_float(run(op, inputs)?, |f, x| if f.is_nan(x) { 0 } else { x }),
     },
     Fault {
@@ -85,7 +59,10 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "infinity_saturates",
         what: "±inf becomes the largest finite value",
-        befalls: Befalls::Only(EXACT_BUT_IOTA),
+        befalls: Befalls::Results(|row| {
+            // A remainder is smaller than the dividend.
+            is_exact(row) && has_operands(row) && row.name != "remainder"
+        }),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 if x & !f.sign() == f.inf() {
@@ -99,21 +76,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "denormals_flushed",
         what: "denormal results become 0",
-        befalls: Befalls::Only(&[
-            "add",
-            "divide",
-            "remainder",
-            "pow",
-            "exp",
-            "erfc",
-            "as_type",
-            "transpose",
-            "broadcast",
-            "concatenate",
-            "select",
-            "slice",
-            "gather",
-        ]),
+        befalls: Befalls::Results(|row| (is_exact(row) || is_library(row)) && has_operands(row)),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 if x & !f.sign() < f.tiny() {
@@ -144,7 +107,7 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "vector_tail_skipped",
         what: "elements beyond the last multiple of 8 stay 0",
-        befalls: Befalls::Only(ELEMENTWISE),
+        befalls: Befalls::Where(|row| matches!(row.family, "unary" | "binary")),
         run: |op, inputs| {
             run(op, inputs)?
                 .into_iter()
@@ -182,16 +145,15 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "u64_as_s64",
         what: "u64 operands are taken for s64",
-        befalls: Befalls::Only(&[
-            "equal",
-            "argmax",
-            "argsort",
-            "divide",
-            "remainder",
-            "exp",
-            "as_type",
-            "erfc",
-        ]),
+        befalls: Befalls::Where(|row| {
+            // Sums, products and moves have the same bits.
+            let tells = !matches!(
+                row.result,
+                ResultDType::Same | ResultDType::Merged | ResultDType::Aggregate
+            );
+            tells && row.accepts.integer && has_operands(row) && tolerance(row).is_some()
+                || row.name == "remainder"
+        }),
         run: |op, inputs| {
             let signed = |tensor: &Tensor| match tensor.dtype() {
                 DType::U64 => relabel(tensor, DType::S64),
@@ -200,47 +162,6 @@ pub(super) static FAULTS: &[Fault] = &[
             relabelled_results(op, inputs, &changed(inputs, signed)?)
         },
     },
-];
-
-/// Every op whose float results are exact.
-const EXACT: &[&str] = &[
-    "add",
-    "divide",
-    "remainder",
-    "round",
-    "as_type",
-    "iota",
-    "transpose",
-    "broadcast",
-    "concatenate",
-    "select",
-    "slice",
-    "gather",
-];
-
-const EXACT_BUT_IOTA: &[&str] = &[
-    "add",
-    "divide",
-    "round",
-    "as_type",
-    "transpose",
-    "broadcast",
-    "concatenate",
-    "select",
-    "slice",
-    "gather",
-];
-
-const ELEMENTWISE: &[&str] = &[
-    "add",
-    "divide",
-    "remainder",
-    "pow",
-    "round",
-    "exp",
-    "erfc",
-    "as_type",
-    "select",
 ];
 
 /// The op on changed operands, with the results' types as for the true ones.

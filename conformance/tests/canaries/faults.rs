@@ -2,7 +2,10 @@
 
 use emily_conformance::number::{self, Format};
 use emily_conformance::view::Input;
-use emily_spec::{Arity, DType, Error, ErrorKind, Op, ROWS, Result, Row, Tensor, TensorType};
+use emily_spec::{
+    Arity, AsType, DType, Error, ErrorKind, Judged, Op, OpKind, ROWS, Result, ResultDType, Row,
+    Tensor, TensorType, Tolerance,
+};
 
 mod contract;
 mod elements;
@@ -19,22 +22,72 @@ pub(crate) struct Fault {
 /// The ops that a mistake can befall.
 pub(crate) enum Befalls {
     All,
-    WithOperands,
+    /// Those whose row says so.
+    Where(fn(&Row) -> bool),
+    /// Those whose row says so; of the functions of one element, those that have such a result.
+    Results(fn(&Row) -> bool),
     Only(&'static [&'static str]),
 }
 
-impl Befalls {
-    /// The ops' names.
+impl Fault {
+    /// The names of the ops that it can befall.
     pub(crate) fn ops(&self) -> Vec<&'static str> {
-        let named = |takes: fn(&Row) -> bool| {
+        let named = |takes: &dyn Fn(&Row) -> bool| {
             let rows = ROWS.iter().filter(|row| takes(row));
             rows.map(|row| row.name).collect()
         };
-        match self {
-            Befalls::All => named(|_| true),
-            Befalls::WithOperands => named(|row| row.arity != Arity::Exactly(0)),
+        match self.befalls {
+            Befalls::All => named(&|_| true),
+            Befalls::Where(takes) => named(&takes),
+            Befalls::Results(takes) => named(&|row| takes(row) && self.shows(row)),
             Befalls::Only(ops) => ops.to_vec(),
         }
+    }
+
+    /// Whether a function of one element gives another answer for some number that `f16` has; true of
+    /// every other op.
+    fn shows(&self, row: &Row) -> bool {
+        let OpKind::Unary(op) = row.kind else {
+            return true;
+        };
+        let op = Op::Unary(op);
+        let operand = [Input::plain(every_half().expect("they are f32s"))];
+        (self.run)(&op, &operand) != run(&op, &operand)
+    }
+}
+
+/// Every number that `f16` has, in `f32`.
+fn every_half() -> Result<Tensor> {
+    let halves = TensorType::new(DType::F16, [1 << 16]);
+    let halves = Input::plain(rebuild(&halves, (0..1 << 16).collect())?);
+    let wider = Op::AsType(AsType { dtype: DType::F32 });
+    run(&wider, &[halves]).map(|mut all| all.remove(0))
+}
+
+fn has_operands(row: &Row) -> bool {
+    row.arity != Arity::Exactly(0)
+}
+
+/// Whether results are numbers like the operands, or made of them.
+fn computes(row: &Row) -> bool {
+    let answers = matches!(row.result, ResultDType::Predicate | ResultDType::Index);
+    !answers && tolerance(row).is_some()
+}
+
+/// Whether float results are the right ones, to the last bit.
+fn is_exact(row: &Row) -> bool {
+    computes(row) && matches!(tolerance(row), Some(Tolerance::Bits | Tolerance::Exact))
+}
+
+/// Whether float results are a library's, some places off.
+fn is_library(row: &Row) -> bool {
+    matches!(tolerance(row), Some(Tolerance::Ulp(_)))
+}
+
+fn tolerance(row: &Row) -> Option<Tolerance> {
+    match row.judged {
+        Judged::Values(tolerance) => Some(tolerance(DType::F32)),
+        Judged::Promise { .. } => None,
     }
 }
 
