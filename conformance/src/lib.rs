@@ -16,6 +16,7 @@ pub mod judge;
 pub mod layer;
 pub mod ledger;
 pub mod literal;
+pub mod mutants;
 pub mod number;
 pub mod outcome;
 pub mod plan;

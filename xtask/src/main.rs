@@ -12,6 +12,7 @@ mod conformance;
 mod cross;
 mod doctor;
 mod fuzz;
+mod mutants;
 mod shell;
 mod test;
 
@@ -35,6 +36,8 @@ enum Command {
     Ci,
     /// Search for new failures; each one found becomes a ready case in fixtures/cases/found.
     Fuzz(fuzz::Args),
+    /// Plant systematic mistakes in the oracle, op by op; a case has to catch each one.
+    Mutants(mutants::Args),
     /// Measure what the README promises: one row per figure, a ratio within one run.
     Bench(bench::Args),
     /// Write what is generated: OPS.md, DIVERGENCES.md, ACCURACY.md, Elixir's op list, bindings.
@@ -51,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test => test::run(&shell),
         Command::Ci => ci::run(&shell),
         Command::Fuzz(args) => fuzz::run(&shell, &args),
+        Command::Mutants(args) => mutants::run(&shell, &args),
         Command::Bench(args) => bench::run(&shell, &args),
         Command::Codegen(args) => codegen::run(&shell, &args),
         Command::Doctor => doctor::run(&shell),

@@ -18,6 +18,27 @@ pub struct Attribute {
     pub doc: &'static str,
     /// False where it may be left out.
     pub required: bool,
+    /// The values that it has.
+    pub takes: Takes,
+}
+
+/// What an attribute's values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Yes or no.
+    Bool,
+    /// A count, a size or an axis.
+    Size,
+    /// One of them per axis, or several axes.
+    Sizes,
+    /// Whole numbers of both signs.
+    Ints,
+    /// An element type.
+    DType,
+    /// One of these.
+    Words(&'static [&'static str]),
+    /// A number of any kind.
+    Scalar,
 }
 
 /// An attribute's value, as whoever turns an op into something else sees it.
@@ -46,11 +67,15 @@ pub(crate) trait AsValue {
     /// Whether it has to be given.
     const REQUIRED: bool;
 
+    /// What its values are.
+    const TAKES: Takes;
+
     fn as_value(&self) -> Value<'_>;
 }
 
 impl<T: AsValue> AsValue for Option<T> {
     const REQUIRED: bool = false;
+    const TAKES: Takes = T::TAKES;
 
     fn as_value(&self) -> Value<'_> {
         self.as_ref().map_or(Value::Absent, T::as_value)
@@ -59,6 +84,7 @@ impl<T: AsValue> AsValue for Option<T> {
 
 impl AsValue for bool {
     const REQUIRED: bool = false;
+    const TAKES: Takes = Takes::Bool;
 
     fn as_value(&self) -> Value<'_> {
         Value::Bool(*self)
@@ -67,6 +93,7 @@ impl AsValue for bool {
 
 impl AsValue for usize {
     const REQUIRED: bool = true;
+    const TAKES: Takes = Takes::Size;
 
     fn as_value(&self) -> Value<'_> {
         Value::Size(*self)
@@ -75,6 +102,7 @@ impl AsValue for usize {
 
 impl AsValue for DType {
     const REQUIRED: bool = true;
+    const TAKES: Takes = Takes::DType;
 
     fn as_value(&self) -> Value<'_> {
         Value::DType(*self)
@@ -83,6 +111,7 @@ impl AsValue for DType {
 
 impl AsValue for Shape {
     const REQUIRED: bool = true;
+    const TAKES: Takes = Takes::Sizes;
 
     fn as_value(&self) -> Value<'_> {
         Value::Sizes(self)
@@ -91,6 +120,7 @@ impl AsValue for Shape {
 
 impl AsValue for Scalar {
     const REQUIRED: bool = true;
+    const TAKES: Takes = Takes::Scalar;
 
     fn as_value(&self) -> Value<'_> {
         Value::Scalar(*self)
@@ -99,6 +129,7 @@ impl AsValue for Scalar {
 
 impl AsValue for List<usize> {
     const REQUIRED: bool = true;
+    const TAKES: Takes = Takes::Sizes;
 
     fn as_value(&self) -> Value<'_> {
         Value::Sizes(self)
@@ -107,6 +138,7 @@ impl AsValue for List<usize> {
 
 impl AsValue for List<i64> {
     const REQUIRED: bool = true;
+    const TAKES: Takes = Takes::Ints;
 
     fn as_value(&self) -> Value<'_> {
         Value::Ints(self)
@@ -115,6 +147,7 @@ impl AsValue for List<i64> {
 
 impl AsValue for TieBreak {
     const REQUIRED: bool = false;
+    const TAKES: Takes = Takes::Words(&["low", "high"]);
 
     fn as_value(&self) -> Value<'_> {
         Value::Word(match self {
@@ -126,6 +159,7 @@ impl AsValue for TieBreak {
 
 impl AsValue for Direction {
     const REQUIRED: bool = false;
+    const TAKES: Takes = Takes::Words(&["asc", "desc"]);
 
     fn as_value(&self) -> Value<'_> {
         Value::Word(match self {
@@ -137,6 +171,7 @@ impl AsValue for Direction {
 
 impl AsValue for QrMode {
     const REQUIRED: bool = false;
+    const TAKES: Takes = Takes::Words(&["reduced", "complete"]);
 
     fn as_value(&self) -> Value<'_> {
         Value::Word(match self {

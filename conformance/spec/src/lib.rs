@@ -23,7 +23,7 @@ mod shape;
 mod tensor;
 mod tolerance;
 
-pub use attribute::{Attribute, List, Value};
+pub use attribute::{Attribute, List, Takes, Value};
 pub use cost::{Cost, Price};
 pub use dtype::{Class, DType};
 pub use error::{Context, Error, ErrorKind, Result};
@@ -35,7 +35,7 @@ pub use op::{
     Reduce, Reduction, Select, Slice, TieBreak, Transpose, Typed, Unary,
 };
 pub use panic::panic_text;
-pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, ResultDType, Row};
+pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Row};
 pub use scalar::Scalar;
 pub use shape::{Shape, row_major_strides};
 pub use tensor::{Tensor, TensorType};

@@ -40,6 +40,8 @@ pub struct Row {
     pub judged: Judged,
     /// The result dtypes of which the definition leaves a zero's sign open.
     pub open_zero: Dtypes,
+    /// The values that its results have.
+    pub range: Range,
     /// Per operand, the values that generated inputs are drawn from; the last one repeats.
     pub domain: &'static [Domain],
     /// Where the op can be differentiated; `None` where its gradient is zero or undefined.
@@ -140,6 +142,19 @@ pub enum Judged {
 pub enum Promise {
     /// A = Q·R, Qᵀ·Q = I, R upper triangular.
     Qr,
+}
+
+/// The values that results have, whatever the operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// Every value of the dtype.
+    Any,
+    /// Of real dtypes, none below zero, nor −0; NaN is among them.
+    NonNegative,
+    /// Every value but −0: sums start from +0, and only what underflows may end there.
+    Sums,
+    /// Finite numbers from +0 up.
+    Counts,
 }
 
 /// The values generated inputs are drawn from.
@@ -321,6 +336,7 @@ pub(crate) const ROW: Row = Row {
     result: ResultDType::Same,
     judged: EXACT,
     open_zero: Dtypes::NONE,
+    range: Range::Any,
     domain: &[Domain::Any],
     grad: None,
     price: Price::SIMPLE,

@@ -3,7 +3,8 @@
 use super::{Attributes, ops};
 use crate::row::ROW;
 use crate::{
-    Arity, DType, Error, ErrorKind, Price, Result, ResultDType, Row, Scalar, Shape, TensorType,
+    Arity, DType, Error, ErrorKind, Price, Range, Result, ResultDType, Row, Scalar, Shape,
+    TensorType,
 };
 
 const CREATION: Row = Row {
@@ -17,7 +18,7 @@ const CREATION: Row = Row {
 
 ops! {
     /// Counts from 0 along an axis, or over the whole shape in row-major order.
-    pub struct Iota = Row { name: "iota", ..CREATION }; {
+    pub struct Iota = Row { name: "iota", range: Range::Counts, ..CREATION }; {
         /// The result's dtype.
         dtype: DType,
         /// The result's shape.
@@ -39,7 +40,7 @@ impl Attributes for Iota {
 ops! {
     /// Ones where the indices along the last two axes are equal, zeros elsewhere: an identity
     /// matrix for each index of the axes before them.
-    pub struct Eye = Row { name: "eye", ..CREATION }; {
+    pub struct Eye = Row { name: "eye", range: Range::Counts, ..CREATION }; {
         /// The result's dtype.
         dtype: DType,
         /// The result's shape, of two axes or more.

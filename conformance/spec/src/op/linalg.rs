@@ -6,8 +6,8 @@ use super::{Attributes, ops};
 use crate::cost::largest;
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
-    Arity, Cost, DType, Domain, Dtypes, Error, ErrorKind, Judged, List, Price, Promise, Result,
-    ResultDType, Row, TensorType,
+    Arity, Cost, DType, Domain, Dtypes, Error, ErrorKind, Judged, List, Price, Promise, Range,
+    Result, ResultDType, Row, TensorType,
 };
 
 ops! {
@@ -20,6 +20,7 @@ ops! {
         arity: Arity::Exactly(2),
         result: ResultDType::Merged,
         judged: Judged::Values(sum_tolerance),
+        range: Range::Sums,
         grad: Some(SMOOTH),
         price: Price { work: 2, temporaries: 2 },
         ..ROW

@@ -111,6 +111,7 @@ macro_rules! ops {
                     name: stringify!($field),
                     doc: concat!($($text, "\n"),+),
                     required: <$type as $crate::attribute::AsValue>::REQUIRED,
+                    takes: <$type as $crate::attribute::AsValue>::TAKES,
                 },)*
             ];
         }

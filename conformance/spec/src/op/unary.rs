@@ -2,7 +2,7 @@
 
 use super::{Attributes, Plain, ops};
 use crate::row::{ROW, SMOOTH, library};
-use crate::{DType, Dtypes, Judged, Price, Result, ResultDType, Row, TensorType};
+use crate::{DType, Dtypes, Judged, Price, Range, Result, ResultDType, Row, TensorType};
 
 /// A function of each element, whose result is floating: integers are cast to `f32` first.
 const UNARY: Row = Row {
@@ -26,6 +26,7 @@ ops! {
             name: "exp",
             // expf: 1 ulp in glibc, 2 in CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
+            range: Range::NonNegative,
             grad: Some(SMOOTH),
             price: Price::FUNCTION,
             ..UNARY
@@ -35,6 +36,7 @@ ops! {
             name: "erfc",
             accepts: Dtypes::REAL,
             judged: Judged::Values(|dtype| library(dtype, 8)),
+            range: Range::NonNegative,
             grad: Some(SMOOTH),
             price: Price { work: 60, temporaries: 12 },
             ..UNARY
