@@ -90,6 +90,11 @@ pub struct Dtypes {
 }
 
 impl Dtypes {
+    /// Complex numbers.
+    pub const COMPLEX: Dtypes = Dtypes {
+        complex: true,
+        ..Dtypes::NONE
+    };
     /// No dtype.
     pub const NONE: Dtypes = Dtypes {
         integer: false,

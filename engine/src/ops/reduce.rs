@@ -9,7 +9,7 @@ use mlx_rs::{Array, Axes};
 use super::cast::cast;
 use super::float::{order_keys, widened};
 use super::{axes as mlx_axes, dims, length};
-use crate::mlx::{clone_array, integer, slice, to_mlx};
+use crate::mlx::{clone_array, dtype_of, integer, real, slice, to_mlx};
 
 /// One element per index of the axes that stay.
 pub(super) fn reduce(op: Reduce, attrs: &Reduction, x: &Array, ty: &TensorType) -> Result<Array> {
@@ -35,9 +35,16 @@ fn sum(x: &Array, axes: &[usize], ty: &TensorType) -> Result<Array> {
     cast(&sum, ty.dtype)?.reshape(&dims(&ty.shape))
 }
 
+/// A sum begins at 0, to which −0 adds nothing: MLX hands a lone term on as it is.
 fn float_sum(x: &Array, axes: &[usize]) -> Result<Array> {
-    axes.iter()
-        .try_fold(widened(x)?, |x, &axis| blocked_sum(&x, axis))
+    let lone = axes.iter().all(|&axis| x.shape()[axis] == 1);
+    let sum = axes
+        .iter()
+        .try_fold(widened(x)?, |x, &axis| blocked_sum(&x, axis))?;
+    match lone {
+        true => sum.add(real(dtype_of(&sum), 0.0)),
+        false => Ok(sum),
+    }
 }
 
 /// How many terms are added one after another.

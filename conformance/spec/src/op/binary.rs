@@ -62,6 +62,8 @@ ops! {
                 Class::Complex => Tolerance::Accum(5.0),
                 Class::Float => library(dtype, 4),
             }),
+            // By products or by a logarithm: no definition of a complex power says which zero.
+            open_zero: Dtypes::COMPLEX,
             domain: &[Domain::Any, Domain::Range(0.0, 7.0)],
             grad: Some(Grad {
                 domain: &[Domain::Range(0.5, 2.0), Domain::Range(-2.0, 2.0)],
