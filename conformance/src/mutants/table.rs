@@ -19,22 +19,33 @@ pub enum Verdict {
 pub struct Judged {
     /// The op's name.
     pub op: &'static str,
-    /// The mutant's idea.
+    /// The mutant's idea, one of the columns.
     pub idea: &'static str,
     /// What came of it.
     pub verdict: Verdict,
 }
 
+/// The columns.
+const IDEAS: [&str; 9] = [
+    "op swapped",
+    "attribute left out",
+    "choice turned",
+    "off by one",
+    "2 units off",
+    "last stale",
+    "−0 lost",
+    "NaN swallowed",
+    "wrong dtype",
+];
+
 /// A line per op and a column per idea: how many were caught, how many were not (`!`), and how many
 /// are equivalent (`=`).
 pub fn table(all: &[Judged]) -> String {
-    let mut ideas: Vec<&str> = Vec::new();
+    let met = |idea: &&str| all.iter().any(|judged| judged.idea == *idea);
+    let ideas: Vec<&str> = IDEAS.into_iter().filter(met).collect();
     let mut ops: Vec<&str> = Vec::new();
     let mut cells: BTreeMap<(&str, &str), [usize; 3]> = BTreeMap::new();
     for judged in all {
-        if !ideas.contains(&judged.idea) {
-            ideas.push(judged.idea);
-        }
         if !ops.contains(&judged.op) {
             ops.push(judged.op);
         }

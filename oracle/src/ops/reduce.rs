@@ -21,18 +21,27 @@ pub(crate) fn reduce(
 ) -> Result<WideAnswer> {
     let all: Vec<_> = (0..input.ndim()).collect();
     let rows = array::rows(input, attrs.axes.as_deref().unwrap_or(&all))?;
+    // Over an empty list of axes nothing is added, not even to 0.
+    let alone = attrs.axes.as_ref().is_some_and(|axes| axes.is_empty());
     match op {
-        Reduce::Sum => sum(&rows, target),
+        Reduce::Sum => sum(&rows, alone, target),
     }
 }
 
-/// The terms are cast to the result's dtype before they are added.
-fn sum(rows: &Array2<Wide>, target: Target) -> Result<WideAnswer> {
+/// The terms are cast to the result's dtype before they are added to 0; what stands alone is not
+/// added to anything.
+fn sum(rows: &Array2<Wide>, alone: bool, target: Target) -> Result<WideAnswer> {
     let (values, sizes): (_, Vec<f64>) = rows
         .rows()
         .into_iter()
-        .map(|row| accumulate::sum(target.class(), row.iter().map(|&x| target.cast(x))))
-        .map(|total| (total.value, total.magnitude))
+        .map(|row| {
+            let total = accumulate::sum(target.class(), row.iter().map(|&x| target.cast(x)));
+            let value = match alone {
+                true => target.cast(row[0]),
+                false => total.value,
+            };
+            (value, total.magnitude)
+        })
         .unzip();
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
-    DType, Dtypes, Error, ErrorKind, Judged, List, Price, Range, Result, ResultDType, Row, Shape,
+    DType, Dtypes, Error, ErrorKind, Judged, List, Price, Result, ResultDType, Row, Shape,
     TensorType,
 };
 
@@ -26,7 +26,6 @@ ops! {
             name: "sum",
             result: ResultDType::Aggregate,
             judged: Judged::Values(sum_tolerance),
-            range: Range::Sums,
             grad: Some(SMOOTH),
             ..REDUCE
         },
