@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             return ExitCode::from(101);
         }
     };
-    for op in options.ops.iter().filter(|op| Row::named(op).is_none()) {
+    if let Some(op) = options.ops.iter().find(|op| Row::named(op).is_none()) {
         eprintln!("error: there is no op {op}");
         return ExitCode::from(101);
     }
