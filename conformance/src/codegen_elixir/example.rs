@@ -245,11 +245,9 @@ fn attributes(op: &Op) -> String {
         return String::new();
     };
     let stated = attrs.iter().filter(|(name, _)| {
-        let mut plain = json.clone();
-        plain["attrs"]
-            .as_object_mut()
-            .map(|attrs| attrs.remove(*name));
-        serde_json::from_value::<Op>(plain).ok().as_ref() != Some(op)
+        let mut plain = attrs.clone();
+        plain.remove(*name);
+        Op::read(op.name(), Value::Object(plain)).ok().as_ref() != Some(op)
     });
     let texts: Vec<String> = stated
         .map(|(name, value)| format!("{name}: {}", term(value)))

@@ -158,7 +158,7 @@ mod tests {
             "## Where Emily differs",
             "- `round` of f32: MLX's\n",
             "coming from Nx.BinaryBackend\n",
-            "- `add` `pow` `exp` of f16 bf16: it \\| is &lt;b>\n",
+            "- `exp` `add` `pow` of f16 bf16: it \\| is &lt;b>\n",
             "### MLX's\n\n<details><summary>within ulp(9): 1 trial</summary>\n\n- `native::unary::round",
             "### it \\| is &lt;b>\n",
             "<details><summary>f16[1] 1: 1 trial</summary>\n",
