@@ -564,7 +564,7 @@ defmodule Emily.Native.Ops do
           iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
           iex> bytes = for x <- [1, 2, 3, 4, 5, 6], into: <<>>, do: <<x::signed-32-little>>
           iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {2, 3}, bytes)
-          iex> {:ok, [result]} = Emily.Native.sum(worker, [tensor], %{axes: [1], keep_axes: false})
+          iex> {:ok, [result]} = Emily.Native.sum(worker, [tensor], %{axes: [1]})
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::signed-32-little <- bytes>>, do: x
           [6, 15]
@@ -595,7 +595,7 @@ defmodule Emily.Native.Ops do
           iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
           iex> bytes = for x <- [1.0, 3.0, 2.0, 3.0, 0.0, 3.0], into: <<>>, do: <<x::float-32-little>>
           iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
-          iex> {:ok, [result]} = Emily.Native.argmax(worker, [tensor], %{axis: 0, keep_axis: false, tie_break: :low})
+          iex> {:ok, [result]} = Emily.Native.argmax(worker, [tensor], %{axis: 0})
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::signed-32-little <- bytes>>, do: x
           [1]
@@ -603,7 +603,7 @@ defmodule Emily.Native.Ops do
           iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
           iex> bytes = for x <- [1.0, 3.0, 2.0, 3.0, 0.0, 3.0], into: <<>>, do: <<x::float-32-little>>
           iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
-          iex> {:ok, [result]} = Emily.Native.argmax(worker, [tensor], %{axis: 0, keep_axis: false, tie_break: :high})
+          iex> {:ok, [result]} = Emily.Native.argmax(worker, [tensor], %{axis: 0, tie_break: :high})
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::signed-32-little <- bytes>>, do: x
           [5]
@@ -633,7 +633,7 @@ defmodule Emily.Native.Ops do
           iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
           iex> bytes = for x <- [30.0, 10.0, 20.0], into: <<>>, do: <<x::float-32-little>>
           iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3}, bytes)
-          iex> {:ok, [result]} = Emily.Native.argsort(worker, [tensor], %{axis: 0, direction: :asc})
+          iex> {:ok, [result]} = Emily.Native.argsort(worker, [tensor], %{axis: 0})
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::signed-32-little <- bytes>>, do: x
           [1, 2, 0]
@@ -696,7 +696,7 @@ defmodule Emily.Native.Ops do
           iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
           iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], into: <<>>, do: <<x::float-32-little>>
           iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4, 2}, bytes)
-          iex> {:ok, [result1, result2]} = Emily.Native.qr(worker, [tensor], %{mode: :reduced})
+          iex> {:ok, [result1, result2]} = Emily.Native.qr(worker, [tensor])
           iex> Emily.Native.type(result1)
           {:f32, {4, 2}}
           iex> Emily.Native.type(result2)
