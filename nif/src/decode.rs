@@ -79,7 +79,7 @@ impl de::Error for Fault {
 
     fn unknown_field(name: &str, known: &'static [&'static str]) -> Fault {
         let known = match known {
-            [] => "it has none".to_owned(),
+            [] => "it has no attributes".to_owned(),
             known => format!("known are {}", known.join(" ")),
         };
         Fault(format!("unknown attribute {name:?}; {known}"))
