@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use emily_spec::{DType, ErrorKind, Op, Row, Tensor, Tolerance};
+use emily_spec::{DType, ErrorKind, Op, Row, Tensor, TensorType, Tolerance};
 use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
@@ -33,6 +33,14 @@ pub struct Case {
     pub grad: Option<GradCase>,
     /// The case at each of its dtypes.
     pub readings: Vec<Reading>,
+}
+
+impl Case {
+    /// Whether it is for this layer.
+    pub fn is_for(&self, layer: &str) -> bool {
+        let named = |layers: &Vec<String>| layers.iter().any(|name| name == layer);
+        self.layers.as_ref().is_none_or(named)
+    }
 }
 
 /// A case at one dtype.
@@ -85,8 +93,18 @@ pub struct Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GradCase {
-    /// The operands to differentiate by.
-    pub wrt: Vec<usize>,
+    /// The operands to differentiate by; all that the op can be differentiated by when absent.
+    pub wrt: Option<Vec<usize>>,
+}
+
+impl GradCase {
+    /// The operands of these types to differentiate by.
+    pub fn operands(&self, op: &Op, types: &[TensorType]) -> Vec<usize> {
+        match &self.wrt {
+            Some(wrt) => wrt.clone(),
+            None => emily_oracle::grad::operands(op, types),
+        }
+    }
 }
 
 /// A place in a file.

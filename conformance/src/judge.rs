@@ -11,6 +11,7 @@ use emily_spec::{Error, ErrorKind, Result, Tensor, Tolerance, panic_text};
 
 use crate::case::{Body, Case, Reading, Want};
 use crate::compare::{Comparison, Expected};
+use crate::gradients;
 use crate::layer::{Layer, Question, Reference};
 use crate::ledger::Ledger;
 use crate::outcome::{Outcome, TrialResult};
@@ -150,7 +151,11 @@ impl Judge<'_> {
                     caught(|| lane.layer.run(&call.op, &call.inputs))
                 }
                 Reference::Differences => {
-                    caught(|| lane.layer.gradients(&call.op, &call.inputs, self.wrt()))
+                    let (wrt, weights) = (self.wrt(call), gradients::weights(&call.results()));
+                    caught(|| {
+                        let layer = lane.layer;
+                        layer.gradients(&call.op, &call.inputs, &wrt, &weights)
+                    })
                 }
             };
             lane.calls += 1;

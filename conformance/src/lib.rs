@@ -12,6 +12,7 @@ pub mod case;
 pub mod codegen_elixir;
 pub mod compare;
 pub mod fuzz;
+pub mod gradients;
 pub mod judge;
 pub mod layer;
 pub mod ledger;

@@ -42,7 +42,7 @@ pub struct Call {
 }
 
 impl Operand {
-    fn ty(&self) -> &TensorType {
+    pub(crate) fn ty(&self) -> &TensorType {
         match self {
             Operand::Fixed(tensor) => tensor.ty(),
             Operand::Filled { ty, .. } => ty,
@@ -136,6 +136,11 @@ impl Plan {
     /// The op of its calls.
     pub fn op(&self) -> &Op {
         &self.op
+    }
+
+    /// Its operands, before views and values.
+    pub(crate) fn operands(&self) -> &[Operand] {
+        &self.operands
     }
 
     /// The operands' types, the same in all of its calls.
@@ -250,6 +255,11 @@ impl Call {
             .iter()
             .map(|input| input.tensor.ty().clone())
             .collect()
+    }
+
+    /// The results' types; none where the op refuses the operands.
+    pub fn results(&self) -> Vec<TensorType> {
+        self.op.infer(&self.types()).unwrap_or_default()
     }
 
     /// True when an operand or a result has this dtype.

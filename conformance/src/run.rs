@@ -7,6 +7,7 @@ use std::time::Instant;
 use emily_spec::{DType, Op, TensorType};
 
 use crate::case::{self, Body, Case, Location, Problem, Reading};
+use crate::gradients;
 use crate::judge::{judge, trial_name};
 use crate::layer::{Layer, Question, Reference, label};
 use crate::ledger::Ledger;
@@ -69,6 +70,8 @@ impl Fixtures {
             Ok(ledger) => fixtures.ledger = ledger,
             Err(more) => problems.extend(more),
         }
+        let gradients = gradients::cases(&fixtures.cases);
+        fixtures.cases.extend(gradients);
         problems.extend(twins(&fixtures.cases));
         if problems.is_empty() {
             Ok(fixtures)
@@ -385,12 +388,11 @@ fn versions() -> std::collections::BTreeMap<String, String> {
 
 /// True when a case at a dtype is for this layer.
 fn is_planned(case: &Case, reading: &Reading, layer: &dyn Layer) -> bool {
-    let named = case
-        .layers
-        .as_ref()
-        .is_none_or(|all| all.iter().any(|l| l == layer.name()));
     let judged = layer.reference() != Reference::Differences || differentiates(case, reading);
-    named && judged && (layer.has(DType::F64) || !uses_f64(reading)) && takes_one(layer, reading)
+    case.is_for(layer.name())
+        && judged
+        && (layer.has(DType::F64) || !uses_f64(reading))
+        && takes_one(layer, reading)
 }
 
 /// True when the layer takes one of the reading's calls.
@@ -420,10 +422,9 @@ fn differentiates(case: &Case, reading: &Reading) -> bool {
         return false;
     };
     let wide = |ty: &TensorType| matches!(ty.dtype, DType::F32 | DType::F64);
-    signatures(reading).iter().all(|(_, types)| {
-        grad.wrt
-            .iter()
-            .all(|&index| types.get(index).is_some_and(wide))
+    signatures(reading).iter().all(|(op, types)| {
+        let wrt = grad.operands(op, types);
+        !wrt.is_empty() && wrt.iter().all(|&index| types.get(index).is_some_and(wide))
     })
 }
 

@@ -5,7 +5,7 @@ defmodule Emily.Conformance.Nx do
     * `:nx` - on `Nx.BinaryBackend`;
     * `:backend` - on `Emily.Backend`;
     * `:compiler` - under `Nx.Defn.jit/2` with `Emily.Compiler`;
-    * `grad/5` - `Nx.Defn.grad/2` on `Emily.Backend`.
+    * `grad/6` - `Nx.Defn.grad/2` on `Emily.Backend`.
   """
 
   alias Emily.Conformance.Translate
@@ -19,29 +19,40 @@ defmodule Emily.Conformance.Nx do
     end)
   end
 
-  @doc "The gradients of the sum of all results by the operands in `wrt`."
-  @spec grad(:cpu | :gpu, atom(), map(), [tuple()], [non_neg_integer()]) :: [tuple()]
-  def grad(device, op, attrs, inputs, wrt) do
+  @doc """
+  The gradients of the sum of all results, each times its weights, by the operands in `wrt`.
+
+  The weights also carry the type: a gradient that meets no operand on its way is `f32` in Nx.
+  """
+  @spec grad(:cpu | :gpu, atom(), map(), [tuple()], [non_neg_integer()], [tuple()]) :: [tuple()]
+  def grad(device, op, attrs, inputs, wrt, weights) do
     with_backend(backend(:backend, device), fn ->
-      tensors = inputs |> Enum.map(&input/1) |> List.to_tuple()
-      # Under jit, so that the operands that are held fixed are arguments as well.
-      fun = fn tensors -> gradients(op, attrs, Tuple.to_list(tensors), wrt) end
-      fun |> Nx.Defn.jit_apply([tensors]) |> results()
+      # Under jit, so that what is held fixed is an argument as well.
+      fun = fn tensors, weights ->
+        gradients(op, attrs, Tuple.to_list(tensors), wrt, Tuple.to_list(weights))
+      end
+
+      fun |> Nx.Defn.jit_apply(Enum.map([inputs, weights], &inputs/1)) |> results()
     end)
   end
 
-  defp gradients(op, attrs, tensors, wrt) do
+  defp inputs(list), do: list |> Enum.map(&input/1) |> List.to_tuple()
+
+  defp gradients(op, attrs, tensors, wrt, weights) do
     sum = fn variables ->
       variables = Enum.zip(wrt, Tuple.to_list(variables))
       operands = Enum.reduce(variables, tensors, fn {i, t}, all -> List.replace_at(all, i, t) end)
-      op |> Translate.call(attrs, operands) |> flatten() |> Enum.map(&Nx.sum/1) |> add()
+      op |> Translate.call(attrs, operands) |> flatten() |> weighted(weights)
     end
 
     wrt |> Enum.map(&Enum.at(tensors, &1)) |> List.to_tuple() |> Nx.Defn.grad(sum)
   end
 
-  defp add([sum]), do: sum
-  defp add([first | rest]), do: Enum.reduce(rest, first, &Nx.add/2)
+  defp weighted(results, weights) do
+    [results, weights]
+    |> Enum.zip_with(fn [result, weights] -> Nx.sum(Nx.multiply(result, weights)) end)
+    |> Enum.reduce(&Nx.add/2)
+  end
 
   defp call(:compiler, op, attrs, []) do
     Nx.Defn.jit_apply(fn -> Translate.call(op, attrs, []) end, [], compiler: Emily.Compiler)

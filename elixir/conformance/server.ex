@@ -11,8 +11,8 @@ defmodule Emily.Conformance.Server do
     * `{:run, layer, device, op, attrs, inputs}` - one operation. `layer` is `:nif`, `:nx`,
       `:backend` or `:compiler`. An input is `{dtype, dims, bytes, views}`: little-endian elements
       of the base, and the operations `{op, attrs}` that make the operand of it, in order.
-    * `{:grad, device, op, attrs, inputs, wrt}` - the gradients, by the operands in `wrt`, of the
-      sum of all results.
+    * `{:grad, device, op, attrs, inputs, wrt, weights}` - the gradients, by the operands in `wrt`, of
+      the sum of all results, each times its weights.
     * `:versions` - what runs here.
 
   Answers:
@@ -90,8 +90,8 @@ defmodule Emily.Conformance.Server do
     {{:ok, Conformance.Nx.run(layer, device, op, attrs, inputs)}, state}
   end
 
-  defp run({:grad, device, op, attrs, inputs, wrt}, state) do
-    {{:ok, Conformance.Nx.grad(device, op, attrs, inputs, wrt)}, state}
+  defp run({:grad, device, op, attrs, inputs, wrt, weights}, state) do
+    {{:ok, Conformance.Nx.grad(device, op, attrs, inputs, wrt, weights)}, state}
   end
 
   # One worker per device, for the life of the server.

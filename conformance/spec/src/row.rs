@@ -178,8 +178,8 @@ pub enum Domain {
 pub struct Grad {
     /// Per operand, the values on which finite differences mean something.
     pub domain: &'static [Domain],
-    /// How near the gradient must be to the oracle's finite differences, in units of f32's eps
-    /// times the largest slope.
+    /// How near the gradient must be to the oracle's finite differences, in units of the eps of the
+    /// narrowest dtype on its way, times the largest magnitude of a slope.
     pub eps: f64,
 }
 

@@ -299,7 +299,8 @@ impl Reader<'_> {
             .inputs
             .as_ref()
             .map_or(self.row.operands.len(), Vec::len);
-        match grad.get_ref().wrt.iter().find(|&&index| index >= operands) {
+        let wrt = grad.get_ref().wrt.as_deref().unwrap_or_default();
+        match wrt.iter().find(|&&index| index >= operands) {
             Some(index) => Err(self.at(grad)(format!("there is no operand {index}"))),
             None => Ok(()),
         }

@@ -1,11 +1,13 @@
 //! What a layer owes for a call, and what it is held to.
 
 use emily_oracle::Answer;
+use emily_oracle::grad::{Slope, finite_difference};
 use emily_spec::{DType, ErrorKind, Judged, Result, Tensor, TensorType, Tolerance};
 
 use super::{Judge, caught};
 use crate::case::Want;
 use crate::compare::{self, Comparison, Difference, Expected, Rule};
+use crate::gradients;
 use crate::plan::Call;
 
 /// What an answer must be.
@@ -14,7 +16,7 @@ pub(super) enum Expectation<'a> {
     Promise,
     Types(Vec<TensorType>),
     /// Per operand, the slopes in row-major order, and how near a gradient must be.
-    Slopes(Vec<Vec<f64>>, f64),
+    Slopes(Vec<Vec<Slope>>, f64),
     Error(ErrorKind),
 }
 
@@ -115,8 +117,9 @@ impl Judge<'_> {
     }
 
     /// The operands that the case differentiates by.
-    pub(super) fn wrt(&self) -> &[usize] {
-        self.case.grad.as_ref().map_or(&[], |grad| &grad.wrt)
+    pub(super) fn wrt(&self, call: &Call) -> Vec<usize> {
+        let grad = self.case.grad.as_ref();
+        grad.map_or_else(Vec::new, |grad| grad.operands(&call.op, &call.types()))
     }
 
     /// The slopes that gradients are held against.
@@ -126,8 +129,8 @@ impl Judge<'_> {
             .iter()
             .map(|input| input.tensor.clone())
             .collect();
-        let slopes =
-            caught(|| emily_oracle::grad::finite_difference(&call.op, &inputs, self.wrt()));
+        let weights = gradients::weights(&call.results());
+        let slopes = caught(|| finite_difference(&call.op, &inputs, &self.wrt(call), &weights));
         match (slopes, self.case.row.grad) {
             (Ok(slopes), Some(grad)) => Expectation::Slopes(slopes, grad.eps),
             (Ok(_), None) => Expectation::Error(ErrorKind::Argument),
@@ -180,11 +183,16 @@ impl Judge<'_> {
                 Comparison::broken(format!("expected {want} gradients, got {got}"))
             }
             (Expectation::Slopes(slopes, eps), Ok(results)) => {
-                let operands = self.wrt().iter().map(|&index| &call.inputs[index].tensor);
-                return operands
+                let wrt = self.wrt(call);
+                let types = call.types();
+                let through = types.iter().cloned().chain(call.results());
+                // Nx makes a float of an integer in f32.
+                let through: Vec<DType> = through.map(|ty| ty.dtype.to_floating()).collect();
+                return wrt
+                    .iter()
                     .zip(slopes.iter().zip(results))
-                    .map(|(operand, (slopes, got))| {
-                        compare::gradient(operand.ty(), slopes, got, *eps)
+                    .map(|(&operand, (slopes, got))| {
+                        compare::gradient(&types[operand], &through, slopes, got, *eps)
                     })
                     .collect();
             }

@@ -222,8 +222,14 @@ impl Layer for Beam {
         self.ask(&request)
     }
 
-    fn gradients(&self, op: &Op, inputs: &[Input], wrt: &[usize]) -> Result<Vec<Tensor>> {
-        self.ask(&term::grad(self.device(), op, inputs, wrt))
+    fn gradients(
+        &self,
+        op: &Op,
+        inputs: &[Input],
+        wrt: &[usize],
+        weights: &[Tensor],
+    ) -> Result<Vec<Tensor>> {
+        self.ask(&term::grad(self.device(), op, inputs, wrt, weights))
     }
 }
 

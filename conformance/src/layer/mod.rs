@@ -65,13 +65,20 @@ pub trait Layer: Send + Sync {
     /// The op's.
     fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>>;
 
-    /// The gradients by the operands in `wrt` of the sum of all results' elements.
+    /// The gradients by the operands in `wrt` of the sum of all results' elements, each times its
+    /// weight; there is a tensor of weights for each result.
     ///
     /// # Errors
     /// The op's; [`ErrorKind::Internal`] of a layer that is not judged by
     /// [`Reference::Differences`].
-    fn gradients(&self, op: &Op, inputs: &[Input], wrt: &[usize]) -> Result<Vec<Tensor>> {
-        let _ = (op, inputs, wrt);
+    fn gradients(
+        &self,
+        op: &Op,
+        inputs: &[Input],
+        wrt: &[usize],
+        weights: &[Tensor],
+    ) -> Result<Vec<Tensor>> {
+        let _ = (op, inputs, wrt, weights);
         Err(Error::new(
             ErrorKind::Internal,
             format!("{} knows no gradients", self.name()),

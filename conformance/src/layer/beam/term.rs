@@ -54,14 +54,21 @@ pub(super) fn run(
     ]))
 }
 
-/// `{:grad, device, op, attrs, inputs, wrt}`.
-pub(super) fn grad(device: &str, op: &Op, inputs: &[Input], wrt: &[usize]) -> Vec<u8> {
+/// `{:grad, device, op, attrs, inputs, wrt, weights}`.
+pub(super) fn grad(
+    device: &str,
+    op: &Op,
+    inputs: &[Input],
+    wrt: &[usize],
+    weights: &[Tensor],
+) -> Vec<u8> {
     let [name, attrs] = call(op);
     let inputs = inputs
         .iter()
         .map(|input| operand(input, Operands::Plain))
         .collect();
     let wrt = wrt.iter().map(|&index| integer(index as i64)).collect();
+    let weight = |weight: &Tensor| operand(&Input::plain(weight.clone()), Operands::Plain);
     encode(&tuple([
         atom("grad"),
         atom(device),
@@ -69,6 +76,7 @@ pub(super) fn grad(device: &str, op: &Op, inputs: &[Input], wrt: &[usize]) -> Ve
         attrs,
         list(inputs),
         list(wrt),
+        list(weights.iter().map(weight).collect()),
     ]))
 }
 

@@ -1,0 +1,201 @@
+//! Gradient sweeps: of every differentiable op, wherever its other cases are.
+//!
+//! Each way in which an op's cases call it, by its attributes and its operands' shapes, is
+//! differentiated once, by all operands that it can be differentiated by, at values drawn from the
+//! row's `Grad.domain`. An op gets its gradients judged by having cases at all.
+
+use std::collections::HashSet;
+
+use emily_spec::{DType, Domain, Op, ResultDType, Row, Tensor, TensorType};
+
+use crate::case::{Body, Case, GradCase, Reading, Want};
+use crate::number::{self, Format};
+use crate::plan::{Operand, Plan};
+use crate::values::Values;
+use crate::view::View;
+
+/// The name of the cases made here.
+const NAME: &str = "gradients";
+
+/// The dtypes that gradients are judged in: those of narrower floats are rounded to more than a
+/// gradient's tolerance.
+const DTYPES: [DType; 2] = [DType::F32, DType::F64];
+
+/// The most elements that an operand or a result may have. Differences take twenty evaluations an
+/// element, and the sums in gradients keep to the few roundings that the row's tolerance is made of.
+const LARGEST: usize = 100;
+
+/// The weights by which results count in the sum that is differentiated: neighbours differ, so that a
+/// gradient that arrives at another element shows, in steps that every float has.
+pub fn weights(results: &[TensorType]) -> Vec<Tensor> {
+    let weights = |ty: &TensorType| {
+        let format = Format::of(ty.dtype)?;
+        let weight = |i: usize| format.nearest((((5 * i) % 13) as f64 - 6.5) / 4.0);
+        number::tensor(ty.clone(), (0..ty.shape.size().ok()?).map(weight))
+    };
+    results.iter().filter_map(weights).collect()
+}
+
+/// One case per differentiable op that these cases are about.
+pub fn cases(cases: &[Case]) -> Vec<Case> {
+    let mut seen = HashSet::new();
+    let differentiable = cases.iter().filter(|case| case.row.grad.is_some());
+    let firsts = differentiable.filter(|case| seen.insert(case.row.name));
+    firsts.filter_map(|first| case(first, cases)).collect()
+}
+
+/// The case of the op that `first` is about, at the place of that.
+fn case(first: &Case, cases: &[Case]) -> Option<Case> {
+    let row = first.row;
+    let of_op: Vec<&Case> = cases
+        .iter()
+        .filter(|case| case.row.name == row.name)
+        .collect();
+    let reading = |dtype: DType| {
+        let plans = plans(row, &of_op, dtype);
+        (!plans.is_empty()).then(|| Reading {
+            dtype: dtype.name().to_owned(),
+            body: Body::Sweep(plans),
+        })
+    };
+    let readings: Vec<Reading> = DTYPES.into_iter().filter_map(reading).collect();
+    (!readings.is_empty()).then(|| Case {
+        name: NAME.to_owned(),
+        why: Some("the ways in which the op's other cases call it".to_owned()),
+        tolerance: None,
+        layers: Some(vec!["grad".to_owned()]),
+        grad: Some(GradCase { wrt: None }),
+        example: false,
+        readings,
+        ..first.clone()
+    })
+}
+
+/// The op's calls at a dtype, each once.
+fn plans(row: &Row, cases: &[&Case], dtype: DType) -> Vec<Plan> {
+    let domain = row.grad.map_or(&[][..], |grad| grad.domain);
+    let mut seen = HashSet::new();
+    let mut plans = Vec::new();
+    for case in cases {
+        for reading in &case.readings {
+            for (op, operands) in calls(reading) {
+                let Some(operands) = differentiable(&op, operands, domain, dtype) else {
+                    continue;
+                };
+                let Ok(Some(plan)) = Plan::new(&op, &operands, View::Plain) else {
+                    continue;
+                };
+                if is_small(&plan) && seen.insert(format!("{op:?} {:?}", plan.types())) {
+                    plans.push(plan);
+                }
+            }
+        }
+    }
+    plans
+}
+
+/// The ops of the reading's calls with their operands; none where the call is an error.
+fn calls(reading: &Reading) -> Vec<(Op, Vec<Operand>)> {
+    match &reading.body {
+        Body::Sweep(plans) => plans
+            .iter()
+            .map(|plan| (plan.op().clone(), plan.operands().to_vec()))
+            .collect(),
+        Body::Fact {
+            want: Want::Error(_),
+            ..
+        } => Vec::new(),
+        Body::Fact { call, .. } => {
+            let operands = call.inputs.iter();
+            let operands = operands.map(|input| Operand::Fixed(input.tensor.clone()));
+            vec![(call.op.clone(), operands.collect())]
+        }
+    }
+}
+
+/// The operands with every number drawn from the domain, floats at this dtype. Integers that are no
+/// numbers to compute with, but indices into the first operand, stay as they are. `None` where there is
+/// a complex number or a float of fewer bits, or nothing to differentiate by.
+fn differentiable(
+    op: &Op,
+    operands: Vec<Operand>,
+    domain: &[Domain],
+    dtype: DType,
+) -> Option<Vec<Operand>> {
+    // What has the first operand's dtype, whatever the others', computes with that one alone.
+    let indexes = op.row().result == ResultDType::Same;
+    let drawn = |(index, operand): (usize, Operand)| {
+        let ty = operand.ty();
+        let dtype = match ty.dtype.is_integer() {
+            true if indexes => return Some(operand),
+            true => ty.dtype,
+            false => dtype,
+        };
+        let domain = domain.get(index).or(domain.last())?;
+        let fits = ty.dtype.is_integer() || DTYPES.contains(&ty.dtype);
+        fits.then(|| Operand::Filled {
+            ty: TensorType::new(dtype, ty.shape.clone()),
+            values: Values::Domain { seed: 0 },
+            domain: *domain,
+        })
+    };
+    let operands: Vec<Operand> = operands
+        .into_iter()
+        .enumerate()
+        .map(drawn)
+        .collect::<Option<_>>()?;
+    let types: Vec<TensorType> = operands
+        .iter()
+        .map(|operand| operand.ty().clone())
+        .collect();
+    let results = op.infer(&types).ok()?;
+    let by = emily_oracle::grad::operands(op, &types);
+    // A gradient that comes back through a narrower float is f32 in Nx, whatever the operand.
+    let wide = |ty: &TensorType| match dtype {
+        DType::F64 => ty.dtype == dtype,
+        _ => ty.dtype.is_float(),
+    };
+    (!by.is_empty() && results.iter().all(wide)).then_some(operands)
+}
+
+fn is_small(plan: &Plan) -> bool {
+    let results = plan.op().infer(&plan.types()).unwrap_or_default();
+    let mut types = plan.types().into_iter().chain(results);
+    types.all(|ty| {
+        ty.shape
+            .size()
+            .is_ok_and(|size| (1..=LARGEST).contains(&size))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use emily_spec::ROWS;
+
+    use super::*;
+    use crate::run::{Fixtures, repository};
+
+    #[test]
+    fn every_differentiable_op_is_differentiated_by_each_of_its_operands() {
+        let fixtures = Fixtures::load(&repository()).unwrap();
+        for row in ROWS.iter().filter(|row| row.grad.is_some()) {
+            let case = fixtures
+                .cases
+                .iter()
+                .find(|case| case.row.name == row.name && case.name == NAME);
+            let case = case.unwrap_or_else(|| panic!("{} has no gradients", row.name));
+            assert_eq!(case.readings.len(), DTYPES.len(), "{}", row.name);
+            for reading in &case.readings {
+                let Body::Sweep(plans) = &reading.body else {
+                    panic!("a sweep")
+                };
+                let by = |plan: &Plan| emily_oracle::grad::operands(plan.op(), &plan.types());
+                let found: BTreeSet<usize> = plans.iter().flat_map(by).collect();
+                let named = row.grad.map_or(0, |grad| grad.domain.len());
+                assert!(found.len() >= named, "{}", row.name);
+            }
+        }
+    }
+}
