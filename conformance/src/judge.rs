@@ -136,7 +136,7 @@ impl Judge<'_> {
         };
         for lane in lanes {
             if !lane.layer.takes(&question) {
-                lane.left_out += 1;
+                lane.calls.left_out += 1;
                 continue;
             }
             let start = Instant::now();
@@ -158,7 +158,6 @@ impl Judge<'_> {
                     })
                 }
             };
-            lane.calls += 1;
             lane.millis += millis(start);
             let start = Instant::now();
             let device = lane.layer.device();
@@ -187,7 +186,7 @@ impl Judge<'_> {
             };
             let refused = matches!(expectation, Expectation::Error(_));
             if !refused && got.as_ref().is_err_and(|error| lane.layer.abstains(error)) {
-                lane.left_out += 1;
+                lane.calls.left_out += 1;
                 continue;
             }
             let layer = lane.layer;

@@ -1,6 +1,7 @@
 //! What a run says: one result per trial, counts per layer, and the layers that could not run.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,32 @@ impl Outcome {
     }
 }
 
+/// The calls of some trials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// Asked, and judged by their answers.
+    pub judged: u64,
+    /// Asked, but only their results' types were judged: there is no reference for the values.
+    pub by_type: u64,
+    /// Not asked, since the layer's words cannot say the call, or without an answer there.
+    pub left_out: u64,
+}
+
+impl Calls {
+    /// The calls that were asked and answered.
+    pub const fn answered(self) -> u64 {
+        self.judged + self.by_type
+    }
+}
+
+impl AddAssign for Calls {
+    fn add_assign(&mut self, more: Calls) {
+        self.judged += more.judged;
+        self.by_type += more.by_type;
+        self.left_out += more.left_out;
+    }
+}
+
 /// The verdict on one trial and the numbers behind it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialResult {
@@ -61,8 +88,8 @@ pub struct TrialResult {
     pub allowed_worst: Option<f64>,
     /// What `worst` counts: `ulp`, `accum`, or `residual`. For integers an ulp is 1.
     pub unit: String,
-    /// The calls that the layer answered.
-    pub calls: u64,
+    /// Its calls, and how they were judged.
+    pub calls: Calls,
     /// The time this layer took to answer, in milliseconds.
     pub millis: f64,
     /// The time that judging its answers took, in milliseconds.
@@ -128,6 +155,8 @@ pub struct Summary {
     pub trials: u64,
     /// Values compared in them.
     pub checked: u64,
+    /// Calls in them, and how they were judged.
+    pub calls: Calls,
     /// Wall-clock seconds.
     pub seconds: f64,
     /// Counts per layer; a layer on a GPU is `native@gpu`. An absent layer counts its trials as

@@ -3,15 +3,17 @@
 //! - [`write()`]: `report.json` for programs and the self-contained `report.html` for readers;
 //! - [`print_matrix`]: the op × dtype matrix and the totals, for the terminal;
 //! - [`print_timings`]: where the time went;
-//! - [`accuracy`]: `accuracy.json`, which is committed and checked to be current.
+//! - [`accuracy`]: `accuracy.json`, which is committed and checked to be current;
+//! - [`Asked`]: `asked.json`, likewise.
 //!
-//! The pages ACCURACY.md, OPS.md and DIVERGENCES.md show what is committed: [`accuracy`]'s file, the
-//! cases ([`ops`]) and the ledger ([`divergences`]).
+//! The pages ACCURACY.md, OPS.md and DIVERGENCES.md show what is committed: those files, the cases
+//! ([`ops`]) and the ledger ([`divergences`]).
 //!
 //! A cell of a matrix shows the worst outcome among its trials, so that no green hides a red; how
 //! outcomes rank is written once, in `face.rs`.
 
 pub mod accuracy;
+mod asked;
 pub mod divergences;
 mod face;
 mod grid;
@@ -28,6 +30,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 pub use accuracy::Accuracy;
+pub use asked::Asked;
 pub use divergences::{Recorded, divergences_markdown};
 pub use matrix::print_matrix;
 pub use ops::{Planned, ops_markdown};

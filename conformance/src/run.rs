@@ -354,6 +354,7 @@ impl Run {
             ..Summary::default()
         };
         for trial in &trials {
+            summary.calls += trial.calls;
             let key = label(&trial.layer, &trial.device);
             summary.layers.entry(key).or_default().add(trial.outcome);
         }

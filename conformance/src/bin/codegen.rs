@@ -1,7 +1,7 @@
 //! Writes what is generated and committed, or with `--check` says what is stale.
 //!
-//! OPS.md, DIVERGENCES.md and Elixir's op list follow from the cases and the contract; accuracy.json
-//! from the report of a whole run, and ACCURACY.md from accuracy.json.
+//! DIVERGENCES.md and Elixir's op list follow from the cases and the contract; accuracy.json and
+//! asked.json from the report of a whole run, ACCURACY.md and OPS.md also from these.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -12,10 +12,11 @@ use clap::Parser;
 use emily_conformance::codegen_elixir::{ELIXIR_OPS, elixir_ops};
 use emily_conformance::layer;
 use emily_conformance::outcome::Report;
-use emily_conformance::report::{Accuracy, divergences_markdown, ops_markdown};
+use emily_conformance::report::{Accuracy, Asked, divergences_markdown, ops_markdown};
 use emily_conformance::run::{Filter, Fixtures, Run, repository};
 
 const ACCURACY: &str = "conformance/accuracy.json";
+const ASKED: &str = "conformance/asked.json";
 
 /// Writes what is generated and committed.
 #[derive(Parser)]
@@ -23,7 +24,8 @@ struct Options {
     /// Write nothing; fail when something is stale.
     #[arg(long)]
     check: bool,
-    /// report.json of a whole conformance run, which measures accuracy; without it the rest is written.
+    /// report.json of a whole conformance run, which measures accuracy and counts what was asked;
+    /// without it the rest is written.
     report: Option<PathBuf>,
 }
 
@@ -31,27 +33,56 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let root = repository();
     let report = options.report.as_deref().map(report).transpose()?;
-    let file = root.join(ACCURACY);
-    let stated = match file.exists() {
-        true => Accuracy::parse(&read(&file)?).context(ACCURACY)?,
-        false => Accuracy::default(),
-    };
+    let mut measured = Measured::stated(&root)?;
     if options.check {
-        return check(&root, &pages(&stated)?, &stated, report.as_ref());
+        return check(&root, &measured, report.as_ref());
     }
-    let accuracy = match &report {
-        Some(report) => {
-            let mut measured = Accuracy::measured(report);
-            measured.keep_absent(stated);
-            write(&file, &measured.json()?)?;
-            measured
-        }
-        None => stated,
-    };
-    for (name, text) in pages(&accuracy)? {
+    if let Some(report) = &report {
+        measured = measured.renewed(report);
+        write(&root.join(ACCURACY), &measured.accuracy.json()?)?;
+        write(&root.join(ASKED), &measured.asked.json()?)?;
+    }
+    for (name, text) in pages(&measured)? {
         write(&root.join(name), &text)?;
     }
     Ok(())
+}
+
+/// What whole runs measured.
+#[derive(Default)]
+struct Measured {
+    accuracy: Accuracy,
+    asked: Asked,
+}
+
+impl Measured {
+    /// What the committed files state; nothing where there are none yet.
+    fn stated(root: &Path) -> anyhow::Result<Measured> {
+        let text = |name: &str| {
+            let file = root.join(name);
+            let exists = file.exists();
+            exists.then(|| read(&file)).transpose()
+        };
+        let mut stated = Measured::default();
+        if let Some(text) = text(ACCURACY)? {
+            stated.accuracy = Accuracy::parse(&text).context(ACCURACY)?;
+        }
+        if let Some(text) = text(ASKED)? {
+            stated.asked = Asked::parse(&text).context(ASKED)?;
+        }
+        Ok(stated)
+    }
+
+    /// What this run measured, and for layers that it did not have, what was stated.
+    fn renewed(self, report: &Report) -> Measured {
+        let mut measured = Measured {
+            accuracy: Accuracy::measured(report),
+            asked: Asked::counted(report),
+        };
+        measured.accuracy.keep_absent(self.accuracy);
+        measured.asked.keep_absent(self.asked);
+        measured
+    }
 }
 
 fn report(file: &Path) -> anyhow::Result<Report> {
@@ -59,7 +90,7 @@ fn report(file: &Path) -> anyhow::Result<Report> {
 }
 
 /// What follows from other committed files, and is the same on every machine.
-fn pages(accuracy: &Accuracy) -> anyhow::Result<Vec<(&'static str, String)>> {
+fn pages(measured: &Measured) -> anyhow::Result<Vec<(&'static str, String)>> {
     let problems = |problems: Vec<emily_conformance::case::Problem>| {
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow!(texts.join("\n"))
@@ -68,29 +99,30 @@ fn pages(accuracy: &Accuracy) -> anyhow::Result<Vec<(&'static str, String)>> {
     let ops = elixir_ops(&fixtures.cases).map_err(|problems| anyhow!(problems))?;
     let run = Run::new(fixtures, layer::all(), &Filter::default()).map_err(problems)?;
     Ok(vec![
-        ("OPS.md", ops_markdown(&run.layer_names(), run.planned())),
+        (
+            "OPS.md",
+            ops_markdown(&run.layer_names(), run.planned(), &measured.asked),
+        ),
         ("DIVERGENCES.md", divergences_markdown(run.recorded())),
-        ("ACCURACY.md", accuracy.markdown()),
+        ("ACCURACY.md", measured.accuracy.markdown()),
         (ELIXIR_OPS, ops),
     ])
 }
 
-fn check(
-    root: &Path,
-    pages: &[(&str, String)],
-    stated: &Accuracy,
-    report: Option<&Report>,
-) -> anyhow::Result<()> {
+fn check(root: &Path, stated: &Measured, report: Option<&Report>) -> anyhow::Result<()> {
     let mut stale = Vec::new();
-    for (name, text) in pages {
-        if read(&root.join(name))? != *text {
+    for (name, text) in pages(stated)? {
+        if read(&root.join(name))? != text {
             stale.push(format!("{name} is stale"));
         }
     }
-    if let Some(report) = report
-        && let Err(reason) = stated.check(report)
-    {
-        stale.push(format!("{ACCURACY} is stale: {reason}"));
+    if let Some(report) = report {
+        let accuracy = (ACCURACY, stated.accuracy.check(report));
+        for (name, checked) in [accuracy, (ASKED, stated.asked.check(report))] {
+            if let Err(reason) = checked {
+                stale.push(format!("{name} is stale: {reason}"));
+            }
+        }
     }
     if !stale.is_empty() {
         bail!(

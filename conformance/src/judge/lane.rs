@@ -8,7 +8,7 @@ use crate::case::{Case, Reading, Want};
 use crate::compare::{Comparison, Difference, Expected};
 use crate::layer::{Layer, Reference, label};
 use crate::ledger::{Entry, Ledger, Record};
-use crate::outcome::{Outcome, TrialResult};
+use crate::outcome::{Calls, Outcome, TrialResult};
 use crate::plan::Call;
 use crate::tally::Tally;
 
@@ -24,9 +24,7 @@ pub(super) struct Lane<'a> {
     pub(super) second: Option<&'static str>,
     /// The recorded differences in kind that there were.
     forgiven: Vec<Difference>,
-    /// The calls that the layer is not asked, or has no answer to.
-    pub(super) left_out: u64,
-    pub(super) calls: u64,
+    pub(super) calls: Calls,
     pub(super) millis: f64,
     pub(super) judging_millis: f64,
 }
@@ -49,14 +47,13 @@ impl<'a> Lane<'a> {
             recorded: Tally::default(),
             second: None,
             forgiven: Vec::new(),
-            left_out: 0,
-            calls: 0,
+            calls: Calls::default(),
             millis: 0.0,
             judging_millis: 0.0,
         }
     }
 
-    /// Holds the answer against the ledger's record, where there is one.
+    /// Counts the answer, and holds it against the ledger's record, where there is one.
     pub(super) fn record(
         &mut self,
         call: &Call,
@@ -65,6 +62,13 @@ impl<'a> Lane<'a> {
         got: &Result<Vec<Tensor>>,
         compare: impl Fn(&Expectation<'_>, &Result<Vec<Tensor>>) -> Vec<Comparison>,
     ) {
+        match expectation {
+            Expectation::Types(_) => self.calls.by_type += 1,
+            Expectation::Values(..)
+            | Expectation::Promise
+            | Expectation::Slopes(..)
+            | Expectation::Error(_) => self.calls.judged += 1,
+        }
         let Some(entry) = self.entry else {
             return;
         };
@@ -121,7 +125,9 @@ impl<'a> Lane<'a> {
             self.recorded.agrees(),
             &blocker,
         ) {
-            (None, _, _, _) if self.left_out > 0 && self.tally.checked() == 0 => Outcome::NotRun,
+            (None, _, _, _) if self.calls.left_out > 0 && self.calls.answered() == 0 => {
+                Outcome::NotRun
+            }
             (None, true, _, _) => Outcome::Passed,
             (_, _, _, Some(_)) => Outcome::Blocked,
             (None, false, _, None) => Outcome::Failed,

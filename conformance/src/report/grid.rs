@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use emily_spec::{DType, ROWS};
 
 use super::face::{WORST_FIRST, rank};
-use crate::outcome::{LayerState, Outcome, Report, TrialResult};
+use crate::outcome::{Calls, LayerState, Outcome, Report, TrialResult};
 
 /// The name of a layer on a device, as the report's summary has it: `native`, `native@gpu`.
 pub(super) fn lane(layer: &LayerState) -> String {
@@ -83,6 +83,8 @@ pub(super) struct Tally {
     pub(super) outcomes: [u64; WORST_FIRST.len()],
     /// How many values were compared.
     pub(super) checked: u64,
+    /// How many calls, and how they were judged.
+    pub(super) calls: Calls,
 }
 
 impl Tally {
@@ -92,6 +94,7 @@ impl Tally {
             tally.trials += 1;
             tally.outcomes[rank(trial.outcome)] += 1;
             tally.checked += trial.checked;
+            tally.calls += trial.calls;
             tally
         })
     }

@@ -78,6 +78,8 @@ struct Columns<'a> {
     dtype: Vec<Option<usize>>,
     outcome: Vec<usize>,
     checked: Vec<u64>,
+    by_type: Vec<u64>,
+    left_out: Vec<u64>,
     worst: Vec<Option<f64>>,
     allowed: Vec<Option<usize>>,
     allowed_worst: Vec<Option<f64>>,
@@ -107,6 +109,8 @@ impl<'a> Data<'a> {
             trials.dtype.push(place(&dtypes, &trial.dtype));
             trials.outcome.push(rank(trial.outcome));
             trials.checked.push(trial.checked);
+            trials.by_type.push(trial.calls.by_type);
+            trials.left_out.push(trial.calls.left_out);
             trials.worst.push(trial.worst);
             trials.allowed.push(
                 trial

@@ -6,7 +6,7 @@ use anstyle::Style;
 
 use super::face::{WORST_FIRST, face};
 use super::grid::{Tally, absent_trials, dtypes, lane, ops, ran_on, worst_cells};
-use crate::outcome::{LayerState, Outcome, Report};
+use crate::outcome::{Calls, LayerState, Outcome, Report};
 
 const BOLD: Style = Style::new().bold();
 
@@ -31,6 +31,7 @@ fn put(out: &mut String, report: &Report) -> fmt::Result {
     }
     put_legend(out, report)?;
     put_totals(out, report)?;
+    put_unjudged(out, report)?;
     put_absent(out, report)?;
     put_verdict(out, report)
 }
@@ -128,6 +129,22 @@ fn put_totals(out: &mut String, report: &Report) -> fmt::Result {
     line("all", &total)
 }
 
+/// For each layer that has some, the calls that were not judged by their answers.
+fn put_unjudged(out: &mut String, report: &Report) -> fmt::Result {
+    for layer in &report.layers {
+        let own = report.trials.iter().filter(|trial| ran_on(trial, layer));
+        let Calls {
+            by_type, left_out, ..
+        } = Tally::of(own).calls;
+        for (count, how) in [(by_type, "judged by type alone"), (left_out, "left out")] {
+            if count > 0 {
+                writeln!(out, "{}: {} calls {how}", lane(layer), grouped(count))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Each layer that did not run, why, and what would enable it.
 fn put_absent(out: &mut String, report: &Report) -> fmt::Result {
     for layer in report.layers.iter().filter(|layer| !layer.ran) {
@@ -165,10 +182,12 @@ fn put_verdict(out: &mut String, report: &Report) -> fmt::Result {
     };
     writeln!(
         out,
-        "\n{verdict}: {} trials, {} values compared in {:.1} s",
+        "\n{verdict}: {} trials, {} values compared, {} calls by type alone, {} left out, {:.1} s",
         grouped(total.trials),
         grouped(total.checked),
-        report.summary.seconds
+        grouped(total.calls.by_type),
+        grouped(total.calls.left_out),
+        report.summary.seconds,
     )
 }
 
@@ -217,7 +236,7 @@ mod tests {
              native            1        1              10\n\
              all               1        1              10\n\
              \n\
-             green: 1 trials, 10 values compared in 1.5 s\n"
+             green: 1 trials, 10 values compared, 0 calls by type alone, 0 left out, 1.5 s\n"
         );
     }
 

@@ -1,10 +1,13 @@
-//! OPS.md: every op, with the dtypes it takes and the number of trials that judge it per layer.
+//! OPS.md: every op, with the dtypes it takes, and how many trials and calls judge it per layer.
 
 use std::collections::BTreeMap;
 
 use emily_spec::{DType, ROWS, Row};
 
+use super::asked::Asked;
 use super::markdown::{GENERATED, row};
+use super::matrix::grouped;
+use crate::outcome::Calls;
 
 /// One trial as the cases plan it, whether or not its layer can run here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +27,15 @@ const INTRO: &str = "
 
 Every op that Emily has, and how many trials judge it on each layer, by dtype. A dash is a dtype that
 the op does not take; a **0** is one that it takes and no case covers. `f64` exists on the CPU only,
-behind an option, so that only cases that name it cover it. The last column counts the trials that
-differ on record, in DIVERGENCES.md.
+behind an option, so that only cases that name it cover it.
+
+- **recorded** counts the trials that differ on record, in DIVERGENCES.md.
+- **judged** counts the calls in those trials whose answers were held against a reference.
+- **by type** counts those of which only the results' shapes and dtypes were: the oracle has no
+  reference but the cases' own answers, and is the reference of the layers above it.
+- **left out** counts those that the layer was not asked, because its language cannot say them, or to
+  which it has no answer, as Erlang has none to a power of ten million digits. A layer that has none of
+  a case's calls has no trial.
 ";
 
 /// The trials of one op on one layer.
@@ -33,12 +43,18 @@ differ on record, in DIVERGENCES.md.
 struct Count {
     by_dtype: BTreeMap<String, usize>,
     recorded: usize,
+    calls: Calls,
 }
 
 /// The page's text. `layers` are the layers in the order to list them.
 ///
-/// The counts come from the cases and the ledger alone, so the text is the same on every machine.
-pub fn ops_markdown<'a>(layers: &[&str], planned: impl IntoIterator<Item = Planned<'a>>) -> String {
+/// The counts come from the cases, the ledger and `asked.json` alone, so the text is the same on every
+/// machine.
+pub fn ops_markdown<'a>(
+    layers: &[&str],
+    planned: impl IntoIterator<Item = Planned<'a>>,
+    asked: &Asked,
+) -> String {
     let mut counts: BTreeMap<(&str, &str), Count> = BTreeMap::new();
     for trial in planned {
         let count = counts.entry((trial.op, trial.layer)).or_default();
@@ -50,10 +66,10 @@ pub fn ops_markdown<'a>(layers: &[&str], planned: impl IntoIterator<Item = Plann
         page += &format!("\n## {family}\n\n");
         let dtypes = DType::ALL.into_iter().map(DType::name);
         let head = ["op", "layers"].into_iter().chain(dtypes);
-        page += &row(head.chain(["recorded"]));
-        page += &format!("|---|---|{}--:|\n", "--:|".repeat(DType::ALL.len()));
+        page += &row(head.chain(["recorded", "judged", "by type", "left out"]));
+        page += &format!("|---|---|{}\n", "--:|".repeat(DType::ALL.len() + 4));
         for op in ROWS.iter().filter(|op| op.family == family) {
-            page += &op_rows(op, layers, &counts);
+            page += &op_rows(op, layers, &counts, asked);
         }
     }
     page
@@ -71,10 +87,16 @@ fn families() -> Vec<&'static str> {
 }
 
 /// An op's table rows: layers with the same counts share one.
-fn op_rows(op: &Row, layers: &[&str], counts: &BTreeMap<(&str, &str), Count>) -> String {
+fn op_rows(
+    op: &Row,
+    layers: &[&str],
+    counts: &BTreeMap<(&str, &str), Count>,
+    asked: &Asked,
+) -> String {
     let mut said: Vec<(Count, Vec<&str>)> = Vec::new();
     for layer in layers {
-        let count = counts.get(&(op.name, *layer)).cloned().unwrap_or_default();
+        let mut count = counts.get(&(op.name, *layer)).cloned().unwrap_or_default();
+        count.calls = asked.calls(layer, op.name);
         match said.iter_mut().find(|(other, _)| *other == count) {
             Some((_, layers)) => layers.push(layer),
             None => said.push((count, vec![layer])),
@@ -92,6 +114,12 @@ fn op_rows(op: &Row, layers: &[&str], counts: &BTreeMap<(&str, &str), Count>) ->
                 },
             ));
             cells.push(count.recorded.to_string());
+            let Calls {
+                judged,
+                by_type,
+                left_out,
+            } = count.calls;
+            cells.extend([judged, by_type, left_out].map(grouped));
             row(cells)
         })
         .collect()
@@ -119,13 +147,13 @@ mod tests {
             planned("nx", "f32", true),
             planned("nx", "u8", false),
         ];
-        let page = ops_markdown(&["oracle", "native", "nx"], trials);
-        let rest = "– | – | – | – | – | – | – | **0** | **0** | 1 | 0 | – | 0 |";
+        let page = ops_markdown(&["oracle", "native", "nx"], trials, &Asked::default());
+        let rest = "– | – | – | – | – | – | – | **0** | **0** | 1 | 0 | – | 0 | 0 | 0 | 0 |";
         assert!(
             page.contains(&format!("| `round` | oracle native | – | {rest}\n")),
             "{page}"
         );
-        let rest = "– | – | – | – | – | – | – | **0** | **0** | 2 | 0 | – | 1 |";
+        let rest = "– | – | – | – | – | – | – | **0** | **0** | 2 | 0 | – | 1 | 0 | 0 | 0 |";
         assert!(
             page.contains(&format!("| `round` | nx | 1 | {rest}\n")),
             "{page}"
@@ -133,12 +161,15 @@ mod tests {
 
         let mut backwards = trials;
         backwards.reverse();
-        assert_eq!(ops_markdown(&["oracle", "native", "nx"], backwards), page);
+        assert_eq!(
+            ops_markdown(&["oracle", "native", "nx"], backwards, &Asked::default()),
+            page
+        );
     }
 
     #[test]
     fn every_op_has_its_row() {
-        let page = ops_markdown(&["oracle"], []);
+        let page = ops_markdown(&["oracle"], [], &Asked::default());
         for row in ROWS.iter() {
             assert!(
                 page.contains(&format!("| `{}` | oracle |", row.name)),

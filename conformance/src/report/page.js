@@ -54,15 +54,19 @@ const face = (outcome) => data.outcomes[outcome];
 const letter = (outcome) => (outcome === PASSED ? "✓" : face(outcome).letter === "-" ? "–" : face(outcome).letter);
 const badge = (outcome) => el("span", { className: `badge ${face(outcome).key}`, ariaHidden: "true" }, letter(outcome));
 
-/** How many trials have each outcome, and how many values they compared. */
+/** How many trials have each outcome, how many values they compared, and the calls not judged by their values. */
 function tally(trials) {
   const counts = new Array(data.outcomes.length).fill(0);
   let checked = 0;
+  let byType = 0;
+  let leftOut = 0;
   for (const i of trials) {
     counts[T.outcome[i]] += 1;
     checked += T.checked[i];
+    byType += T.by_type[i];
+    leftOut += T.left_out[i];
   }
-  return { counts, checked, trials: trials.length };
+  return { counts, checked, byType, leftOut, trials: trials.length };
 }
 
 const outcomesText = ({ counts }) =>
@@ -97,7 +101,9 @@ function drawLayers() {
       el("th", { scope: "row" }, name),
       el("td", {}, integer.format(sum.trials)),
       ...shown.map((o) => el("td", {}, sum.counts[o] ? integer.format(sum.counts[o]) : "")),
-      el("td", {}, integer.format(sum.checked)));
+      el("td", {}, integer.format(sum.checked)),
+      el("td", {}, sum.byType ? integer.format(sum.byType) : ""),
+      el("td", {}, sum.leftOut ? integer.format(sum.leftOut) : ""));
   };
   const body = data.layers.flatMap((layer, l) => {
     const trials = ALL.filter((i) => T.layer[i] === l);
@@ -107,7 +113,9 @@ function drawLayers() {
   $("layers").append(
     el("thead", {}, el("tr", {},
       el("th", { scope: "col" }, "layer"), el("th", { scope: "col" }, "trials"), ...heads,
-      el("th", { scope: "col" }, "values compared"))),
+      el("th", { scope: "col" }, "values compared"),
+      el("th", { scope: "col", title: "calls of which only the results' types were judged" }, "by type"),
+      el("th", { scope: "col", title: "calls within these trials that the layer was not asked" }, "left out"))),
     el("tbody", {}, ...body),
     el("tfoot", {}, row("all", ALL)),
   );

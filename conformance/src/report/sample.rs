@@ -1,6 +1,6 @@
 //! Reports for the tests of this module.
 
-use crate::outcome::{LayerState, Outcome, Report, Summary, TrialResult};
+use crate::outcome::{Calls, LayerState, Outcome, Report, Summary, TrialResult};
 
 /// A trial with ten values, one of four units used.
 pub(super) fn trial(layer: &str, op: &str, dtype: &str, outcome: Outcome) -> TrialResult {
@@ -18,7 +18,10 @@ pub(super) fn trial(layer: &str, op: &str, dtype: &str, outcome: Outcome) -> Tri
         allowed: Some("ulp(4)".to_owned()),
         allowed_worst: Some(4.0),
         unit: "ulp".to_owned(),
-        calls: 1,
+        calls: Calls {
+            judged: 1,
+            ..Calls::default()
+        },
         millis: 0.25,
         judging_millis: 0.125,
         message: outcome.is_red().then(|| "1 of 10 elements".to_owned()),
@@ -51,6 +54,7 @@ pub(super) fn of(trials: impl IntoIterator<Item = TrialResult>) -> Report {
     for trial in &report.trials {
         report.summary.trials += 1;
         report.summary.checked += trial.checked;
+        report.summary.calls += trial.calls;
         let counts = report.summary.layers.entry(trial.layer.clone());
         counts.or_default().add(trial.outcome);
     }
