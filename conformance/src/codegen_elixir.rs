@@ -131,7 +131,7 @@ fn prose(doc: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::{Fixtures, repository};
+    use crate::fixtures::{Fixtures, repository};
 
     fn text() -> String {
         let fixtures = Fixtures::load(&repository()).unwrap();

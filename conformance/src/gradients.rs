@@ -175,7 +175,7 @@ mod tests {
     use emily_spec::ROWS;
 
     use super::*;
-    use crate::run::{Fixtures, repository};
+    use crate::fixtures::{Fixtures, repository};
 
     #[test]
     fn every_differentiable_op_is_differentiated_by_each_of_its_operands() {

@@ -1,27 +1,18 @@
 //! The suite: which trials there are, and their results.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use emily_spec::{DType, Op, TensorType};
-
-use crate::case::{self, Body, Case, Location, Problem, Reading};
-use crate::gradients;
+use crate::case::{Case, Problem, Reading};
+use crate::fixtures::Fixtures;
 use crate::judge::{judge, trial_name};
-use crate::layer::{Layer, Question, Reference, label};
-use crate::ledger::Ledger;
+use crate::layer::{Layer, label};
 use crate::outcome::{LayerState, Outcome, Report, Summary, TrialResult};
 use crate::report::{Planned, Recorded};
 
-/// Everything in `fixtures/`, read and checked.
-#[derive(Clone, Debug, Default)]
-pub struct Fixtures {
-    /// The cases, by file.
-    pub cases: Vec<Case>,
-    /// The recorded differences.
-    pub ledger: Ledger,
-}
+mod planned;
+
+use planned::is_planned;
 
 /// Which trials to look at; an empty list means all.
 #[derive(Clone, Debug, Default)]
@@ -34,100 +25,6 @@ pub struct Filter {
     pub dtypes: Vec<String>,
     /// Device names.
     pub devices: Vec<String>,
-}
-
-/// The repository this was built from.
-pub fn repository() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
-}
-
-impl Fixtures {
-    /// Reads `fixtures/` of the repository at `root`.
-    ///
-    /// # Errors
-    /// Every problem of every file.
-    pub fn load(root: &Path) -> Result<Fixtures, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut files = Vec::new();
-        for folder in list(root, Path::new("fixtures/cases"), &mut problems) {
-            if root.join(&folder).is_dir() {
-                files.extend(list(root, &folder, &mut problems));
-            } else {
-                files.push(folder);
-            }
-        }
-        let mut fixtures = Fixtures::default();
-        for file in files {
-            let cases = read(root, &file).and_then(|text| case::parse(&file, &text));
-            match cases {
-                Ok(cases) => fixtures.cases.extend(cases),
-                Err(more) => problems.extend(more),
-            }
-        }
-        let file = Path::new("fixtures/divergences.toml");
-        match read(root, file).and_then(|text| Ledger::parse(file, &text)) {
-            Ok(ledger) => fixtures.ledger = ledger,
-            Err(more) => problems.extend(more),
-        }
-        let gradients = gradients::cases(&fixtures.cases);
-        fixtures.cases.extend(gradients);
-        problems.extend(twins(&fixtures.cases));
-        if problems.is_empty() {
-            Ok(fixtures)
-        } else {
-            Err(problems)
-        }
-    }
-}
-
-/// Two cases of one name, in a family's file and in `found/`.
-fn twins(cases: &[Case]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (i, case) in cases.iter().enumerate() {
-        let same = |other: &&Case| other.row.name == case.row.name && other.name == case.name;
-        if let Some(other) = cases[..i].iter().find(same) {
-            let message = format!("{} is also at {}", case.name, other.at);
-            problems.push(Problem {
-                at: case.at.clone(),
-                message,
-            });
-        }
-    }
-    problems
-}
-
-fn read(root: &Path, file: &Path) -> Result<String, Vec<Problem>> {
-    std::fs::read_to_string(root.join(file)).map_err(|error| vec![unreadable(file, &error)])
-}
-
-/// What a folder holds, in order, hidden files left out.
-fn list(root: &Path, folder: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
-    let entries = match std::fs::read_dir(root.join(folder)) {
-        Ok(entries) => entries,
-        Err(error) => {
-            problems.push(unreadable(folder, &error));
-            return Vec::new();
-        }
-    };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut files: Vec<PathBuf> = names
-        .filter(|name| !name.starts_with('.'))
-        .map(|name| folder.join(name))
-        .collect();
-    files.sort();
-    files
-}
-
-fn unreadable(file: &Path, error: &std::io::Error) -> Problem {
-    let at = Location {
-        file: file.to_owned(),
-        line: 1,
-    };
-    Problem {
-        at,
-        message: format!("cannot be read: {error}"),
-    }
 }
 
 /// The trials of one run, and their results as they come in.
@@ -387,55 +284,6 @@ fn versions() -> std::collections::BTreeMap<String, String> {
         .into()
 }
 
-/// True when a case at a dtype is for this layer.
-fn is_planned(case: &Case, reading: &Reading, layer: &dyn Layer) -> bool {
-    let judged = layer.reference() != Reference::Differences || differentiates(case, reading);
-    case.is_for(layer.name())
-        && judged
-        && (layer.has(DType::F64) || !uses_f64(reading))
-        && takes_one(layer, reading)
-}
-
-/// True when the layer takes one of the reading's calls.
-fn takes_one(layer: &dyn Layer, reading: &Reading) -> bool {
-    signatures(reading).iter().any(|(op, types)| {
-        layer.takes(&Question {
-            op,
-            types,
-            generated: matches!(reading.body, Body::Sweep(_)),
-            inputs: None,
-        })
-    })
-}
-
-/// The ops of the reading's calls with their operands' types.
-fn signatures(reading: &Reading) -> Vec<(&Op, Vec<TensorType>)> {
-    match &reading.body {
-        Body::Sweep(plans) => plans.iter().map(|plan| (plan.op(), plan.types())).collect(),
-        Body::Fact { call, .. } => vec![(&call.op, call.types())],
-    }
-}
-
-/// True when the case has gradients at this dtype: in f32 and f64, because those of narrower floats
-/// are rounded to more than a gradient's tolerance.
-fn differentiates(case: &Case, reading: &Reading) -> bool {
-    let Some(grad) = &case.grad else {
-        return false;
-    };
-    let wide = |ty: &TensorType| matches!(ty.dtype, DType::F32 | DType::F64);
-    signatures(reading).iter().all(|(op, types)| {
-        let wrt = grad.operands(op, types);
-        !wrt.is_empty() && wrt.iter().all(|&index| types.get(index).is_some_and(wide))
-    })
-}
-
-fn uses_f64(reading: &Reading) -> bool {
-    match &reading.body {
-        Body::Sweep(plans) => plans.iter().any(|plan| plan.uses(DType::F64)),
-        Body::Fact { call, .. } => call.uses(DType::F64),
-    }
-}
-
 impl Filter {
     fn takes_layer(&self, name: &str, device: &str) -> bool {
         let layer = takes(&self.layers, name) || takes(&self.layers, &label(name, device));
@@ -449,34 +297,11 @@ fn takes(list: &[String], name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
 
-    #[test]
-    fn every_problem_of_every_file_is_told() {
-        let root = tempfile::tempdir().unwrap();
-        let unary = root.path().join("fixtures/cases/unary");
-        std::fs::create_dir_all(&unary).unwrap();
-        std::fs::write(
-            unary.join("round.toml"),
-            "op = \"round\"\ndoc = \"d\"\n[[case]\n",
-        )
-        .unwrap();
-        std::fs::write(unary.join("exp.toml"), "op = \"expp\"\ndoc = \"d\"\n").unwrap();
-        let problems = Fixtures::load(root.path()).unwrap_err();
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert!(
-            texts[0].starts_with("fixtures/cases/unary/exp.toml:1: unknown op"),
-            "{texts:?}"
-        );
-        assert!(
-            texts[1].starts_with("fixtures/cases/unary/round.toml:3: "),
-            "{texts:?}"
-        );
-        assert!(
-            texts[2].starts_with("fixtures/divergences.toml:1: cannot be read"),
-            "{texts:?}"
-        );
-    }
+    use super::*;
+    use crate::fixtures::repository;
+    use crate::ledger::Ledger;
 
     #[test]
     fn a_ledger_entry_about_nothing_is_a_problem() {

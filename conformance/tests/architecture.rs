@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use emily_conformance::run::repository;
+use emily_conformance::fixtures::repository;
 use serde_json::Value;
 
 /// The direct dependencies of every workspace package, of any kind.

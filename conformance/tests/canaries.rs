@@ -11,11 +11,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use emily_conformance::case::Case;
+use emily_conformance::fixtures::{Fixtures, repository};
 use emily_conformance::judge::judge;
 use emily_conformance::layer::{Absent, Layer, Reference};
 use emily_conformance::ledger::Ledger;
 use emily_conformance::outcome::Outcome;
-use emily_conformance::run::{Fixtures, repository};
 use emily_conformance::view::Input;
 use emily_spec::{Op, Result, Row, Tensor};
 use faults::{Fault, faults};

@@ -9,10 +9,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use emily_conformance::fixtures::{Fixtures, repository};
 use emily_conformance::layer::{self, label};
 use emily_conformance::outcome::{Outcome, TrialResult};
 use emily_conformance::report;
-use emily_conformance::run::{Filter, Fixtures, Run, repository};
+use emily_conformance::run::{Filter, Run};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// Replays every case on every layer that can run here.

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::Parser;
+use emily_conformance::fixtures::{Fixtures, repository};
 use emily_conformance::mutants::{Exam, Group, Judged, Mutant, Verdict, table};
-use emily_conformance::run::{Fixtures, repository};
 use emily_spec::{ROWS, Row};
 use libtest_mimic::{Arguments, Failed, Trial};
 

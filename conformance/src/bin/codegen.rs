@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use clap::Parser;
 use emily_conformance::codegen_elixir::{ELIXIR_OPS, elixir_ops};
+use emily_conformance::fixtures::{Fixtures, repository};
 use emily_conformance::layer;
 use emily_conformance::outcome::Report;
 use emily_conformance::report::{Accuracy, Asked, divergences_markdown, ops_markdown};
-use emily_conformance::run::{Filter, Fixtures, Run, repository};
+use emily_conformance::run::{Filter, Run};
 
 const ACCURACY: &str = "conformance/accuracy.json";
 const ASKED: &str = "conformance/asked.json";

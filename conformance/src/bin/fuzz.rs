@@ -8,9 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use emily_conformance::fixtures::repository;
 use emily_conformance::fuzz::{append, fuzz};
 use emily_conformance::layer::{self, Layer, label};
-use emily_conformance::run::repository;
 use emily_spec::{ROWS, Row};
 
 /// Tries random calls and writes down the ones on which a layer and the oracle disagree.

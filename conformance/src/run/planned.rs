@@ -1,0 +1,55 @@
+//! Which layers a case is for.
+
+use emily_spec::{DType, Op, TensorType};
+
+use crate::case::{Body, Case, Reading};
+use crate::layer::{Layer, Question, Reference};
+
+/// True when a case at a dtype is for this layer.
+pub(super) fn is_planned(case: &Case, reading: &Reading, layer: &dyn Layer) -> bool {
+    let judged = layer.reference() != Reference::Differences || differentiates(case, reading);
+    case.is_for(layer.name())
+        && judged
+        && (layer.has(DType::F64) || !uses_f64(reading))
+        && takes_one(layer, reading)
+}
+
+/// True when the layer takes one of the reading's calls.
+fn takes_one(layer: &dyn Layer, reading: &Reading) -> bool {
+    signatures(reading).iter().any(|(op, types)| {
+        layer.takes(&Question {
+            op,
+            types,
+            generated: matches!(reading.body, Body::Sweep(_)),
+            inputs: None,
+        })
+    })
+}
+
+/// The ops of the reading's calls with their operands' types.
+fn signatures(reading: &Reading) -> Vec<(&Op, Vec<TensorType>)> {
+    match &reading.body {
+        Body::Sweep(plans) => plans.iter().map(|plan| (plan.op(), plan.types())).collect(),
+        Body::Fact { call, .. } => vec![(&call.op, call.types())],
+    }
+}
+
+/// True when the case has gradients at this dtype: in f32 and f64, because those of narrower floats
+/// are rounded to more than a gradient's tolerance.
+fn differentiates(case: &Case, reading: &Reading) -> bool {
+    let Some(grad) = &case.grad else {
+        return false;
+    };
+    let wide = |ty: &TensorType| matches!(ty.dtype, DType::F32 | DType::F64);
+    signatures(reading).iter().all(|(op, types)| {
+        let wrt = grad.operands(op, types);
+        !wrt.is_empty() && wrt.iter().all(|&index| types.get(index).is_some_and(wide))
+    })
+}
+
+fn uses_f64(reading: &Reading) -> bool {
+    match &reading.body {
+        Body::Sweep(plans) => plans.iter().any(|plan| plan.uses(DType::F64)),
+        Body::Fact { call, .. } => call.uses(DType::F64),
+    }
+}
