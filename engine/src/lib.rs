@@ -10,21 +10,21 @@
 //! by others only once it is evaluated; raw `mlx_sys` calls stand in `mlx/`; nothing here knows the
 //! BEAM or the oracle.
 
+mod bytes;
 mod config;
 mod device;
 mod ending;
-mod handle;
 pub mod memory;
 mod mlx;
 mod ops;
 mod worker;
 
+pub use bytes::Bytes;
 pub use config::Config;
 pub use device::Device;
 pub use ending::wind_down;
-pub use handle::{Bytes, Handle};
 pub use mlx::version;
-pub use worker::{Backlog, Worker};
+pub use worker::{Backlog, Handle, Worker};
 
 /// The release of MLX this engine is written for; [`Worker::start`] refuses any other.
 pub const MLX_VERSION: &str = "0.32.2";

@@ -5,10 +5,12 @@
 //! beyond the pool's size share threads.
 
 mod guard;
+mod handle;
 mod pool;
 mod queue;
 mod runner;
 mod scheduling;
+mod slot;
 mod thread;
 mod turn;
 
@@ -16,13 +18,14 @@ use std::sync::Arc;
 
 use emily_spec::{Context, DType, Error, ErrorKind, Op, Result, TensorType};
 
-use crate::handle::{Handle, Slot, State, Use, Value};
 use crate::{Config, Device, ending, memory, mlx};
 
 pub(crate) use guard::Guards;
+pub use handle::Handle;
 pub(crate) use pool::wind_down;
 pub use queue::Backlog;
 pub(crate) use runner::Origin;
+use slot::{Slot, State, Use, Value};
 pub(crate) use thread::{Apply, Gate, Input, Job, Lane, Reply, Thread};
 
 /// A lane on which ops run in the order of submission.
@@ -170,13 +173,13 @@ impl Worker {
     /// call, so that two threads can never wait for each other in a circle.
     fn import(&self, input: &Handle) -> Input {
         if Arc::ptr_eq(&input.0.thread, &self.thread) {
-            return Input::Here(Use::of(input));
+            return Input::Here(Use::of(&input.0));
         }
         let gate = Arc::new(Gate::default());
         let open = gate.clone();
         let reply = Reply::new(move |_: Result<()>| open.open());
-        input.0.thread.push(Job::Eval(Use::of(input), reply));
-        Input::Foreign(Use::of(input), gate)
+        input.0.thread.push(Job::Eval(Use::of(&input.0), reply));
+        Input::Foreign(Use::of(&input.0), gate)
     }
 
     /// The results' size in bytes.

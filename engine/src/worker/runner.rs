@@ -9,9 +9,10 @@ use emily_spec::{Context, Error, ErrorKind, Result, panic_text};
 use mlx_rs::{Array, Stream, with_stream};
 use smallvec::SmallVec;
 
-use crate::handle::{Bytes, Slot, State, Value};
+use crate::bytes::Bytes;
 use crate::ops::{self, Cx};
 use crate::worker::guard::{Guard, Guards};
+use crate::worker::slot::{Slot, State, Value};
 use crate::worker::thread::{Apply, Input, Job, Thread};
 use crate::worker::turn;
 use crate::{Device, ending, memory, mlx};

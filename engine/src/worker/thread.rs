@@ -8,10 +8,11 @@ use std::thread::ThreadId;
 use emily_spec::{Error, ErrorKind, Result, TensorType};
 use smallvec::SmallVec;
 
-use crate::handle::{Bytes, Slot, State, Use, Value};
+use crate::bytes::Bytes;
 use crate::worker::queue::{Backlog, Queue};
 use crate::worker::runner::{Origin, Runner};
 use crate::worker::scheduling;
+use crate::worker::slot::{Slot, State, Use, Value};
 use crate::{Device, ending};
 
 /// Something for a thread to do, in order.

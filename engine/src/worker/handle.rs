@@ -1,0 +1,98 @@
+//! Handles on tensors that may still have to be computed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use emily_spec::{Error, ErrorKind, Result, Tensor, TensorType};
+
+use super::slot::{Slot, Use};
+use super::{Job, Reply};
+use crate::bytes::Bytes;
+
+/// A tensor on a worker: its type now, its value when the worker comes to it.
+///
+/// Clones share one tensor. Dropping the last one frees it, and work that only it waited for is
+/// not done.
+#[derive(Clone)]
+pub struct Handle(pub(crate) Arc<Slot>);
+
+impl Handle {
+    /// The dtype and shape; known from the start.
+    pub fn ty(&self) -> &TensorType {
+        &self.0.ty
+    }
+
+    /// Computes the tensor and calls `reply` with its bytes, on the worker's thread.
+    ///
+    /// # Errors
+    /// The first cause, when this op or one it depends on failed.
+    pub fn read_with(&self, reply: impl FnOnce(Result<Bytes>) + Send + 'static) {
+        let reply = Reply::new(reply);
+        match self.0.check_held() {
+            Ok(()) => self.0.thread.push(Job::Read(Use::of(&self.0), reply)),
+            Err(error) => reply.send(Err(error)),
+        }
+    }
+
+    /// Computes the tensor and calls `reply`, on the worker's thread.
+    ///
+    /// # Errors
+    /// As [`Handle::read_with`].
+    pub fn eval_with(&self, reply: impl FnOnce(Result<()>) + Send + 'static) {
+        let reply = Reply::new(reply);
+        match self.0.check_held() {
+            Ok(()) => self.0.thread.push(Job::Eval(Use::of(&self.0), reply)),
+            Err(error) => reply.send(Err(error)),
+        }
+    }
+
+    /// Computes the tensor and waits for its bytes, without copying contiguous ones.
+    ///
+    /// # Errors
+    /// As [`Handle::read_with`].
+    pub fn to_bytes(&self) -> Result<Bytes> {
+        wait(|reply| self.read_with(reply))
+    }
+
+    /// Computes the tensor and waits for a copy of it.
+    ///
+    /// # Errors
+    /// As [`Handle::read_with`].
+    pub fn read(&self) -> Result<Tensor> {
+        let bytes = self.to_bytes()?;
+        Tensor::new(self.ty().clone(), bytes.to_vec())
+    }
+
+    /// Computes the tensor and waits until it is there.
+    ///
+    /// # Errors
+    /// As [`Handle::read_with`].
+    pub fn eval(&self) -> Result<()> {
+        wait(|reply| self.eval_with(reply))
+    }
+
+    /// Frees the tensor now, whoever holds it; `false` when it already was.
+    ///
+    /// Ops that were submitted with it before still get its value.
+    pub fn release(&self) -> bool {
+        self.0.release()
+    }
+}
+
+/// Turns a callback into a blocking call.
+fn wait<T: Send + 'static>(start: impl FnOnce(Box<dyn FnOnce(Result<T>) + Send>)) -> Result<T> {
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    start(Box::new(move |result| {
+        // The receiver lives until it has received, so this only fails after a panic there.
+        let _ = sender.send(result);
+    }));
+    receiver
+        .recv()
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the worker did not reply")))
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({})", self.ty())
+    }
+}

@@ -1,0 +1,164 @@
+//! The cell behind a handle: what a worker fills, and what it fills it with.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use emily_spec::{Error, ErrorKind, Result, TensorType};
+use mlx_rs::Array;
+
+use super::{Guards, Origin, Thread};
+use crate::mlx;
+
+/// The cell a worker fills.
+pub(crate) struct Slot {
+    pub(crate) ty: TensorType,
+    /// The thread whose stream the value's graph is on.
+    pub(crate) thread: Arc<Thread>,
+    state: Mutex<State>,
+    /// [`Slot::release`] was called: nothing new may use it, what was queued before still does.
+    released: AtomicBool,
+    /// Queued jobs that use it.
+    uses: AtomicUsize,
+}
+
+/// A queued job's use of a tensor, which a release waits for.
+pub(crate) struct Use(Arc<Slot>);
+
+impl Use {
+    pub(crate) fn of(slot: &Arc<Slot>) -> Use {
+        slot.uses.fetch_add(1, Ordering::SeqCst);
+        Use(Arc::clone(slot))
+    }
+
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.0
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        let slot = self.slot();
+        // Sequentially consistent, as in `release`: of the two, at least one sees the other.
+        let last = slot.uses.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && slot.released.load(Ordering::SeqCst) {
+            slot.free();
+        }
+    }
+}
+
+/// What a slot holds. Only the slot's thread moves it from `Pending`, and only that thread touches
+/// a value's array before it is `evaluated`.
+pub(crate) enum State {
+    /// Queued.
+    Pending,
+    /// Part of the lazy graph, or evaluated.
+    Ready(Value),
+    /// It failed, or something it was computed from did: the first cause.
+    Failed(Arc<Error>),
+    /// [`Slot::release`] took the value away.
+    Released,
+}
+
+/// An array with the conditions it stands under.
+pub(crate) struct Value {
+    pub(crate) array: Array,
+    pub(crate) guards: Guards,
+    pub(crate) evaluated: bool,
+    /// The call that made it; `None` for uploaded data.
+    pub(crate) origin: Option<Origin>,
+}
+
+impl Value {
+    /// The same array and conditions, shared.
+    pub(crate) fn share(&self) -> Value {
+        Value {
+            array: mlx::clone_array(&self.array),
+            guards: self.guards.clone(),
+            evaluated: self.evaluated,
+            origin: self.origin.clone(),
+        }
+    }
+}
+
+impl Slot {
+    pub(crate) fn new(ty: TensorType, thread: Arc<Thread>, state: State) -> Arc<Slot> {
+        Arc::new(Slot {
+            ty,
+            thread,
+            state: Mutex::new(state),
+            released: AtomicBool::new(false),
+            uses: AtomicUsize::new(0),
+        })
+    }
+
+    /// The state, locked. Held for moments only, never during an evaluation.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // A state is replaced whole, so one left by a panicking thread is still consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fills the slot; what it held, and a value that nobody wants any more, goes to the thread.
+    pub(crate) fn fill(&self, new: State) {
+        let old = {
+            let mut state = self.state();
+            match &*state {
+                State::Released => new,
+                State::Pending | State::Ready(_) | State::Failed(_) => {
+                    std::mem::replace(&mut *state, new)
+                }
+            }
+        };
+        self.thread.discard(old);
+    }
+
+    /// Refuses a tensor that was released.
+    pub(crate) fn check_held(&self) -> Result<()> {
+        if self.released.load(Ordering::Acquire) {
+            return Err(released(&self.ty));
+        }
+        Ok(())
+    }
+
+    /// Takes the value away as soon as nothing queued uses it; `false` when that was asked before.
+    pub(crate) fn release(&self) -> bool {
+        let first = !self.released.swap(true, Ordering::SeqCst);
+        if first && self.uses.load(Ordering::SeqCst) == 0 {
+            self.free();
+        }
+        first
+    }
+
+    /// Takes the value away.
+    fn free(&self) {
+        let old = std::mem::replace(&mut *self.state(), State::Released);
+        self.thread.discard(old);
+    }
+
+    /// A share of the value, or why there is none.
+    pub(crate) fn value(&self) -> std::result::Result<Value, Arc<Error>> {
+        match &*self.state() {
+            State::Ready(value) => Ok(value.share()),
+            State::Failed(error) => Err(error.clone()),
+            State::Released => Err(Arc::new(released(&self.ty))),
+            State::Pending => Err(Arc::new(Error::new(
+                ErrorKind::Internal,
+                format!("{} was read before its op ran", self.ty),
+            ))),
+        }
+    }
+}
+
+fn released(ty: &TensorType) -> Error {
+    Error::new(
+        ErrorKind::Argument,
+        format!("this {ty} was deallocated; keep the tensor or copy it first"),
+    )
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.thread
+            .discard(std::mem::replace(state, State::Released));
+    }
+}
