@@ -114,8 +114,8 @@ defmodule Emily.Stream do
 
   ## Examples
 
-      iex> Emily.Stream.new() |> Emily.Stream.queue_depth() |> is_integer()
-      true
+      iex> Emily.Stream.new() |> Emily.Stream.queue_depth()
+      0
 
   """
   @spec queue_depth(t()) :: non_neg_integer()
