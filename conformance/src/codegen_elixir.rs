@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use emily_spec::{Arity, ROWS, Row};
+use heck::ToSnakeCase;
 
 use crate::case::Case;
 
@@ -75,19 +76,8 @@ fn entry(row: &Row, examples: &str) -> String {
 
 /// What ops are called alike: the same operands and attributes, with the same meaning.
 fn kind(row: &Row) -> String {
-    row.kinds.map_or_else(|| row.name.to_owned(), snake)
-}
-
-/// `ArgReduce` is `arg_reduce`.
-fn snake(name: &str) -> String {
-    let mut snake = String::new();
-    for (i, letter) in name.char_indices() {
-        if letter.is_uppercase() && i > 0 {
-            snake.push('_');
-        }
-        snake.extend(letter.to_lowercase());
-    }
-    snake
+    row.kinds
+        .map_or_else(|| row.name.to_owned(), ToSnakeCase::to_snake_case)
 }
 
 /// The function's doc: the op's, its operands, its attributes, its examples.

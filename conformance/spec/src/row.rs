@@ -380,19 +380,9 @@ pub(crate) const fn sum_tolerance(dtype: DType) -> Tolerance {
 mod tests {
     use std::collections::HashSet;
 
-    use super::*;
+    use heck::ToSnakeCase as _;
 
-    /// `AsType` is `as_type`.
-    fn snake(name: &str) -> String {
-        let mut snake = String::new();
-        for (i, letter) in name.char_indices() {
-            if letter.is_uppercase() && i > 0 {
-                snake.push('_');
-            }
-            snake.extend(letter.to_lowercase());
-        }
-        snake
-    }
+    use super::*;
 
     #[test]
     fn every_op_is_listed_once_under_its_own_name() {
@@ -407,7 +397,7 @@ mod tests {
             // `Unary(Exp)` or `AsType`.
             let kind = format!("{:?}", row.kind);
             let variant = kind.trim_end_matches(')').rsplit('(').next().unwrap();
-            assert_eq!(row.name, snake(variant));
+            assert_eq!(row.name, variant.to_snake_case());
             assert_eq!(Row::named(row.name).unwrap().kind, row.kind);
         }
     }

@@ -15,10 +15,8 @@ use crate::mlx::{clone_array, dtype_of, integer, real, slice, to_mlx};
 pub(super) fn reduce(op: Reduce, attrs: &Reduction, x: &Array, ty: &TensorType) -> Result<Array> {
     let all: Vec<usize> = (0..x.ndim()).collect();
     let axes = attrs.axes.as_deref().unwrap_or(&all);
-    // Over an empty list of axes nothing is added, not even to 0.
-    let alone = attrs.axes.as_ref().is_some_and(|axes| axes.is_empty());
     match op {
-        Reduce::Sum if alone => cast(x, ty.dtype),
+        Reduce::Sum if attrs.reduces_nothing() => cast(x, ty.dtype),
         Reduce::Sum => sum(x, axes, ty),
     }
 }

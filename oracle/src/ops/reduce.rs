@@ -21,8 +21,7 @@ pub(crate) fn reduce(
 ) -> Result<WideAnswer> {
     let all: Vec<_> = (0..input.ndim()).collect();
     let rows = array::rows(input, attrs.axes.as_deref().unwrap_or(&all))?;
-    // Over an empty list of axes nothing is added, not even to 0.
-    let alone = attrs.axes.as_ref().is_some_and(|axes| axes.is_empty());
+    let alone = attrs.reduces_nothing();
     match op {
         Reduce::Sum => sum(&rows, alone, target),
     }

@@ -45,6 +45,14 @@ ops! {
     }
 }
 
+impl Reduction {
+    /// True for an empty list of axes: each element stands alone, and is added to nothing, not even to
+    /// a 0.
+    pub fn reduces_nothing(&self) -> bool {
+        self.axes.as_ref().is_some_and(|axes| axes.is_empty())
+    }
+}
+
 impl Attributes for Reduction {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         row.check_dtype(inputs[0].dtype)?;
