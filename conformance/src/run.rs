@@ -12,7 +12,7 @@ use crate::report::{Planned, Recorded};
 
 mod planned;
 
-use planned::is_planned;
+pub(crate) use planned::is_planned;
 
 /// Which trials to look at; an empty list means all.
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,5 @@
-//! Every mutant of every op, one trial each: `mutant::<op>::<mutant>::<group of dtypes>`.
+//! Every mutant of every op, one trial each: `mutant::<op>::<mutant>::<group of dtypes>`. It takes the
+//! place of each layer that would notice.
 //!
 //! `cargo xtask mutants` is this. Equivalent mutants are no trials; the table at the end counts them.
 #![forbid(unsafe_code)]
@@ -7,9 +8,11 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::Parser;
+use emily_conformance::exam::{Asked, Exam, Places, StandIn};
 use emily_conformance::fixtures::{Fixtures, repository};
-use emily_conformance::mutants::{Exam, Group, Judged, Mutant, Verdict, table};
-use emily_spec::{ROWS, Row};
+use emily_conformance::mutants::{Group, Judged, Mutant, Verdict, table};
+use emily_conformance::view::Input;
+use emily_spec::{Op, ROWS, Row};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Plants systematic mistakes in the oracle, and demands that the cases catch each one.
@@ -40,13 +43,14 @@ fn main() -> ExitCode {
         eprintln!("error: there is no op {op}");
         return ExitCode::from(101);
     }
+    let places: &'static Places = Box::leak(Box::default());
     let verdicts = Verdicts::default();
     let mut trials = Vec::new();
     let chosen =
         |row: &&&'static Row| options.ops.is_empty() || options.ops.iter().any(|op| op == row.name);
     for row in ROWS.iter().filter(chosen) {
         for group in Group::of_row(row) {
-            trials.extend(of_group(fixtures, row, group, &verdicts));
+            trials.extend(of_group(fixtures, places, row, group, &verdicts));
         }
     }
     let conclusion = libtest_mimic::run(&options.libtest, trials);
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
 /// The trials of one op in one group; equivalents are noted at once.
 fn of_group(
     fixtures: &'static Fixtures,
+    places: &'static Places,
     row: &'static Row,
     group: Group,
     verdicts: &Verdicts,
@@ -76,8 +81,9 @@ fn of_group(
         let (exam, verdicts) = (Arc::clone(&exam), Arc::clone(verdicts));
         let name = format!("mutant::{}::{}::{group}", row.name, mutant.name());
         trials.push(Trial::test(name, move || {
-            let exam = exam.get_or_init(|| Exam::new(&fixtures.cases, row, group));
-            let caught = exam.caught_by(mutant).is_some();
+            let exam = exam.get_or_init(|| Exam::new(&fixtures.cases, row, Asked::Of(group)));
+            let lives = lives(places, exam, mutant);
+            let caught = lives.is_empty();
             let verdict = if caught {
                 Verdict::Caught
             } else {
@@ -87,11 +93,27 @@ fn of_group(
             if caught {
                 Ok(())
             } else {
-                Err(missed(row, exam))
+                Err(missed(row, group, exam, &lives))
             }
         }));
     }
     trials
+}
+
+/// The layers in whose places no case is red for the mutant.
+fn lives(places: &Places, exam: &Exam<'_>, mutant: Mutant) -> Vec<&'static str> {
+    let answers = |op: &Op, inputs: &[Input]| mutant.run(op, inputs);
+    let mut first = 0;
+    let mut lives = Vec::new();
+    for name in mutant.layers() {
+        let place = places.find(name).expect("every layer has a place");
+        let layer = StandIn::answering(place.layer, &answers);
+        match exam.fails(layer, &place.below(), first) {
+            Some(at) => first = at,
+            None => lives.push(*name),
+        }
+    }
+    lives
 }
 
 fn note(verdicts: &Verdicts, row: &'static Row, mutant: Mutant, verdict: Verdict) {
@@ -103,11 +125,12 @@ fn note(verdicts: &Verdicts, row: &'static Row, mutant: Mutant, verdict: Verdict
     });
 }
 
-fn missed(row: &Row, exam: &Exam<'_>) -> Failed {
-    let (count, group) = (exam.len(), exam.group);
+fn missed(row: &Row, group: Group, exam: &Exam<'_>, lives: &[&str]) -> Failed {
+    let (count, lives) = (exam.len(), lives.join(", "));
     let (family, name) = (row.family, row.name);
     format!(
-        "all {count} facts and combinations of {name} on {group} take this for the oracle\n  \
+        "all {count} facts and combinations of {name} on {group} take this for the oracle, in the \
+         place of {lives}\n  \
          remedy: a case in fixtures/cases/{family}/{name}.toml that tells them apart"
     )
     .into()

@@ -5,7 +5,7 @@ use std::fmt;
 use emily_spec::{Class, DType, Dtypes, Op, ResultDType, Row, TensorType};
 
 /// Dtypes that are computed in the same way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Group {
     /// Integers of both signs.
     Integers,

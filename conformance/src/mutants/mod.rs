@@ -1,16 +1,13 @@
 //! Systematic mistakes: the oracle with one of them, over every op, which the cases must tell from it.
 //!
-//! A [`Mutant`] derives from the op's row and befalls the calls of one [`Group`] of dtypes only, so
-//! that no other group's cases stand in for them. Where the row says that a mistake changes nothing,
-//! it is *equivalent*. All others have to be caught; one that is not lacks a case.
+//! A [`Mutant`] derives from the op's row, and an [`Exam`](crate::exam::Exam) asks the calls of one
+//! [`Group`] of dtypes, so that no other group's cases stand in for them. Where the row says that a
+//! mistake changes nothing, it is *equivalent*. All others have to be caught; one that is not lacks a
+//! case.
 
 use emily_spec::{Op, Result, Row, Tensor, TensorType};
 
-use crate::case::{Body, Case, Reading};
-use crate::judge::{judge, trial_name};
-use crate::layer::{Absent, Layer, Reference};
-use crate::ledger::Ledger;
-use crate::outcome::Outcome;
+use crate::exam::{BELOW_NX, EVERYWHERE};
 use crate::view::Input;
 
 mod attributes;
@@ -65,6 +62,17 @@ impl Mutant {
         }
     }
 
+    /// The layers that would notice it: not those of Nx where it speaks of a result's dtype, which Nx
+    /// infers.
+    pub fn layers(self) -> &'static [&'static str] {
+        match self {
+            Mutant::Attribute("dtype", Change::LeftOut) => BELOW_NX,
+            Mutant::Swapped(_) | Mutant::Attribute(..) | Mutant::Perturbed | Mutant::Lost(_) => {
+                EVERYWHERE
+            }
+        }
+    }
+
     /// The idea, a column of the table.
     pub const fn idea(self) -> &'static str {
         match self {
@@ -86,7 +94,10 @@ impl Mutant {
     }
 
     /// The oracle's answer with the mistake.
-    fn run(self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+    ///
+    /// # Errors
+    /// The oracle's, of the call as it is mistaken.
+    pub fn run(self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
         match self {
             Mutant::Swapped(by) => swapped::run(by, op, inputs),
             Mutant::Attribute(name, change) => run(&change.made(name, op, inputs), inputs),
@@ -112,111 +123,4 @@ fn tensors(inputs: &[Input]) -> Vec<Tensor> {
 fn types(inputs: &[Input]) -> Vec<TensorType> {
     let types = inputs.iter().map(|input| input.tensor.ty().clone());
     types.collect()
-}
-
-/// The oracle, mistaken in the calls of one group.
-struct Mistaken {
-    mutant: Mutant,
-    group: Group,
-}
-
-impl Layer for Mistaken {
-    fn name(&self) -> &'static str {
-        "mutant"
-    }
-
-    fn reference(&self) -> Reference {
-        Reference::Oracle
-    }
-
-    fn available(&self) -> std::result::Result<(), Absent> {
-        Ok(())
-    }
-
-    fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
-        if Group::of_call(op, &types(inputs)) == Some(self.group) {
-            self.mutant.run(op, inputs)
-        } else {
-            run(op, inputs)
-        }
-    }
-}
-
-/// The cases of one op that ask calls of one group, the small ones first.
-pub struct Exam<'a> {
-    /// The op's row.
-    pub row: &'static Row,
-    /// The group of its calls.
-    pub group: Group,
-    questions: Vec<(&'a Case, Reading)>,
-}
-
-impl<'a> Exam<'a> {
-    /// The exam that these cases set. A sweep is asked a combination at a time.
-    pub fn new(cases: &'a [Case], row: &'static Row, group: Group) -> Exam<'a> {
-        let mut questions = Vec::new();
-        let asked = |case: &&Case| case.row.kind == row.kind && case.is_for("oracle");
-        for case in cases.iter().filter(asked) {
-            for reading in &case.readings {
-                let parts = match &reading.body {
-                    Body::Fact { .. } => vec![reading.body.clone()],
-                    Body::Sweep(plans) => {
-                        let alone = |plan: &_| Body::Sweep(vec![Clone::clone(plan)]);
-                        plans.iter().map(alone).collect()
-                    }
-                };
-                for body in parts {
-                    let (op, types) = signature(&body);
-                    if Group::of_call(&op, &types) == Some(group) {
-                        let size = types.iter().filter_map(|ty| ty.byte_size().ok()).sum();
-                        let dtype = reading.dtype.clone();
-                        questions.push((size, case, Reading { dtype, body }));
-                    }
-                }
-            }
-        }
-        questions.sort_by_key(|(size, _, _): &(usize, _, _)| *size);
-        let questions = questions.into_iter();
-        Exam {
-            row,
-            group,
-            questions: questions
-                .map(|(_, case, reading)| (case, reading))
-                .collect(),
-        }
-    }
-
-    /// The first trial that is red for the mutant; `None` where all take it for the oracle.
-    pub fn caught_by(&self, mutant: Mutant) -> Option<String> {
-        let group = self.group;
-        let layer = Mistaken { mutant, group };
-        let red = |(case, reading): &&(&Case, Reading)| {
-            let results = judge(case, reading, &[&layer], &Ledger::default());
-            let mut outcomes = results.iter().map(|result| result.outcome);
-            outcomes.any(|outcome| outcome == Outcome::Failed)
-        };
-        let (case, reading) = self.questions.iter().find(red)?;
-        Some(trial_name(layer.name(), case, reading))
-    }
-
-    /// How many facts and combinations it asks.
-    pub fn len(&self) -> usize {
-        self.questions.len()
-    }
-
-    /// True when it asks nothing.
-    pub fn is_empty(&self) -> bool {
-        self.questions.is_empty()
-    }
-}
-
-/// The op of a fact or of a lone combination, and its operands' types.
-fn signature(body: &Body) -> (Op, Vec<TensorType>) {
-    match body {
-        Body::Fact { call, .. } => (call.op.clone(), call.types()),
-        Body::Sweep(plans) => {
-            let plan = &plans[0];
-            (plan.op().clone(), plan.types())
-        }
-    }
 }

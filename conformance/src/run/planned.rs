@@ -6,7 +6,7 @@ use crate::case::{Body, Case, Reading};
 use crate::layer::{Layer, Question, Reference};
 
 /// True when a case at a dtype is for this layer.
-pub(super) fn is_planned(case: &Case, reading: &Reading, layer: &dyn Layer) -> bool {
+pub(crate) fn is_planned(case: &Case, reading: &Reading, layer: &dyn Layer) -> bool {
     let judged = layer.reference() != Reference::Differences || differentiates(case, reading);
     case.is_for(layer.name())
         && judged
