@@ -1,27 +1,16 @@
 //! Faults in types, axes, strides and errors, whatever the op.
 
+use emily_conformance::mutants::Group;
 use emily_conformance::number;
 use emily_conformance::view::Input;
-use emily_spec::{DType, Error, ErrorKind, Op, OpKind, Result, Shape, Tensor, TensorType};
+use emily_spec::{Arity, Error, ErrorKind, Op, OpKind, Result, Row, Shape, Tensor, TensorType};
 
-use super::{Befalls, Fault, changed, has_operands, rebuild, relabel, run, types, with_attributes};
+use super::{BELOW_NX, Befalls, FAULT, Fault, changed, has_operands, rebuild, run, types};
 
 pub(super) static FAULTS: &[Fault] = &[
     Fault {
-        name: "result_dtype_wrong",
-        what: "a result's dtype is another of the same size",
-        befalls: Befalls::All,
-        run: |op, inputs| {
-            run(op, inputs)?
-                .into_iter()
-                .map(|tensor| relabel(&tensor, same_size(tensor.dtype())))
-                .collect()
-        },
-    },
-    Fault {
-        name: "result_flattened",
+        name: "axis_added",
         what: "a result has one axis too many",
-        befalls: Befalls::All,
         run: |op, inputs| {
             run(op, inputs)?
                 .into_iter()
@@ -31,37 +20,60 @@ pub(super) static FAULTS: &[Fault] = &[
                 })
                 .collect()
         },
+        ..FAULT
+    },
+    Fault {
+        name: "results_swapped",
+        what: "the results change places",
+        befalls: Befalls::Calls(|row, _| row.results > 1),
+        run: |op, inputs| run(op, inputs).map(|results| results.into_iter().rev().collect()),
+        ..FAULT
+    },
+    Fault {
+        name: "operands_swapped",
+        what: "the last two operands change places",
+        befalls: Befalls::Calls(|row, _| match row.arity {
+            Arity::Exactly(n) => n > 1,
+            Arity::AtLeast(_) => true,
+        }),
+        run: |op, inputs| {
+            let mut swapped = inputs.to_vec();
+            if let [.., left, right] = &mut swapped[..] {
+                std::mem::swap(left, right);
+            }
+            run(op, &swapped)
+        },
+        ..FAULT
     },
     Fault {
         name: "strides_ignored",
         what: "the elements of a view are read in the order of its base",
-        befalls: Befalls::Where(has_operands),
+        befalls: Befalls::Calls(|row, _| has_operands(row)),
         run: |op, inputs| {
             let inputs: Vec<Input> = inputs.iter().map(read_linearly).collect::<Result<_>>()?;
             run(op, &inputs)
         },
+        ..FAULT
     },
     Fault {
         name: "broadcast_ignored",
         what: "a smaller operand is repeated from its start instead of along its axes",
-        befalls: Befalls::Only(&[
-            "add",
-            "divide",
-            "remainder",
-            "pow",
-            "equal",
-            "select",
-            "broadcast",
-        ]),
+        befalls: Befalls::Calls(broadcasts),
         run: broadcast_ignored,
+        ..FAULT
     },
     Fault {
         name: "empty_tensors_refused",
         what: "an operand without elements is an error",
-        befalls: Befalls::Where(|row| {
-            // A window has elements, so the tensor has.
-            has_operands(row) && !matches!(row.name, "slice" | "dynamic_slice")
-        }),
+        befalls: Befalls::Calls(|row, _| has_operands(row)),
+        layers: BELOW_NX,
+        except: &[
+            (OpKind::Slice, "a window has elements, so the tensor has"),
+            (
+                OpKind::DynamicSlice,
+                "a window has elements, so the tensor has",
+            ),
+        ],
         run: |op, inputs| {
             if inputs.iter().any(|input| input.tensor.bytes().is_empty()) {
                 return Err(Error::new(ErrorKind::Shape, "empty"));
@@ -72,56 +84,34 @@ pub(super) static FAULTS: &[Fault] = &[
     Fault {
         name: "errors_swallowed",
         what: "what must fail gives nothing",
-        befalls: Befalls::All,
+        befalls: Befalls::Refusals,
         run: |op, inputs| run(op, inputs).or(Ok(Vec::new())),
+        ..FAULT
     },
     Fault {
         name: "errors_of_the_wrong_kind",
         what: "every error is an internal one",
-        befalls: Befalls::All,
+        befalls: Befalls::Refusals,
         run: |op, inputs| {
             run(op, inputs).map_err(|error| Error::new(ErrorKind::Internal, error.message))
         },
+        ..FAULT
     },
     Fault {
-        name: "axis_off_by_one",
-        what: "the axis is the next one",
-        befalls: Befalls::Only(&["sum", "argmax", "argsort", "concatenate", "iota", "gather"]),
+        name: "errors_are_crashes",
+        what: "every error is a function clause that does not match",
+        befalls: Befalls::Refusals,
+        layers: &["backend", "compiler"],
         run: |op, inputs| {
-            let rank = match inputs.first() {
-                Some(input) => input.tensor.shape().rank(),
-                None => op.infer(&[])?[0].shape.rank(),
+            let crash = |error: Error| {
+                let message = format!("** (FunctionClauseError) no clause matches: {error}");
+                Error::new(error.kind, message)
             };
-            run(&with_next_axis(op, rank), inputs)
+            run(op, inputs).map_err(crash)
         },
-    },
-    Fault {
-        name: "kept_axes_dropped",
-        what: "keep_axes does nothing",
-        befalls: Befalls::Only(&["sum", "argmax"]),
-        run: |op, inputs| {
-            let dropped = with_attributes(op, |name, value| {
-                if matches!(name, "keep_axes" | "keep_axis") {
-                    *value = false.into();
-                }
-            });
-            run(&dropped, inputs)
-        },
+        ..FAULT
     },
 ];
-
-fn same_size(dtype: DType) -> DType {
-    match dtype {
-        DType::U8 => DType::S8,
-        DType::S8 => DType::U8,
-        DType::U16 | DType::S16 | DType::Bf16 => DType::F16,
-        DType::F16 => DType::Bf16,
-        DType::U32 | DType::S32 => DType::F32,
-        DType::F32 => DType::S32,
-        DType::U64 | DType::S64 | DType::C64 => DType::F64,
-        DType::F64 => DType::S64,
-    }
-}
 
 /// A view's elements as they lie in its base, from the start.
 fn read_linearly(input: &Input) -> Result<Input> {
@@ -137,7 +127,17 @@ fn read_linearly(input: &Input) -> Result<Input> {
     Ok(Input::plain(Tensor::new(input.tensor.ty().clone(), bytes)?))
 }
 
+/// Whether operands are repeated to the result's shape.
+fn broadcasts(row: &Row, _: Group) -> bool {
+    matches!(
+        row.kind,
+        OpKind::Arithmetic(_) | OpKind::Compare(_) | OpKind::Select | OpKind::Broadcast
+    )
+}
+
 fn broadcast_ignored(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+    // What is too large stays so.
+    run(op, inputs)?;
     let want = op.infer(&types(inputs))?;
     let whole: &Shape = &want[0].shape;
     let repeat = |tensor: &Tensor| {
@@ -149,27 +149,4 @@ fn broadcast_ignored(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
         return Ok(vec![repeat(&inputs[0].tensor)?]);
     }
     run(op, &changed(inputs, repeat)?)
-}
-
-fn with_next_axis(op: &Op, rank: usize) -> Op {
-    let next = |axis: usize| match axis < rank {
-        true => (axis + 1) % rank,
-        false => axis,
-    };
-    with_attributes(op, |name, value| match name {
-        "axis" => {
-            if let Some(axis) = value.as_u64() {
-                *value = next(axis as usize).into();
-            }
-        }
-        "axes" => {
-            let axes = value.as_array().into_iter().flatten();
-            let mut axes: Vec<_> = axes
-                .filter_map(|axis| Some(next(axis.as_u64()? as usize)))
-                .collect();
-            axes.sort_unstable();
-            *value = axes.into();
-        }
-        _ => {}
-    })
 }

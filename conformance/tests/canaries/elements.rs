@@ -1,68 +1,45 @@
 //! Faults in single values, whatever the op.
 
-use emily_conformance::number;
+use emily_conformance::mutants::Group;
 use emily_conformance::view::Input;
-use emily_spec::{AsType, DType, Op, Result, ResultDType, Tensor, TensorType};
+use emily_spec::{
+    Arity, AsType, DType, Op, OpKind, Range, Result, ResultDType, Row, Tensor, TensorType,
+};
 
 use super::{
-    Befalls, Fault, changed, computes, each_float, floats, has_operands, integers, is_exact,
-    is_library, rebuild, relabel, run, tolerance, types,
+    Befalls, FAULT, Fault, TO_THE_BIT, changed, each_float, each_result, floats, has_floats,
+    has_operands, integers, is_near, relabel, run, speaks_of_operands, tolerance, types,
 };
 
 pub(super) static FAULTS: &[Fault] = &[
     Fault {
-        name: "sign_of_zero_dropped",
-        what: "−0 becomes +0",
-        befalls: Befalls::Results(|row| is_exact(row) && has_operands(row)),
-        run: |op, inputs| each_float(run(op, inputs)?, |f, x| if x == f.sign() { 0 } else { x }),
-    },
-    Fault {
-        name: "one_ulp_off",
-        what: "every finite float is one place further from zero",
-        befalls: Befalls::Where(is_exact),
+        name: "one_bit_off",
+        what: "the lowest bit of one element is another one",
+        layers: TO_THE_BIT,
         run: |op, inputs| {
-            each_float(
-                run(op, inputs)?,
-                |f, x| if f.is_finite(x) { x + 1 } else { x },
-            )
-        },
-    },
-    Fault {
-        name: "sixteen_ulp_off",
-        what: "every f32 and f64 is sixteen places further from zero",
-        befalls: Befalls::Where(is_library),
-        run: |op, inputs| {
-            each_float(run(op, inputs)?, |f, x| {
-                if f.width > 16 && f.is_finite(x) {
-                    x + 16
-                } else {
-                    x
+            each_result(run(op, inputs)?, |_, all| {
+                let middle = all.len() / 2;
+                if let Some(element) = all.get_mut(middle) {
+                    *element ^= 1;
                 }
             })
         },
-    },
-    Fault {
-        name: "nan_swallowed",
-        what: "NaN becomes 0",
-        befalls: Befalls::Results(|row| computes(row) && has_operands(row)),
-        run: |op, inputs| each_float(run(op, inputs)?, |f, x| if f.is_nan(x) { 0 } else { x }),
+        ..FAULT
     },
     Fault {
         name: "nan_operands_are_zero",
         what: "NaN operands count as 0",
-        befalls: Befalls::Only(&["equal", "argmax", "argsort", "as_type", "add", "sum"]),
+        befalls: Befalls::Calls(takes_nan),
         run: |op, inputs| {
             let zeroed = |tensor: &Tensor| floats(tensor, |f, x| if f.is_nan(x) { 0 } else { x });
             run(op, &changed(inputs, zeroed)?)
         },
+        ..FAULT
     },
     Fault {
         name: "infinity_saturates",
         what: "±inf becomes the largest finite value",
-        befalls: Befalls::Results(|row| {
-            // A remainder is smaller than the dividend.
-            is_exact(row) && has_operands(row) && row.name != "remainder"
-        }),
+        befalls: Befalls::Calls(overflows),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 if x & !f.sign() == f.inf() {
@@ -72,11 +49,12 @@ pub(super) static FAULTS: &[Fault] = &[
                 }
             })
         },
+        ..FAULT
     },
     Fault {
         name: "denormals_flushed",
         what: "denormal results become 0",
-        befalls: Befalls::Results(|row| (is_exact(row) || is_library(row)) && has_operands(row)),
+        befalls: Befalls::Calls(|row, group| has_floats(row, group) && is_near(row, group)),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 if x & !f.sign() < f.tiny() {
@@ -86,86 +64,91 @@ pub(super) static FAULTS: &[Fault] = &[
                 }
             })
         },
-    },
-    Fault {
-        name: "last_element_stale",
-        what: "the last element of a result of two or more is never written",
-        befalls: Befalls::All,
-        run: |op, inputs| {
-            run(op, inputs)?
-                .into_iter()
-                .map(|tensor| {
-                    let mut all: Vec<u64> = number::elements(&tensor).collect();
-                    if let [.., last] = &mut all[..] {
-                        *last = !*last & (u64::MAX >> (64 - 8 * tensor.dtype().size()));
-                    }
-                    rebuild(tensor.ty(), all)
-                })
-                .collect()
-        },
+        ..FAULT
     },
     Fault {
         name: "vector_tail_skipped",
         what: "elements beyond the last multiple of 8 stay 0",
-        befalls: Befalls::Where(|row| matches!(row.family, "unary" | "binary")),
         run: |op, inputs| {
-            run(op, inputs)?
-                .into_iter()
-                .map(|tensor| {
-                    let mut all: Vec<u64> = number::elements(&tensor).collect();
-                    let whole = all.len() / 8 * 8;
-                    if whole > 0 {
-                        all[whole..].fill(0);
-                    }
-                    rebuild(tensor.ty(), all)
-                })
-                .collect()
+            each_result(run(op, inputs)?, |_, all| {
+                let whole = all.len() / 8 * 8;
+                if whole > 0 {
+                    all[whole..].fill(0);
+                }
+            })
         },
+        ..FAULT
     },
     Fault {
         name: "integers_through_f32",
         what: "integers are computed in f32",
-        befalls: Befalls::Only(&[
-            "add",
-            "remainder",
-            "pow",
-            "sum",
-            "dot",
-            "select",
-            "concatenate",
-            "as_type",
-        ]),
+        befalls: Befalls::Calls(|row, group| {
+            group == Group::Integers && row.range != Range::Counts
+        }),
         run: |op, inputs| {
-            run(op, inputs)?
-                .into_iter()
-                .map(|tensor| integers(&tensor, |value| value as f32 as i128))
-                .collect()
+            let through = |tensor: &Tensor| integers(tensor, |value| value as f32 as i128);
+            if speaks_of_operands(op.row()) {
+                return run(op, &changed(inputs, through)?);
+            }
+            run(op, inputs)?.iter().map(through).collect()
         },
+        ..FAULT
     },
     Fault {
         name: "u64_as_s64",
         what: "u64 operands are taken for s64",
-        befalls: Befalls::Where(|row| {
-            // Sums, products and moves have the same bits.
-            let tells = !matches!(
-                row.result,
-                ResultDType::Same | ResultDType::Merged | ResultDType::Aggregate
-            );
-            tells && row.accepts.integer && has_operands(row) && tolerance(row).is_some()
-                || row.name == "remainder"
-        }),
+        befalls: Befalls::Calls(sees_the_sign),
         run: |op, inputs| {
             let signed = |tensor: &Tensor| match tensor.dtype() {
                 DType::U64 => relabel(tensor, DType::S64),
                 _ => Ok(tensor.clone()),
             };
-            relabelled_results(op, inputs, &changed(inputs, signed)?)
+            with_true_types(op, inputs, &changed(inputs, signed)?)
         },
+        ..FAULT
     },
 ];
 
+/// Whether what NaN becomes is known: a decomposition promises finite residuals only.
+fn takes_nan(row: &Row, group: Group) -> bool {
+    has_operands(row) && group != Group::Integers && tolerance(row, group).is_some()
+}
+
+/// Whether an infinite result is nothing else: no rule says what a complex one is, where it is
+/// computed.
+fn overflows(row: &Row, group: Group) -> bool {
+    let known = match group {
+        Group::Complex => is_near(row, group),
+        Group::Integers | Group::Floats | Group::SmallFloats => tolerance(row, group).is_some(),
+    };
+    known && has_floats(row, group)
+}
+
+/// Whether an integer's sign is more than one of its bits: moves, casts and wrapping sums give the
+/// same bits in integers, but not where an integer is cast to a float first.
+fn sees_the_sign(row: &Row, group: Group) -> bool {
+    let computes = matches!(row.kind, OpKind::Unary(_) | OpKind::Arithmetic(_));
+    let meet = row.arity != Arity::Exactly(1);
+    let casts = match row.result {
+        ResultDType::Asked => true,
+        // Alone, it becomes f32.
+        ResultDType::Floating => meet || group == Group::Floats,
+        ResultDType::Merged => meet,
+        ResultDType::Same
+        | ResultDType::Aggregate
+        | ResultDType::Predicate
+        | ResultDType::Index => false,
+    };
+    row.accepts.integer
+        && has_operands(row)
+        && match group {
+            Group::Integers => computes || speaks_of_operands(row),
+            Group::Floats | Group::SmallFloats | Group::Complex => casts,
+        }
+}
+
 /// The op on changed operands, with the results' types as for the true ones.
-fn relabelled_results(op: &Op, inputs: &[Input], changed: &[Input]) -> Result<Vec<Tensor>> {
+fn with_true_types(op: &Op, inputs: &[Input], changed: &[Input]) -> Result<Vec<Tensor>> {
     let types = types(inputs);
     let want = op.infer(&types)?;
     let cast = |(tensor, ty): (Tensor, &TensorType)| {

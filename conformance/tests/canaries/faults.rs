@@ -1,110 +1,191 @@
 //! The faults: each runs an op as the oracle does, but for one mistake.
 
+use emily_conformance::exam::{Asked, BELOW_NX, EVERYWHERE};
+use emily_conformance::layer::{Layer as _, Oracle};
+use emily_conformance::mutants::Group;
 use emily_conformance::number::{self, Format};
+use emily_conformance::values::specials;
 use emily_conformance::view::Input;
 use emily_spec::{
-    Arity, AsType, DType, Error, ErrorKind, Judged, Op, OpKind, ROWS, Result, ResultDType, Row,
-    Tensor, TensorType, Tolerance,
+    Arity, AsType, DType, Domain, Error, ErrorKind, Judged, Op, OpKind, Range, Result, ResultDType,
+    Row, Shape, Tensor, TensorType, Tolerance,
 };
 
 mod contract;
 mod elements;
+mod index;
 mod ops;
 
-/// A mistake and the ops that it can befall.
+/// A mistake, and where it shows.
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
     pub(crate) befalls: Befalls,
+    /// The layers that would notice.
+    pub(crate) layers: &'static [&'static str],
+    /// Ops that it befalls by their rows, but that it changes nothing of, and why.
+    pub(crate) except: &'static [(OpKind, &'static str)],
     pub(crate) run: fn(&Op, &[Input]) -> Result<Vec<Tensor>>,
 }
 
-/// The ops that a mistake can befall.
+/// The calls that a mistake can befall, by what the op's row says.
 pub(crate) enum Befalls {
-    All,
-    /// Those whose row says so.
-    Where(fn(&Row) -> bool),
-    /// Those whose row says so; of the functions of one element, those that have such a result.
-    Results(fn(&Row) -> bool),
-    Only(&'static [&'static str]),
+    /// Those of a group of dtypes.
+    Calls(fn(&Row, Group) -> bool),
+    /// Those that the op refuses.
+    Refusals,
 }
+
+/// The layers that are held to another one's bits.
+const TO_THE_BIT: &[&str] = &["nif", "compiler"];
+
+/// What most faults have.
+const FAULT: Fault = Fault {
+    name: "",
+    what: "",
+    befalls: Befalls::Calls(|_, _| true),
+    layers: EVERYWHERE,
+    except: &[],
+    run,
+};
 
 impl Fault {
-    /// The names of the ops that it can befall.
-    pub(crate) fn ops(&self) -> Vec<&'static str> {
-        let named = |takes: &dyn Fn(&Row) -> bool| {
-            let rows = ROWS.iter().filter(|row| takes(row));
-            rows.map(|row| row.name).collect()
-        };
-        match self.befalls {
-            Befalls::All => named(&|_| true),
-            Befalls::Where(takes) => named(&takes),
-            Befalls::Results(takes) => named(&|row| takes(row) && self.shows(row)),
-            Befalls::Only(ops) => ops.to_vec(),
-        }
-    }
-
-    /// Whether a function of one element gives another answer for some number that `f16` has; true of
-    /// every other op.
-    fn shows(&self, row: &Row) -> bool {
-        let OpKind::Unary(op) = row.kind else {
+    /// False where it gives the oracle's answer on every pair of special values: of ops that work
+    /// element by element, whose answers depend on nothing else. True of all other ops.
+    pub(crate) fn shows(&self, row: &'static Row, asked: Asked) -> bool {
+        let (Some(op), Asked::Of(group)) = (elementwise(row), asked) else {
             return true;
         };
-        let op = Op::Unary(op);
-        let operand = [Input::plain(every_half().expect("they are f32s"))];
-        (self.run)(&op, &operand) != run(&op, &operand)
+        // Any NaN is any other.
+        let quiet = |results: Vec<Tensor>| {
+            each_float(results, |f, x| if f.is_nan(x) { f.nan() } else { x })
+        };
+        let differs = |inputs: &Vec<Input>| {
+            (self.run)(&op, inputs).and_then(quiet) != run(&op, inputs).and_then(quiet)
+        };
+        samples(row, &op, group).iter().any(differs)
     }
 }
 
-/// Every number that `f16` has, in `f32`.
-fn every_half() -> Result<Tensor> {
-    let halves = TensorType::new(DType::F16, [1 << 16]);
-    let halves = Input::plain(rebuild(&halves, (0..1 << 16).collect())?);
-    let wider = Op::AsType(AsType { dtype: DType::F32 });
-    run(&wider, &[halves]).map(|mut all| all.remove(0))
+/// The op, where its elements are functions of an element of each operand.
+fn elementwise(row: &Row) -> Option<Op> {
+    let elementwise = matches!(
+        row.kind,
+        OpKind::Unary(_) | OpKind::Arithmetic(_) | OpKind::Compare(_)
+    );
+    let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
+    elementwise.then(op)
+}
+
+/// The special values of every dtype that makes a call of the group, and their pairs; of one operand
+/// every value that `f16` has, too. With `u64`, two dtypes meet.
+fn samples(row: &Row, op: &Op, group: Group) -> Vec<Vec<Input>> {
+    let accepted = |dtype: &DType| row.accepts.contains(*dtype);
+    let dtypes = || DType::ALL.into_iter().filter(accepted);
+    let unary = row.arity == Arity::Exactly(1);
+    let signatures: Vec<Vec<DType>> = match unary {
+        true => dtypes().map(|d| vec![d]).collect(),
+        false => dtypes()
+            .flat_map(|d| [[d, d], [DType::U64, d], [d, DType::U64]])
+            .map(Vec::from)
+            .collect(),
+    };
+    let mut samples = Vec::new();
+    for signature in signatures {
+        let scalars: Vec<_> = signature
+            .iter()
+            .map(|&dtype| TensorType::new(dtype, Shape::default()))
+            .collect();
+        if Group::of_call(op, &scalars) != Some(group) {
+            continue;
+        }
+        let operands = signature.iter().enumerate();
+        let packs: Vec<Vec<u64>> = operands
+            .map(|(i, &dtype)| specials(dtype, domain(row, i)))
+            .collect();
+        let total: usize = packs.iter().map(Vec::len).product();
+        let mut weight = 1;
+        let mut inputs = Vec::new();
+        for (&dtype, pack) in signature.iter().zip(&packs) {
+            let all = (0..total).map(|i| pack[i / weight % pack.len()]).collect();
+            weight *= pack.len();
+            inputs.push(plain(dtype, all));
+        }
+        samples.push(inputs);
+        if unary && Format::of(signature[0]).is_some() {
+            let halves = plain(DType::F16, (0..1 << 16).collect());
+            let cast = Op::AsType(AsType {
+                dtype: signature[0],
+            });
+            let cast = run(&cast, &[halves]).expect("floats are cast to floats");
+            samples.push(cast.into_iter().map(Input::plain).collect());
+        }
+    }
+    samples
+}
+
+/// The domain of an operand; the last one repeats.
+fn domain(row: &Row, index: usize) -> Domain {
+    let domain = row.domain.get(index).or(row.domain.last());
+    domain.copied().unwrap_or(Domain::Any)
+}
+
+fn plain(dtype: DType, elements: Vec<u64>) -> Input {
+    let ty = TensorType::new(dtype, [elements.len()]);
+    Input::plain(rebuild(&ty, elements).expect("as many as there are"))
+}
+
+/// Every fault.
+pub(crate) fn faults() -> impl Iterator<Item = &'static Fault> {
+    [
+        elements::FAULTS,
+        contract::FAULTS,
+        index::FAULTS,
+        ops::FAULTS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn has_operands(row: &Row) -> bool {
     row.arity != Arity::Exactly(0)
 }
 
-/// Whether results are numbers like the operands, or made of them.
-fn computes(row: &Row) -> bool {
-    let answers = matches!(row.result, ResultDType::Predicate | ResultDType::Index);
-    !answers && tolerance(row).is_some()
+/// True when results are integers that say something of the operands.
+fn speaks_of_operands(row: &Row) -> bool {
+    matches!(row.result, ResultDType::Predicate | ResultDType::Index)
 }
 
-/// Whether float results are the right ones, to the last bit.
-fn is_exact(row: &Row) -> bool {
-    computes(row) && matches!(tolerance(row), Some(Tolerance::Bits | Tolerance::Exact))
+/// True when results are floats of any size.
+fn has_floats(row: &Row, group: Group) -> bool {
+    group != Group::Integers && !speaks_of_operands(row) && row.range != Range::Counts
 }
 
-/// Whether float results are a library's, some places off.
-fn is_library(row: &Row) -> bool {
-    matches!(tolerance(row), Some(Tolerance::Ulp(_)))
-}
-
-fn tolerance(row: &Row) -> Option<Tolerance> {
+/// What the row allows a float of the group; nothing of an op that is judged by what it promises.
+fn tolerance(row: &Row, group: Group) -> Option<Tolerance> {
+    let dtype = match group {
+        Group::Integers => DType::S32,
+        Group::Floats => DType::F32,
+        Group::SmallFloats => DType::F16,
+        Group::Complex => DType::C64,
+    };
     match row.judged {
-        Judged::Values(tolerance) => Some(tolerance(DType::F32)),
+        Judged::Values(of) => Some(of(dtype)),
         Judged::Promise { .. } => None,
     }
 }
 
-/// Every fault.
-pub(crate) fn faults() -> impl Iterator<Item = &'static Fault> {
-    [elements::FAULTS, contract::FAULTS, ops::FAULTS]
-        .into_iter()
-        .flatten()
+/// True when no result comes of rounding, or only of the last one.
+fn is_near(row: &Row, group: Group) -> bool {
+    matches!(
+        tolerance(row, group),
+        Some(Tolerance::Bits | Tolerance::Exact | Tolerance::Ulp(_))
+    )
 }
 
 /// The oracle's answer, values only.
 fn run(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
-    let tensors: Vec<Tensor> = inputs.iter().map(|input| input.tensor.clone()).collect();
-    Ok(emily_oracle::run(op, &tensors)?
-        .into_iter()
-        .map(|answer| answer.tensor)
-        .collect())
+    Oracle.run(op, inputs)
 }
 
 fn rebuild(ty: &TensorType, elements: Vec<u64>) -> Result<Tensor> {
@@ -115,23 +196,6 @@ fn rebuild(ty: &TensorType, elements: Vec<u64>) -> Result<Tensor> {
 fn relabel(tensor: &Tensor, dtype: DType) -> Result<Tensor> {
     let ty = TensorType::new(dtype, tensor.shape().clone());
     Tensor::new(ty, tensor.bytes().to_vec())
-}
-
-/// The op with its given attributes changed, each by its name and value as JSON.
-fn with_attributes(op: &Op, change: impl Fn(&str, &mut serde_json::Value)) -> Op {
-    let mut call = serde_json::to_value(op).expect("an op has a text form");
-    if let Some(attrs) = call
-        .get_mut("attrs")
-        .and_then(|attrs| attrs.as_object_mut())
-    {
-        attrs
-            .iter_mut()
-            .for_each(|(name, value)| change(name, value));
-    }
-    let attrs = call
-        .get_mut("attrs")
-        .map_or_else(|| serde_json::json!({}), |attrs| attrs.take());
-    Op::read(op.name(), attrs).expect("a value of the same type")
 }
 
 /// Every float, and every part of a complex number, through `change`.
@@ -166,11 +230,37 @@ fn integers(tensor: &Tensor, change: impl Fn(i128) -> i128) -> Result<Tensor> {
     rebuild(tensor.ty(), all.collect())
 }
 
+/// The elements of every result, changed together.
+fn each_result(results: Vec<Tensor>, change: impl Fn(DType, &mut [u64])) -> Result<Vec<Tensor>> {
+    let change = |tensor: Tensor| {
+        let mut all: Vec<u64> = number::elements(&tensor).collect();
+        change(tensor.dtype(), &mut all);
+        rebuild(tensor.ty(), all)
+    };
+    results.into_iter().map(change).collect()
+}
+
 fn changed(inputs: &[Input], change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Vec<Input>> {
     inputs
         .iter()
         .map(|input| Ok(Input::plain(change(&input.tensor)?)))
         .collect()
+}
+
+/// The operands that the row calls so, changed.
+fn changed_operand(
+    op: &Op,
+    inputs: &[Input],
+    name: &str,
+    change: impl Fn(&Tensor) -> Result<Tensor>,
+) -> Result<Vec<Input>> {
+    let mut inputs = inputs.to_vec();
+    for (input, operand) in inputs.iter_mut().zip(op.row().operands) {
+        if *operand == name {
+            *input = Input::plain(change(&input.tensor)?);
+        }
+    }
+    Ok(inputs)
 }
 
 fn types(inputs: &[Input]) -> Vec<TensorType> {

@@ -1,82 +1,62 @@
 //! Faults of one op or a few, as MLX or a careless port has them.
 
+use emily_conformance::mutants::Group;
 use emily_conformance::number::{self, Format};
-use emily_conformance::values::Values;
 use emily_conformance::view::Input;
 use emily_spec::{
-    ArgReduce, Arithmetic, Direction, Domain, Error, ErrorKind, Op, OpKind, QrMode, Reduce, Result,
-    Tensor, TieBreak, Transpose, Typed,
+    Arithmetic, Error, ErrorKind, Judged, Op, OpKind, Promise, Reduce, Result, ResultDType, Row,
+    Tensor, Typed, Unary,
 };
 
-use super::{Befalls, Fault, changed, each_float, floats, integers, rebuild, run};
+use super::{Befalls, FAULT, Fault, changed, each_float, floats, rebuild, run};
 
 pub(super) static FAULTS: &[Fault] = &[
     Fault {
-        name: "permutation_inverted",
-        what: "axes are permuted the other way",
-        befalls: Befalls::Only(&["transpose"]),
-        run: |op, inputs| {
-            let Op::Transpose(Transpose { axes }) = op else {
-                return run(op, inputs);
-            };
-            let mut inverse = vec![0; axes.len()];
-            for (i, &axis) in axes.iter().enumerate() {
-                if let Some(place) = inverse.get_mut(axis) {
-                    *place = i;
-                }
-            }
-            let inverse = Transpose {
-                axes: inverse.into(),
-            };
-            run(&Op::Transpose(inverse), inputs)
-        },
-    },
-    Fault {
-        name: "ties_broken_the_other_way",
-        what: "the last of equal elements wins where the first should, and the other way round",
-        befalls: Befalls::Only(&["argmax", "argsort"]),
-        run: ties_broken_the_other_way,
-    },
-    Fault {
-        name: "descending_is_ascending",
-        what: "the direction does nothing",
-        befalls: Befalls::Only(&["argsort"]),
-        run: |op, inputs| {
-            let mut op = op.clone();
-            if let Op::Argsort(sort) = &mut op {
-                sort.direction = Direction::Asc;
-            }
-            run(&op, inputs)
-        },
+        name: "descending_is_ascending_flipped",
+        what: "the descending order is the ascending one from its end, which turns ties round",
+        befalls: Befalls::Calls(|row, _| {
+            let directed = row.attributes.iter().any(|a| a.name == "direction");
+            directed && row.result == ResultDType::Index
+        }),
+        run: descending_is_ascending_flipped,
+        ..FAULT
     },
     Fault {
         name: "halves_to_even",
         what: "round takes halves to even",
-        befalls: Befalls::Only(&["round"]),
+        befalls: Befalls::Calls(|row, _| row.kind == ROUND),
         run: |op, inputs| halves(op, inputs, f64::round_ties_even),
+        ..FAULT
     },
     Fault {
         name: "halves_up",
         what: "round is floor(x + 1/2)",
-        befalls: Befalls::Only(&["round"]),
+        befalls: Befalls::Calls(|row, _| row.kind == ROUND),
         run: |op, inputs| halves(op, inputs, |x| (x + 0.5).floor()),
+        ..FAULT
     },
     Fault {
         name: "divisors_sign",
         what: "the remainder has the divisor's sign",
-        befalls: Befalls::Only(&["remainder"]),
+        befalls: Befalls::Calls(|row, _| row.kind == OpKind::Arithmetic(Arithmetic::Remainder)),
         run: divisors_sign,
+        ..FAULT
     },
     Fault {
         name: "casts_saturate",
         what: "casts to integers stop at the limits instead of wrapping",
-        befalls: Befalls::Only(&["as_type"]),
+        befalls: Befalls::Calls(|row, group| {
+            row.kind == OpKind::AsType && group == Group::Integers
+        }),
         run: casts_saturate,
+        ..FAULT
     },
     Fault {
         name: "nan_casts_to_min",
         what: "NaN casts to the smallest integer, as x86 does",
-        befalls: Befalls::Only(&["as_type"]),
+        befalls: Befalls::Calls(|row, group| {
+            row.kind == OpKind::AsType && group == Group::Integers
+        }),
         run: |op, inputs| {
             let results = run(op, inputs)?;
             let Some((low, _)) = number::limits(results[0].dtype()) else {
@@ -90,97 +70,18 @@ pub(super) static FAULTS: &[Fault] = &[
             let all = pairs.map(|(from, to)| if format.is_nan(from) { minimum } else { to });
             Ok(vec![rebuild(results[0].ty(), all.collect())?])
         },
-    },
-    Fault {
-        name: "starts_not_clamped",
-        what: "a slice that starts too far reads what is there",
-        befalls: Befalls::Only(&["slice", "dynamic_slice"]),
-        run: starts_not_clamped,
-    },
-    Fault {
-        name: "strided_slice_packed",
-        what: "a slice takes neighbours instead of every n-th element",
-        befalls: Befalls::Only(&["slice", "dynamic_slice"]),
-        run: |op, inputs| {
-            let mut op = op.clone();
-            let (lengths, strides) = match &mut op {
-                Op::Slice(op) => (&mut op.lengths, &mut op.strides),
-                Op::DynamicSlice(op) => (&mut op.lengths, &mut op.strides),
-                _ => return run(&op, inputs),
-            };
-            for (length, stride) in lengths.iter_mut().zip(strides.iter_mut()) {
-                if *stride > 0 {
-                    *length = length.div_ceil(*stride);
-                }
-                *stride = 1;
-            }
-            run(&op, inputs)
-        },
-    },
-    Fault {
-        name: "indices_off_by_one",
-        what: "gather counts from 1, and stops at 0",
-        befalls: Befalls::Only(&["gather"]),
-        run: |op, inputs| {
-            let mut inputs = inputs.to_vec();
-            // What is out of range stays so, or it would be no longer refused.
-            run(op, &inputs)?;
-            if let Some(last) = inputs.get_mut(1) {
-                *last = Input::plain(integers(&last.tensor, |index| (index - 1).max(0))?);
-            }
-            run(op, &inputs)
-        },
-    },
-    Fault {
-        name: "indices_clamped",
-        what: "an index out of range is clamped instead of refused",
-        befalls: Befalls::Only(&["gather"]),
-        run: |op, inputs| {
-            let mut inputs = inputs.to_vec();
-            if let [data, indices] = &mut inputs[..] {
-                let most = data.tensor.shape().iter().min().copied().unwrap_or(0) as i128 - 1;
-                let clamp = |index: i128| index.clamp(0, most.max(0));
-                *indices = Input::plain(integers(&indices.tensor, clamp)?);
-            }
-            run(op, &inputs)
-        },
-    },
-    Fault {
-        name: "predicate_takes_one_bit",
-        what: "only the lowest bit of the predicate counts",
-        befalls: Befalls::Only(&["select"]),
-        run: |op, inputs| {
-            let mut inputs = inputs.to_vec();
-            if let Some(pred) = inputs.first_mut() {
-                let all = number::elements(&pred.tensor)
-                    .map(|element| element & 1)
-                    .collect();
-                *pred = Input::plain(rebuild(pred.tensor.ty(), all)?);
-            }
-            run(op, &inputs)
-        },
-    },
-    Fault {
-        name: "branches_swapped",
-        what: "the branches change places",
-        befalls: Befalls::Only(&["select"]),
-        run: |op, inputs| match inputs {
-            [pred, on_true, on_false] => {
-                run(op, &[pred.clone(), on_false.clone(), on_true.clone()])
-            }
-            _ => run(op, inputs),
-        },
+        ..FAULT
     },
     Fault {
         name: "last_term_skipped",
         what: "a reduction of more than 32 elements skips the last one",
-        befalls: Befalls::Only(&["sum", "dot", "argmax"]),
+        befalls: Befalls::Calls(|row, _| adds_up(row)),
         run: |op, inputs| {
             let skip = |tensor: &Tensor| {
                 let mut all: Vec<u64> = number::elements(tensor).collect();
                 if all.len() > 32 {
                     let low = number::limits(tensor.dtype()).map_or(0, |(low, _)| low);
-                    let nothing = match op.kind() == OpKind::ArgReduce(ArgReduce::Argmax) {
+                    let nothing = match matches!(op, Op::ArgReduce(..)) {
                         true => number::wrapped(tensor.dtype(), low),
                         false => 0,
                     };
@@ -190,11 +91,15 @@ pub(super) static FAULTS: &[Fault] = &[
             };
             run(op, &changed(inputs, skip)?)
         },
+        ..FAULT
     },
     Fault {
         name: "one_of_4096_terms_skipped",
         what: "a product of 4096 terms or more loses one in the middle",
-        befalls: Befalls::Only(&["dot"]),
+        // One of so many is less than a small float's rounding.
+        befalls: Befalls::Calls(|row, group| {
+            row.kind == OpKind::Dot && group != Group::SmallFloats
+        }),
         run: |op, inputs| {
             let mut inputs = inputs.to_vec();
             if let (Op::Dot(dot), [left, ..]) = (op, &mut inputs[..])
@@ -207,28 +112,35 @@ pub(super) static FAULTS: &[Fault] = &[
             }
             run(op, &inputs)
         },
+        ..FAULT
     },
     Fault {
         name: "accumulates_in_the_type",
         what: "f16 and bf16 are added up in their own precision",
-        befalls: Befalls::Only(&["sum"]),
+        befalls: Befalls::Calls(|row, group| {
+            row.kind == OpKind::Reduce(Reduce::Sum) && group == Group::SmallFloats
+        }),
         run: accumulates_in_the_type,
+        ..FAULT
     },
     Fault {
         name: "counts_in_the_type",
         what: "f16 and bf16 count by adding 1, and stick where that rounds away",
-        befalls: Befalls::Only(&["iota"]),
+        befalls: Befalls::Calls(|row, group| {
+            row.kind == OpKind::Iota && group == Group::SmallFloats
+        }),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 let stuck = f.nearest(2f64.powi(f.fraction as i32 + 1));
                 if f.width == 16 { x.min(stuck) } else { x }
             })
         },
+        ..FAULT
     },
     Fault {
         name: "erfc_by_subtraction",
         what: "erfc(x) is 1 − erf(x) in the type, and 0 where that cancels",
-        befalls: Befalls::Only(&["erfc"]),
+        befalls: Befalls::Calls(|row, _| row.kind == OpKind::Unary(Unary::Erfc)),
         run: |op, inputs| {
             each_float(run(op, inputs)?, |f, x| {
                 let half_ulp_of_one = f.value(f.eps()) / 2.0;
@@ -240,17 +152,12 @@ pub(super) static FAULTS: &[Fault] = &[
                 }
             })
         },
-    },
-    Fault {
-        name: "factors_swapped",
-        what: "the results change places",
-        befalls: Befalls::Only(&["qr"]),
-        run: |op, inputs| run(op, inputs).map(|results| results.into_iter().rev().collect()),
+        ..FAULT
     },
     Fault {
         name: "q_not_normalised",
         what: "Q is doubled and R halved",
-        befalls: Befalls::Only(&["qr"]),
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Qr)),
         run: |op, inputs| {
             let scales = [2.0, 0.5];
             let results = run(op, inputs)?.into_iter().zip(scales);
@@ -258,11 +165,12 @@ pub(super) static FAULTS: &[Fault] = &[
                 .map(|(t, by)| floats(&t, |f, x| f.nearest(f.value(x) * by)))
                 .collect()
         },
+        ..FAULT
     },
     Fault {
         name: "below_the_diagonal_not_cleared",
         what: "R keeps rounding errors below its diagonal",
-        befalls: Befalls::Only(&["qr"]),
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Qr)),
         run: |op, inputs| {
             let mut results = run(op, inputs)?;
             let clear = |f: Format, x: u64| if x & !f.sign() == 0 { 1 } else { x };
@@ -271,48 +179,41 @@ pub(super) static FAULTS: &[Fault] = &[
             }
             Ok(results)
         },
-    },
-    Fault {
-        name: "reduced_and_complete_swapped",
-        what: "qr's mode is the other one",
-        befalls: Befalls::Only(&["qr"]),
-        run: |op, inputs| {
-            let mut op = op.clone();
-            if let Op::Qr(qr) = &mut op {
-                qr.mode = match qr.mode {
-                    QrMode::Reduced => QrMode::Complete,
-                    QrMode::Complete => QrMode::Reduced,
-                };
-            }
-            run(&op, inputs)
-        },
+        ..FAULT
     },
 ];
+
+const ROUND: OpKind = OpKind::Unary(Unary::Round);
+
+/// Whether an element of a result is made of many.
+fn adds_up(row: &Row) -> bool {
+    matches!(
+        row.kind,
+        OpKind::Reduce(_) | OpKind::ArgReduce(_) | OpKind::Dot
+    )
+}
+
+fn promises(row: &Row, this: Promise) -> bool {
+    matches!(row.judged, Judged::Promise { promise, .. } if promise == this)
+}
 
 fn contracted(tensor: &Tensor, axes: &[usize]) -> usize {
     axes.iter().map(|&axis| tensor.shape()[axis]).product()
 }
 
-fn ties_broken_the_other_way(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
-    match op {
-        Op::ArgReduce(op, attrs) => {
-            let mut attrs = attrs.clone();
-            attrs.tie_break = match attrs.tie_break {
-                TieBreak::Low => TieBreak::High,
-                TieBreak::High => TieBreak::Low,
-            };
-            run(&Op::ArgReduce(*op, attrs), inputs)
-        }
-        // A descending sort as the flip of an ascending one, which is what reverses ties.
-        Op::Argsort(sort) if sort.direction == Direction::Desc => {
-            let mut ascending = sort.clone();
-            ascending.direction = Direction::Asc;
-            let sorted = run(&Op::Argsort(ascending), inputs)?;
-            let flipped = sorted.iter().map(|tensor| flipped(tensor, sort.axis));
-            flipped.collect()
-        }
-        _ => run(op, inputs),
+fn descending_is_ascending_flipped(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+    let text = serde_json::to_value(op).unwrap_or_default();
+    let mut attrs = text.get("attrs").cloned().unwrap_or_default();
+    let axis = attrs.get("axis").and_then(serde_json::Value::as_u64);
+    if attrs.get("direction") != Some(&"desc".into()) {
+        return run(op, inputs);
     }
+    attrs["direction"] = "asc".into();
+    let ascending = Op::read(op.name(), attrs);
+    let ascending = ascending.map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
+    let sorted = run(&ascending, inputs)?;
+    let axis = axis.unwrap_or(0) as usize;
+    sorted.iter().map(|tensor| flipped(tensor, axis)).collect()
 }
 
 fn flipped(tensor: &Tensor, axis: usize) -> Result<Tensor> {
@@ -371,37 +272,6 @@ fn casts_saturate(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
         None => wrapped,
     });
     Ok(vec![rebuild(results[0].ty(), saturated.collect())?])
-}
-
-/// Elements from beyond the end are other elements: here, what `iota` holds.
-fn starts_not_clamped(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
-    let results = run(op, inputs)?;
-    let scalar = |input: &Input| {
-        let element = number::elements(&input.tensor).next().unwrap_or(0);
-        number::integer(input.tensor.dtype(), element).unwrap_or(0)
-    };
-    let (starts, lengths): (Vec<i128>, _) = match op {
-        Op::Slice(op) => (
-            op.starts.iter().map(|&start| start.into()).collect(),
-            &op.lengths,
-        ),
-        Op::DynamicSlice(op) => (inputs[1..].iter().map(scalar).collect(), &op.lengths),
-        _ => return Ok(results),
-    };
-    let fits = starts
-        .iter()
-        .zip(lengths.iter())
-        .zip(inputs[0].tensor.shape().iter());
-    let mut fits =
-        fits.map(|((&start, &length), &dim)| start >= 0 && start + length as i128 <= dim as i128);
-    if fits.all(|fits| fits) {
-        return Ok(results);
-    }
-    let ty = results[0].ty();
-    let count = ty.shape.size()?;
-    let others = Values::Iota.fill(0, ty.dtype, Domain::Any, count);
-    let others = others.map_err(|message| Error::new(ErrorKind::Internal, message))?;
-    Ok(vec![rebuild(ty, others)?])
 }
 
 /// Sums over everything, one element after the other, rounding each time.
