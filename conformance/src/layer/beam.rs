@@ -145,8 +145,6 @@ impl Beam {
                 Err(Error::new(ErrorKind::Argument, exception(&module, &text)))
             }
             Ok(Answer::Versions(_)) => Err(internal("an answer to another question".to_owned())),
-            // Erlang's integers have no bound, so a huge power has no end.
-            Err(Silence::Slow(message)) if self.kind == Kind::Nx => numeric(message),
             Err(Silence::Slow(message) | Silence::Ended(message)) => Err(internal(message)),
         }
     }

@@ -6,19 +6,25 @@
 //! cover up the rest, so sweeps keep clear of it.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use emily_spec::{DType, ErrorKind, Op, OpKind, Tensor, TensorType};
+use emily_spec::{Arithmetic, DType, ErrorKind, Op, OpKind, Tensor, TensorType};
 
 use crate::layer::Question;
 use crate::number::{self, Format};
+use crate::view::Input;
 
 /// The largest result, in bytes: it has no limit of its own, and would take the machine's.
 const LARGEST: usize = 64 << 20;
+
+/// The largest exponent of an integer: Erlang's integers have no bound, so a power is computed with
+/// all of its digits before it is wrapped, and one of a larger exponent does not end.
+const LARGEST_EXPONENT: i128 = 1 << 16;
 
 /// True when the call can be put to it.
 pub(super) fn takes(question: &Question<'_>) -> bool {
     is_promised(question.op)
         && is_settled(question)
         && is_small(question)
+        && ends(question)
         && (!question.generated || is_plain(question))
 }
 
@@ -41,6 +47,20 @@ fn is_small(question: &Question<'_>) -> bool {
             .all(|result| result.byte_size().is_ok_and(|bytes| bytes <= LARGEST)),
         Err(error) => error.kind != ErrorKind::Memory,
     }
+}
+
+/// False for an integer power with a huge exponent, unless all bases are -1, 0 or 1.
+fn ends(question: &Question<'_>) -> bool {
+    let (OpKind::Arithmetic(Arithmetic::Pow), Some([base, exponent])) =
+        (question.op.kind(), question.inputs)
+    else {
+        return true;
+    };
+    let some = |input: &Input, is: fn(i128) -> bool| {
+        let dtype = input.tensor.dtype();
+        number::elements(&input.tensor).any(|e| number::integer(dtype, e).is_some_and(is))
+    };
+    !(some(base, |base| base.abs() > 1) && some(exponent, |exponent| exponent > LARGEST_EXPONENT))
 }
 
 /// True for finite operands, of one type where they meet, without bf16.
@@ -71,11 +91,10 @@ fn is_finite(tensor: &Tensor) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use emily_spec::{Arithmetic, Select};
+    use emily_spec::Select;
 
     use super::*;
     use crate::literal::Literal;
-    use crate::view::Input;
 
     fn sweeps(op: &Op, operands: &[&str]) -> bool {
         let read = |text: &&str| {
@@ -102,5 +121,14 @@ mod tests {
         assert!(!sweeps(&add, &["bf16[1] 1", "bf16[1] 1"]));
         let select = Op::Select(Select { dtype: None });
         assert!(sweeps(&select, &["u8[1] 1", "f32[1] 1", "f32[1] 2"]));
+    }
+
+    #[test]
+    fn an_integer_power_that_does_not_end_is_not_asked() {
+        let pow = Op::from(Arithmetic::Pow);
+        assert!(!sweeps(&pow, &["s32[2] 1 2", "s32[2] 65537 65537"]));
+        assert!(sweeps(&pow, &["s32[3] 1 -1 0", "s32[3] max max max"]));
+        assert!(sweeps(&pow, &["u16[1] 3", "u16[1] 65535"]));
+        assert!(sweeps(&pow, &["f32[1] 2", "f32[1] 1e9"]));
     }
 }
