@@ -1,18 +1,18 @@
 //! The verdict on one case at one dtype, on every layer.
 //!
-//! All layers run a call before the next one is made, so that its operands and the oracle's answer
-//! are computed once and kept no longer than needed.
+//! A few calls are made at a time, and all layers run them before the next ones are made: operands
+//! and the oracle's answers are computed once and kept no longer than needed, and a layer in another
+//! process answers all of them in one message.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use emily_oracle::Answer;
-use emily_spec::{Error, ErrorKind, Result, Tensor, Tolerance, panic_text};
+use emily_spec::{Result, Tensor, Tolerance};
 
 use crate::case::{Body, Case, Reading, Want};
 use crate::compare::{Comparison, Expected};
 use crate::gradients;
-use crate::layer::{Layer, Question, Reference};
+use crate::layer::{Layer, Question, Reference, caught};
 use crate::ledger::Ledger;
 use crate::outcome::{Outcome, TrialResult};
 use crate::plan::Call;
@@ -50,9 +50,15 @@ pub fn judge(
         want: want(reading),
         generated: matches!(reading.body, Body::Sweep(_)),
     };
+    let mut together = Vec::new();
     let outcome = each_call(reading, |call, random| {
-        judge.call(&call, random, &mut lanes);
+        together.push(Drawn { call, random });
+        if is_enough(&together) {
+            judge.calls(&together, &mut lanes);
+            together.clear();
+        }
     });
+    judge.calls(&together, &mut lanes);
     if let Err(message) = outcome {
         for lane in &mut lanes {
             lane.tally.add(None, &[Comparison::broken(message.clone())]);
@@ -100,6 +106,22 @@ fn each_call(
     }
 }
 
+/// The calls made at a time, and the bytes of operands that they stop at.
+const TOGETHER: usize = 64;
+const TOGETHER_BYTES: usize = 512 << 10;
+
+fn is_enough(calls: &[Drawn]) -> bool {
+    let inputs = calls.iter().flat_map(|drawn| &drawn.call.inputs);
+    let bytes: usize = inputs.map(|input| input.base.bytes().len()).sum();
+    calls.len() >= TOGETHER || bytes >= TOGETHER_BYTES
+}
+
+/// A call, and whether its operands are drawn at random.
+struct Drawn {
+    call: Call,
+    random: bool,
+}
+
 /// A layer's answer to a call.
 struct Answered {
     layer: &'static str,
@@ -122,106 +144,127 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn call(&self, call: &Call, random: bool, lanes: &mut [Lane<'_>]) {
+    /// Has every layer answer these calls, and judges the answers.
+    fn calls(&self, calls: &[Drawn], lanes: &mut [Lane<'_>]) {
         let start = Instant::now();
-        let reference = oracle(call);
+        let references: Vec<_> = calls.iter().map(|drawn| oracle(&drawn.call)).collect();
         let oracle_millis = millis(start);
-        let mut answers: Vec<Answered> = Vec::with_capacity(lanes.len());
-        let types = call.types();
-        let question = Question {
-            op: &call.op,
-            types: &types,
-            generated: self.generated,
-            inputs: Some(&call.inputs),
-        };
+        let mut answers: Vec<Vec<Answered>> = calls.iter().map(|_| Vec::new()).collect();
         for lane in lanes {
-            if !lane.layer.takes(&question) {
-                lane.calls.left_out += 1;
+            let asked: Vec<usize> = (0..calls.len())
+                .filter(|&index| self.takes(lane.layer, &calls[index].call))
+                .collect();
+            lane.calls.left_out += (calls.len() - asked.len()) as u64;
+            if asked.is_empty() {
                 continue;
             }
             let start = Instant::now();
-            let got = match lane.layer.reference() {
+            let all = asked.iter().map(|&index| &calls[index].call);
+            let got: Vec<Result<Vec<Tensor>>> = match lane.layer.reference() {
                 Reference::Literals => {
                     lane.millis += oracle_millis;
-                    reference
-                        .clone()
-                        .map(|all| all.into_iter().map(|a| a.tensor).collect())
+                    asked.iter().map(|&i| tensors(&references[i])).collect()
                 }
                 Reference::Oracle | Reference::OracleAnd(_) | Reference::Layer(_) => {
-                    caught(|| lane.layer.run(&call.op, &call.inputs))
+                    lane.layer.run_all(&all.collect::<Vec<_>>())
                 }
-                Reference::Differences => {
-                    let (wrt, weights) = (self.wrt(call), gradients::weights(&call.results()));
-                    caught(|| {
+                Reference::Differences => all
+                    .map(|call| {
+                        let (wrt, weights) = (self.wrt(call), gradients::weights(&call.results()));
                         let layer = lane.layer;
-                        layer.gradients(&call.op, &call.inputs, &wrt, &weights)
+                        caught(|| layer.gradients(&call.op, &call.inputs, &wrt, &weights))
                     })
-                }
+                    .collect(),
             };
             lane.millis += millis(start);
             let start = Instant::now();
-            let device = lane.layer.device();
-            let below = |name: &str, device: &str| {
-                let mut answers = answers.iter();
-                answers.find(|answered| answered.layer == name && answered.device == device)
-            };
-            let expectation = match lane.layer.reference() {
-                Reference::Literals => self.literal(&reference).unwrap_or_else(|| self.own(call)),
-                Reference::Oracle | Reference::OracleAnd(_) => self.stated(&reference),
-                Reference::Layer(name) => match below(name, device).map(|answered| &answered.got) {
-                    Some(Ok(values)) => Expectation::Values(
-                        values
-                            .iter()
-                            .map(|t| Expected {
-                                tensor: t,
-                                magnitude: None,
-                            })
-                            .collect(),
-                        Allowed::Fixed(Tolerance::Bits).into(),
-                    ),
-                    Some(Err(error)) => Expectation::Error(error.kind),
-                    None => self.stated(&reference),
-                },
-                Reference::Differences => self.differences(call),
-            };
-            let refused = matches!(expectation, Expectation::Error(_));
-            if !refused && got.as_ref().is_err_and(|error| lane.layer.abstains(error)) {
-                lane.calls.left_out += 1;
-                continue;
+            assert_eq!(got.len(), asked.len(), "an answer for each call");
+            for (index, got) in asked.into_iter().zip(got) {
+                let (drawn, reference) = (&calls[index], &references[index]);
+                self.answer(drawn, reference, got, lane, &mut answers[index]);
             }
-            let layer = lane.layer;
-            let compare =
-                |expectation: &Expectation<'_>, got: &Result<Vec<Tensor>>| match (expectation, got)
-                {
-                    (Expectation::Error(kind), Err(error))
-                        if let Some(raised) = layer.raised(error) =>
-                    {
-                        vec![self.exception(layer.name(), *kind, raised, &reference)]
-                    }
-                    _ => self.compare(call, random, expectation, got),
-                };
-            let mut found = compare(&expectation, &got);
-            lane.record(call, &expectation, &found, &got, compare);
-            let vouched = lane.entry.is_none() && found.iter().all(Comparison::agrees);
-            if let Reference::OracleAnd(name) = lane.layer.reference()
-                && let Some(Ok(values)) = below(name, "cpu").and_then(Answered::vouched_for)
-                && vouched
-            {
-                let second =
-                    Expectation::Values(with_magnitudes(values, &reference), self.allowed().into());
-                let more = compare(&second, &got).into_iter();
-                found.extend(more.map(|comparison| comparison.against(name)));
-                lane.second = Some(name);
-            }
-            lane.tally.add(Some(call), &found);
             lane.judging_millis += millis(start);
-            answers.push(Answered {
-                layer: lane.layer.name(),
-                device,
-                vouched,
-                got,
-            });
         }
+    }
+
+    fn takes(&self, layer: &dyn Layer, call: &Call) -> bool {
+        layer.takes(&Question {
+            op: &call.op,
+            types: &call.types(),
+            generated: self.generated,
+            inputs: Some(&call.inputs),
+        })
+    }
+
+    /// Judges one layer's answer to one call; `answers` are those of the layers below.
+    fn answer(
+        &self,
+        drawn: &Drawn,
+        reference: &Result<Vec<Answer>>,
+        got: Result<Vec<Tensor>>,
+        lane: &mut Lane<'_>,
+        answers: &mut Vec<Answered>,
+    ) {
+        let Drawn { call, random } = drawn;
+        let device = lane.layer.device();
+        let below = |name: &str, device: &str| {
+            let mut answers = answers.iter();
+            answers.find(|answered| answered.layer == name && answered.device == device)
+        };
+        let expectation = match lane.layer.reference() {
+            Reference::Literals => self.literal(reference).unwrap_or_else(|| self.own(call)),
+            Reference::Oracle | Reference::OracleAnd(_) => self.stated(reference),
+            Reference::Layer(name) => match below(name, device).map(|answered| &answered.got) {
+                Some(Ok(values)) => Expectation::Values(
+                    values
+                        .iter()
+                        .map(|t| Expected {
+                            tensor: t,
+                            magnitude: None,
+                        })
+                        .collect(),
+                    Allowed::Fixed(Tolerance::Bits).into(),
+                ),
+                Some(Err(error)) => Expectation::Error(error.kind),
+                None => self.stated(reference),
+            },
+            Reference::Differences => self.differences(call),
+        };
+        let refused = matches!(expectation, Expectation::Error(_));
+        if !refused && got.as_ref().is_err_and(|error| lane.layer.abstains(error)) {
+            lane.calls.left_out += 1;
+            return;
+        }
+        let layer = lane.layer;
+        let compare =
+            |expectation: &Expectation<'_>, got: &Result<Vec<Tensor>>| match (expectation, got) {
+                (Expectation::Error(kind), Err(error))
+                    if let Some(raised) = layer.raised(error) =>
+                {
+                    vec![self.exception(layer.name(), *kind, raised, reference)]
+                }
+                _ => self.compare(call, *random, expectation, got),
+            };
+        let mut found = compare(&expectation, &got);
+        lane.record(call, &expectation, &found, &got, compare);
+        let vouched = lane.entry.is_none() && found.iter().all(Comparison::agrees);
+        if let Reference::OracleAnd(name) = lane.layer.reference()
+            && let Some(Ok(values)) = below(name, "cpu").and_then(Answered::vouched_for)
+            && vouched
+        {
+            let second =
+                Expectation::Values(with_magnitudes(values, reference), self.allowed().into());
+            let more = compare(&second, &got).into_iter();
+            found.extend(more.map(|comparison| comparison.against(name)));
+            lane.second = Some(name);
+        }
+        lane.tally.add(Some(call), &found);
+        answers.push(Answered {
+            layer: lane.layer.name(),
+            device,
+            vouched,
+            got,
+        });
     }
 }
 
@@ -235,11 +278,9 @@ fn oracle(call: &Call) -> Result<Vec<Answer>> {
     caught(|| emily_oracle::run(&call.op, &tensors))
 }
 
-fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
-        let text = panic_text(&*payload);
-        Err(Error::new(ErrorKind::Internal, format!("panicked: {text}")))
-    })
+fn tensors(answers: &Result<Vec<Answer>>) -> Result<Vec<Tensor>> {
+    let tensors = |all: &Vec<Answer>| all.iter().map(|answer| answer.tensor.clone()).collect();
+    answers.as_ref().map(tensors).map_err(Clone::clone)
 }
 
 fn millis(start: Instant) -> f64 {

@@ -11,12 +11,16 @@ defmodule Emily.Conformance.Nif do
     ok!(Native.start_worker(device, f64: device == :cpu))
   end
 
-  @doc "The operation's results as `{dtype, dims, bytes}`."
-  @spec run(Native.worker(), atom(), map(), [tuple()]) :: [tuple()]
+  @doc "Calls the operation."
+  @spec run(Native.worker(), atom(), map(), [tuple()]) :: [Native.tensor()]
   def run(worker, op, attrs, inputs) do
-    tensors = Enum.map(inputs, &input(worker, &1))
+    ok!(call(worker, op, Enum.map(inputs, &input(worker, &1)), attrs))
+  end
 
-    for result <- ok!(call(worker, op, tensors, attrs)) do
+  @doc "Results as `{dtype, dims, bytes}`."
+  @spec read([Native.tensor()]) :: [tuple()]
+  def read(results) do
+    for result <- results do
       {dtype, shape} = Native.type(result)
       {dtype, Tuple.to_list(shape), ok!(Native.read(result))}
     end

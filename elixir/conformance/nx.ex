@@ -10,13 +10,22 @@ defmodule Emily.Conformance.Nx do
 
   alias Emily.Conformance.Translate
 
-  @doc "The operation's results as `{dtype, dims, bytes}`."
-  @spec run(:nx | :backend | :compiler, :cpu | :gpu, atom(), map(), [tuple()]) :: [tuple()]
-  def run(layer, device, op, attrs, inputs) do
-    with_backend(backend(layer, device), fn ->
-      tensors = Enum.map(inputs, &input/1)
-      fn -> call(layer, op, attrs, tensors) end |> natively() |> results()
-    end)
+  @doc "Calls `fun` where operations run on the layer's backend, and natively."
+  @spec on(:nx | :backend | :compiler, :cpu | :gpu, (-> result)) :: result when result: var
+  def on(layer, device, fun) do
+    with_backend(backend(layer, device), fn -> natively(fun) end)
+  end
+
+  @doc "Calls the operation."
+  @spec run(:nx | :backend | :compiler, atom(), map(), [tuple()]) :: Nx.Tensor.t() | tuple()
+  def run(layer, op, attrs, inputs), do: call(layer, op, attrs, Enum.map(inputs, &input/1))
+
+  @doc "Results as `{dtype, dims, bytes}`."
+  @spec read(Nx.Tensor.t() | tuple()) :: [tuple()]
+  def read(results) do
+    for tensor <- flatten(results) do
+      {Translate.dtype(tensor.type), Tuple.to_list(tensor.shape), Nx.to_binary(tensor)}
+    end
   end
 
   @doc """
@@ -32,7 +41,7 @@ defmodule Emily.Conformance.Nx do
         gradients(op, attrs, Tuple.to_list(tensors), wrt, Tuple.to_list(weights))
       end
 
-      fun |> Nx.Defn.jit_apply(Enum.map([inputs, weights], &inputs/1)) |> results()
+      fun |> Nx.Defn.jit_apply(Enum.map([inputs, weights], &inputs/1)) |> read()
     end)
   end
 
@@ -89,21 +98,13 @@ defmodule Emily.Conformance.Nx do
     end
   end
 
-  # A view is made of operations, which Nx has as well.
+  # The base is made by no operation: one that the backend lacks would be refused here. A view is made
+  # of operations, which it has.
   defp input({dtype, dims, bytes, views}) do
-    type = Translate.type(dtype)
-    base = bytes |> from_binary(type, dims)
+    {backend, options} = Nx.default_backend()
+    template = Nx.template(List.to_tuple(dims), Translate.type(dtype))
+    base = backend.from_binary(template, bytes, options)
     Enum.reduce(views, base, fn {op, attrs}, tensor -> Translate.call(op, attrs, [tensor]) end)
-  end
-
-  defp from_binary(bytes, type, dims) do
-    bytes |> Nx.from_binary(type) |> Nx.reshape(List.to_tuple(dims))
-  end
-
-  defp results(results) do
-    for tensor <- flatten(results) do
-      {Translate.dtype(tensor.type), Tuple.to_list(tensor.shape), Nx.to_binary(tensor)}
-    end
   end
 
   defp flatten(tensors) when is_tuple(tensors), do: Tuple.to_list(tensors)

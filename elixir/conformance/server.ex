@@ -8,15 +8,17 @@ defmodule Emily.Conformance.Server do
 
   Requests:
 
-    * `{:run, layer, device, op, attrs, inputs}` - one operation. `layer` is `:nif`, `:nx`,
-      `:backend` or `:compiler`. An input is `{dtype, dims, bytes, views}`: little-endian elements
-      of the base, and the operations `{op, attrs}` that make the operand of it, in order.
+    * `{:run, layer, device, [{op, attrs, inputs}]}` - operations, all of which are called before
+      the first result is read. `layer` is `:nif`, `:nx`, `:backend` or `:compiler`. An input is
+      `{dtype, dims, bytes, views}`: little-endian elements of the base, and the operations
+      `{op, attrs}` that make the operand of it, in order.
     * `{:grad, device, op, attrs, inputs, wrt, weights}` - the gradients, by the operands in `wrt`, of
       the sum of all results, each times its weights.
     * `:versions` - what runs here.
 
   Answers:
 
+    * `{:each, answers}` - to `:run`: one of the following for each operation.
     * `{:ok, [{dtype, dims, bytes}]}`
     * `{:error, kind, message}` - an `Emily.Error`.
     * `{:unanswered, module, text}` - arithmetic that Erlang has no answer for: its floats have no
@@ -55,20 +57,49 @@ defmodule Emily.Conformance.Server do
 
   defp answer(:versions, state), do: {{:versions, versions()}, state}
 
-  defp answer(request, state) do
-    run(request, state)
+  defp answer({:run, :nif, device, calls}, state) do
+    {worker, state} = worker(device, state)
+    run = fn {op, attrs, inputs} -> Conformance.Nif.run(worker, op, attrs, inputs) end
+    {{:each, each(calls, run, &Conformance.Nif.read/1)}, state}
+  end
+
+  defp answer({:run, layer, device, calls}, state) do
+    run = fn {op, attrs, inputs} -> Conformance.Nx.run(layer, op, attrs, inputs) end
+    read = &Conformance.Nx.read/1
+    {{:each, Conformance.Nx.on(layer, device, fn -> each(calls, run, read) end)}, state}
+  end
+
+  defp answer({:grad, device, op, attrs, inputs, wrt, weights}, state) do
+    grad = fn -> {:ok, Conformance.Nx.grad(device, op, attrs, inputs, wrt, weights)} end
+    {attempt(grad), state}
+  end
+
+  # Everything is called before the first result is read, as programs do.
+  defp each(calls, run, read) do
+    called = for call <- calls, do: attempt(fn -> {:called, run.(call)} end)
+
+    for outcome <- called do
+      case outcome do
+        {:called, results} -> attempt(fn -> {:ok, read.(results)} end)
+        failed -> failed
+      end
+    end
+  end
+
+  defp attempt(fun) do
+    fun.()
   rescue
     error in Emily.Error ->
-      {{:error, error.kind, Exception.message(error)}, state}
+      {:error, error.kind, Exception.message(error)}
 
     error ->
       tag = if unanswered?(error), do: :unanswered, else: :raised
       text = Exception.message(error) <> "\n" <> Exception.format_stacktrace(__STACKTRACE__)
-      {{tag, inspect(error.__struct__), text}, state}
+      {tag, inspect(error.__struct__), text}
   catch
     kind, reason ->
       text = inspect(reason) <> "\n" <> Exception.format_stacktrace(__STACKTRACE__)
-      {{:raised, to_string(kind), text}, state}
+      {:raised, to_string(kind), text}
   end
 
   # What Nx.BinaryBackend meets where its numbers are not Erlang's: a float that a binary's segment
@@ -80,19 +111,6 @@ defmodule Emily.Conformance.Server do
   end
 
   defp unanswered?(_error), do: false
-
-  defp run({:run, :nif, device, op, attrs, inputs}, state) do
-    {worker, state} = worker(device, state)
-    {{:ok, Conformance.Nif.run(worker, op, attrs, inputs)}, state}
-  end
-
-  defp run({:run, layer, device, op, attrs, inputs}, state) do
-    {{:ok, Conformance.Nx.run(layer, device, op, attrs, inputs)}, state}
-  end
-
-  defp run({:grad, device, op, attrs, inputs, wrt, weights}, state) do
-    {{:ok, Conformance.Nx.grad(device, op, attrs, inputs, wrt, weights)}, state}
-  end
 
   # One worker per device, for the life of the server.
   defp worker(device, state) do

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use emily_spec::Op;
+use emily_spec::{Error, ErrorKind, Op};
 
 use super::*;
 use crate::case;

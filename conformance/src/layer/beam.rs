@@ -5,6 +5,7 @@
 //! `Nx.Defn.jit` with Emily's compiler, `grad` through `Nx.Defn.grad`. A call that ends the VM is an
 //! error of that call; the next one gets a new VM.
 
+mod batch;
 mod expressible;
 mod referee;
 mod session;
@@ -17,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 use emily_spec::{DType, Error, ErrorKind, Op, Result, Tensor};
 
 use super::{Absent, Layer, Question, Raised, Reference};
+use crate::plan::Call;
 use crate::view::Input;
 use session::{Pool, Silence};
 use setup::Code;
@@ -86,6 +88,10 @@ fn internal(message: String) -> Error {
     Error::new(ErrorKind::Internal, message)
 }
 
+fn another_question() -> Error {
+    internal("an answer to another question".to_owned())
+}
+
 /// Every layer on the BEAM, the lowest first.
 pub fn beam() -> Vec<Box<dyn Layer>> {
     let native = Servers::new(Code::Native);
@@ -128,24 +134,47 @@ struct Beam {
 }
 
 impl Beam {
-    fn ask(&self, request: &[u8]) -> Result<Vec<Tensor>> {
-        let numeric = |message| Err(Error::new(ErrorKind::Numeric, message));
-        match self.servers.ask(request) {
-            Ok(Answer::Results(results)) => Ok(results),
-            Ok(Answer::Error(kind, message)) if self.kind == Kind::Nif => {
+    fn ask(&self, request: &[u8]) -> Result<Answer> {
+        self.servers.ask(request).map_err(|silence| match silence {
+            Silence::Slow(message) | Silence::Ended(message) => internal(message),
+        })
+    }
+
+    /// Asks these calls in one message: an answer for each, or why there is none for any.
+    fn together(&self, calls: &[(&Op, &[Input])]) -> Result<Vec<Result<Vec<Tensor>>>> {
+        let operands = match self.kind {
+            Kind::Nif | Kind::Backend | Kind::Compiler => Operands::Viewed,
+            Kind::Nx | Kind::Grad => Operands::Plain,
+        };
+        match self.ask(&term::run(self.name(), self.device(), calls, operands))? {
+            Answer::Each(answers) if answers.len() == calls.len() => {
+                Ok(answers.into_iter().map(|a| self.result(a)).collect())
+            }
+            _ => Err(another_question()),
+        }
+    }
+
+    /// What an answer says of its call.
+    fn result(&self, answer: Answer) -> Result<Vec<Tensor>> {
+        match answer {
+            Answer::Results(results) => Ok(results),
+            Answer::Error(kind, message) => {
+                let message = match self.kind {
+                    Kind::Nif => message,
+                    Kind::Nx | Kind::Backend | Kind::Compiler | Kind::Grad => {
+                        exception("Emily.Error", &message)
+                    }
+                };
                 Err(Error::new(kind_named(&kind), message))
             }
-            Ok(Answer::Error(kind, message)) => {
-                let message = exception("Emily.Error", &message);
-                Err(Error::new(kind_named(&kind), message))
+            Answer::Unanswered(module, text) => {
+                Err(Error::new(ErrorKind::Numeric, exception(&module, &text)))
             }
-            Ok(Answer::Unanswered(module, text)) => numeric(exception(&module, &text)),
             // An exception says that the call is wrong, and not in which of our ways.
-            Ok(Answer::Raised(module, text)) => {
+            Answer::Raised(module, text) => {
                 Err(Error::new(ErrorKind::Argument, exception(&module, &text)))
             }
-            Ok(Answer::Versions(_)) => Err(internal("an answer to another question".to_owned())),
-            Err(Silence::Slow(message) | Silence::Ended(message)) => Err(internal(message)),
+            Answer::Each(_) | Answer::Versions(_) => Err(another_question()),
         }
     }
 }
@@ -212,12 +241,12 @@ impl Layer for Beam {
     }
 
     fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
-        let operands = match self.kind {
-            Kind::Nif | Kind::Backend | Kind::Compiler => Operands::Viewed,
-            Kind::Nx | Kind::Grad => Operands::Plain,
-        };
-        let request = term::run(self.name(), self.device(), op, inputs, operands);
-        self.ask(&request)
+        self.together(&[(op, inputs)])?.swap_remove(0)
+    }
+
+    fn run_all(&self, calls: &[&Call]) -> Vec<Result<Vec<Tensor>>> {
+        let calls: Vec<_> = calls.iter().map(|c| (&c.op, &c.inputs[..])).collect();
+        batch::each(&calls, &|calls| self.together(calls))
     }
 
     fn gradients(
@@ -227,7 +256,7 @@ impl Layer for Beam {
         wrt: &[usize],
         weights: &[Tensor],
     ) -> Result<Vec<Tensor>> {
-        self.ask(&term::grad(self.device(), op, inputs, wrt, weights))
+        self.result(self.ask(&term::grad(self.device(), op, inputs, wrt, weights))?)
     }
 }
 

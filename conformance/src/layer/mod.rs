@@ -2,8 +2,11 @@
 //!
 //! A new layer implements [`Layer`] and joins [`all`], after the layers it builds on.
 
-use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType, panic_text};
+
+use crate::plan::Call;
 use crate::view::Input;
 
 mod beam;
@@ -64,6 +67,14 @@ pub trait Layer: Send + Sync {
     /// # Errors
     /// The op's.
     fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>>;
+
+    /// Runs several calls, one after the other as far as anybody can tell: an answer for each. A layer
+    /// that is far away is asked once for all of them.
+    fn run_all(&self, calls: &[&Call]) -> Vec<Result<Vec<Tensor>>> {
+        let each = calls.iter();
+        each.map(|call| caught(|| self.run(&call.op, &call.inputs)))
+            .collect()
+    }
 
     /// The gradients by the operands in `wrt` of the sum of all results' elements, each times its
     /// weight; there is a tensor of weights for each result.
@@ -142,6 +153,14 @@ pub fn all() -> Vec<Box<dyn Layer>> {
     ];
     layers.extend(beam());
     layers
+}
+
+/// What `run` gives; a panic is an error like any other.
+pub(crate) fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
+        let text = panic_text(&*payload);
+        Err(Error::new(ErrorKind::Internal, format!("panicked: {text}")))
+    })
 }
 
 /// How reports name a layer on a device: `native`, `native@gpu`.

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use emily_engine::{Config, Device, Handle, Worker};
 use emily_spec::{DType, Op, Result, Tensor};
 
-use super::{Absent, Layer, Reference};
+use super::{Absent, Layer, Reference, caught};
+use crate::plan::Call;
 use crate::view::Input;
 
 /// The engine on one device, with `f64` allowed where MLX has it.
@@ -51,6 +52,13 @@ impl Native {
             None => Worker::start(self.config),
         }
     }
+
+    fn give_back(&self, worker: Worker) {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(worker);
+    }
 }
 
 impl Layer for Native {
@@ -82,31 +90,44 @@ impl Layer for Native {
                 remedy: "cargo xtask doctor".to_owned(),
             },
         })?;
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(worker);
+        self.give_back(worker);
         Ok(())
     }
 
     fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
         let worker = self.worker()?;
-        let results = run_on(&worker, op, inputs);
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(worker);
+        let results = read(submit(&worker, op, inputs));
+        self.give_back(worker);
+        results
+    }
+
+    /// All calls are submitted before the first result is read, as a program does.
+    fn run_all(&self, calls: &[&Call]) -> Vec<Result<Vec<Tensor>>> {
+        let worker = match self.worker() {
+            Ok(worker) => worker,
+            Err(error) => return calls.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let submitted: Vec<_> = calls
+            .iter()
+            .map(|call| caught(|| submit(&worker, &call.op, &call.inputs)))
+            .collect();
+        let results = submitted.into_iter();
+        let results = results.map(|handles| caught(|| read(handles))).collect();
+        self.give_back(worker);
         results
     }
 }
 
-fn run_on(worker: &Worker, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+fn submit(worker: &Worker, op: &Op, inputs: &[Input]) -> Result<Vec<Handle>> {
     let handles = inputs
         .iter()
         .map(|input| build(worker, input))
         .collect::<Result<Vec<_>>>()?;
-    let results = worker.apply(op, &handles)?;
-    results.iter().map(Handle::read).collect()
+    worker.apply(op, &handles)
+}
+
+fn read(results: Result<Vec<Handle>>) -> Result<Vec<Tensor>> {
+    results?.iter().map(Handle::read).collect()
 }
 
 /// The operand, as a strided view where the input says so.

@@ -18,6 +18,8 @@ pub(super) enum Answer {
     Unanswered(String, String),
     /// Another exception, likewise.
     Raised(String, String),
+    /// One answer for each of several calls.
+    Each(Vec<Answer>),
     /// What runs there, by name.
     Versions(HashMap<String, String>),
 }
@@ -31,26 +33,23 @@ pub(super) enum Operands {
     Plain,
 }
 
-/// `{:run, layer, device, op, attrs, inputs}`.
+/// `{:run, layer, device, [{op, attrs, inputs}]}`.
 pub(super) fn run(
     layer: &str,
     device: &str,
-    op: &Op,
-    inputs: &[Input],
+    calls: &[(&Op, &[Input])],
     operands: Operands,
 ) -> Vec<u8> {
-    let [name, attrs] = call(op);
-    let inputs = inputs
-        .iter()
-        .map(|input| operand(input, operands))
-        .collect();
+    let calls = calls.iter().map(|(op, inputs)| {
+        let [name, attrs] = call(op);
+        let inputs = inputs.iter().map(|input| operand(input, operands));
+        tuple([name, attrs, list(inputs.collect())])
+    });
     encode(&tuple([
         atom("run"),
         atom(layer),
         atom(device),
-        name,
-        attrs,
-        list(inputs),
+        list(calls.collect()),
     ]))
 }
 
@@ -90,8 +89,11 @@ pub(super) fn versions() -> Vec<u8> {
 /// # Errors
 /// When it is none of those that the server gives.
 pub(super) fn answer(bytes: &[u8]) -> anyhow::Result<Answer> {
-    let term = Term::decode(bytes)?;
-    let Term::Tuple(Tuple { elements }) = &term else {
+    read(&Term::decode(bytes)?)
+}
+
+fn read(term: &Term) -> anyhow::Result<Answer> {
+    let Term::Tuple(Tuple { elements }) = term else {
         bail!("the answer {term} is no tuple");
     };
     match elements.as_slice() {
@@ -107,6 +109,10 @@ pub(super) fn answer(bytes: &[u8]) -> anyhow::Result<Answer> {
         }
         [tag, module, words] if is(tag, "raised") => {
             Ok(Answer::Raised(text(module)?, text(words)?))
+        }
+        [tag, answers] if is(tag, "each") => {
+            let answers = items(answers)?.iter().map(read).collect::<Result<_, _>>()?;
+            Ok(Answer::Each(answers))
         }
         [tag, Term::Map(Map { map })] if is(tag, "versions") => {
             let pairs = map
