@@ -55,9 +55,9 @@ impl Servers {
 
     fn ask(&self, request: &[u8]) -> std::result::Result<Answer, Silence> {
         let started = self.started();
-        let started = started.map_err(|absent| Silence::Ended(absent.reason))?;
+        let started = started.map_err(|absent| absent.reason)?;
         let answer = started.pool.ask(request)?;
-        term::answer(&answer).map_err(|error| Silence::Ended(error.to_string()))
+        term::answer(&answer).map_err(|error| error.to_string())
     }
 }
 
@@ -71,7 +71,7 @@ fn start(code: Code) -> std::result::Result<Started, Absent> {
     };
     let answer = match pool.ask(&term::versions()) {
         Ok(answer) => answer,
-        Err(Silence::Slow(reason) | Silence::Ended(reason)) => return Err(absent(reason)),
+        Err(reason) => return Err(absent(reason)),
     };
     let versions = match term::answer(&answer) {
         Ok(Answer::Versions(versions)) => versions,
@@ -135,9 +135,7 @@ struct Beam {
 
 impl Beam {
     fn ask(&self, request: &[u8]) -> Result<Answer> {
-        self.servers.ask(request).map_err(|silence| match silence {
-            Silence::Slow(message) | Silence::Ended(message) => internal(message),
-        })
+        self.servers.ask(request).map_err(internal)
     }
 
     /// Asks these calls in one message: an answer for each, or why there is none for any.

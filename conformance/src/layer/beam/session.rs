@@ -11,21 +11,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// The time that a call may take; the slowest that end (65,536 elements on `Nx.BinaryBackend`) take
-/// about a second.
+/// The time that one message's calls may take; the slowest call that ends (65,536 elements on
+/// `Nx.BinaryBackend`) takes about a second.
 const CALL: Duration = Duration::from_secs(30);
 
 /// The lines of the VM's errors that a death is reported with.
 const LAST_WORDS: usize = 12;
 
-/// Why a request has no answer.
-#[derive(Debug)]
-pub(super) enum Silence {
-    /// The VM was still at it when its time was over, and was ended.
-    Slow(String),
-    /// The VM ended, or did not start.
-    Ended(String),
-}
+/// Why a request has no answer: the VM ended or did not start, or its time was over and it was ended.
+pub(super) type Silence = String;
 
 /// A running VM.
 struct Session {
@@ -87,13 +81,11 @@ impl Session {
         let sent = write_frame(&mut self.requests, request);
         match (sent, self.answers.recv_timeout(CALL)) {
             (_, Ok(Ok(answer))) => Ok(answer),
-            (_, Err(RecvTimeoutError::Timeout)) => Err(Silence::Slow(format!(
+            (_, Err(RecvTimeoutError::Timeout)) => Err(format!(
                 "no answer within {} s; the VM was ended",
                 CALL.as_secs()
-            ))),
-            (_, Ok(Err(_)) | Err(RecvTimeoutError::Disconnected)) => {
-                Err(Silence::Ended(self.last_words()))
-            }
+            )),
+            (_, Ok(Err(_)) | Err(RecvTimeoutError::Disconnected)) => Err(self.last_words()),
         }
     }
 
@@ -175,7 +167,7 @@ impl Pool {
                 Err(error) => {
                     self.give_back(None);
                     let command = self.command.join(" ");
-                    return Err(Silence::Ended(format!("{command}: {error}")));
+                    return Err(format!("{command}: {error}"));
                 }
             },
         };
@@ -231,7 +223,7 @@ mod tests {
     fn a_death_is_told_with_its_last_words_and_the_next_call_is_answered() {
         let pool = echo("head -c 5 <&3 >&4; echo went wrong; exit 3");
         assert_eq!(pool.ask(b"a").unwrap(), b"a");
-        let Err(Silence::Ended(death)) = pool.ask(b"b") else {
+        let Err(death) = pool.ask(b"b") else {
             panic!("the shell has ended");
         };
         assert!(
