@@ -33,7 +33,12 @@ struct Options {
     #[arg(long = "device", value_name = "DEVICE")]
     devices: Vec<String>,
     /// Red when this layer cannot run here. May be given again.
-    #[arg(long = "require", value_name = "LAYER")]
+    #[arg(
+        long = "require",
+        value_name = "LAYER",
+        env = "EMILY_CONFORMANCE_REQUIRE",
+        value_delimiter = ','
+    )]
     required: Vec<String>,
     /// Write report.json and report.html into this folder, relative to the repository.
     #[arg(long = "report", value_name = "DIR", env = "EMILY_CONFORMANCE_REPORT")]

@@ -52,6 +52,15 @@ pub(crate) fn prepare(shell: &Shell) -> anyhow::Result<Beam> {
 }
 
 impl Beam {
+    /// The layers that this machine has all for: one that does not run has a fault, and is no absence.
+    pub(crate) fn layers(&self) -> &'static [&'static str] {
+        match self {
+            Beam::Nothing(_) => &[],
+            Beam::NifOnly(_) => &["nif"],
+            Beam::Whole => &["nif", "nx", "backend", "compiler", "grad"],
+        }
+    }
+
     /// Runs the Elixir library's own tests, or says why not.
     pub(crate) fn test(&self, shell: &Shell) -> anyhow::Result<()> {
         match self {

@@ -38,7 +38,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
-    beam::prepare(shell)?;
+    let beam = beam::prepare(shell)?;
     shell::step("replaying the cases");
     let report = args
         .report
@@ -55,6 +55,10 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         for value in values {
             flags.extend([flag.to_owned(), value.clone()]);
         }
+    }
+    let asked = |layer: &&&str| args.layer.is_empty() || args.layer.iter().any(|l| l == **layer);
+    for layer in beam.layers().iter().filter(asked) {
+        flags.extend(["--require".to_owned(), (*layer).to_owned()]);
     }
     if args.timings {
         flags.push("--timings".to_owned());

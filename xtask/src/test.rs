@@ -9,6 +9,7 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     shell::step("the workspace's tests and every conformance trial");
     let report = shell::target_dir().join("conformance");
     shell.set_var("EMILY_CONFORMANCE_REPORT", &report);
+    shell.set_var("EMILY_CONFORMANCE_REQUIRE", beam.layers().join(","));
     shell::show(cmd!(shell, "cargo test --quiet --workspace"))?;
     beam.test(shell)
 }
