@@ -19,7 +19,7 @@ const NAME: &str = "gradients";
 
 /// The dtypes that gradients are judged in: those of narrower floats are rounded to more than a
 /// gradient's tolerance.
-const DTYPES: [DType; 2] = [DType::F32, DType::F64];
+pub(crate) const DTYPES: [DType; 2] = [DType::F32, DType::F64];
 
 /// The most elements that an operand or a result may have. Differences take twenty evaluations an
 /// element, and the sums in gradients keep to the few roundings that the row's tolerance is made of.

@@ -40,7 +40,7 @@ enum Command {
     Mutants(mutants::Args),
     /// Measure what the README promises: one row per figure, a ratio within one run.
     Bench(bench::Args),
-    /// Write what is generated: OPS.md, DIVERGENCES.md, ACCURACY.md, Elixir's op list, bindings.
+    /// Write what is generated: OPS.md, DIVERGENCES.md, ACCURACY.md, Elixir's op list.
     Codegen(codegen::Args),
     /// Check what Emily needs on this machine; each failure comes with its remedy.
     Doctor,

@@ -7,6 +7,7 @@ use emily_spec::{DType, ROWS, Row};
 use super::asked::Asked;
 use super::markdown::{GENERATED, row};
 use super::matrix::grouped;
+use crate::gradients;
 use crate::outcome::Calls;
 
 /// One trial as the cases plan it, whether or not its layer can run here.
@@ -27,7 +28,8 @@ const INTRO: &str = "
 
 Every op that Emily has, and how many trials judge it on each layer, by dtype. A dash is a dtype that
 the op does not take; a **0** is one that it takes and no case covers. `f64` exists on the CPU only,
-behind an option, so that only cases that name it cover it.
+behind an option, so that only cases that name it cover it. Gradients are judged in `f32` and `f64`, of
+the ops that have one.
 
 - **recorded** counts the trials that differ on record, in DIVERGENCES.md.
 - **judged** counts the calls in those trials whose answers were held against a reference.
@@ -37,6 +39,9 @@ behind an option, so that only cases that name it cover it.
   which it has no answer, as Erlang has none to a power of ten million digits. A layer that has none of
   a case's calls has no trial.
 ";
+
+/// The layer of gradients, which are judged at two dtypes, of ops that have one.
+const GRAD: &str = "grad";
 
 /// The trials of one op on one layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,7 +99,8 @@ fn op_rows(
     asked: &Asked,
 ) -> String {
     let mut said: Vec<(Count, Vec<&str>)> = Vec::new();
-    for layer in layers {
+    let has = |layer: &&&str| **layer != GRAD || op.grad.is_some();
+    for layer in layers.iter().filter(has) {
         let mut count = counts.get(&(op.name, *layer)).cloned().unwrap_or_default();
         count.calls = asked.calls(layer, op.name);
         match said.iter_mut().find(|(other, _)| *other == count) {
@@ -109,6 +115,9 @@ fn op_rows(
                 |dtype| match count.by_dtype.get(dtype.name()) {
                     Some(trials) => trials.to_string(),
                     None if !op.accepts.contains(dtype) => "–".to_owned(),
+                    None if layers == [GRAD] && !gradients::DTYPES.contains(&dtype) => {
+                        "–".to_owned()
+                    }
                     None if dtype == DType::F64 => "0".to_owned(),
                     None => "**0**".to_owned(),
                 },
