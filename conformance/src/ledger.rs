@@ -32,8 +32,21 @@ pub struct Entry {
     pub record: Record,
     /// Why.
     pub why: String,
+    /// Whose doing it is.
+    pub cause: Cause,
     /// Where it stands.
     pub at: Location,
+}
+
+/// Whose doing a difference is, on a layer of Emily's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Emily's, or what it is made of.
+    #[default]
+    Emily,
+    /// Nx's, before any backend sees the call.
+    Nx,
 }
 
 /// What a trial gives instead of the reference's answer.
@@ -85,6 +98,8 @@ struct EntryText {
     result: RecordText,
     #[serde(default)]
     why: String,
+    #[serde(default)]
+    cause: Cause,
 }
 
 #[derive(Default, Deserialize)]
@@ -208,6 +223,7 @@ fn entry(text: EntryText, at: Location) -> Result<Entry, String> {
         devices: text.when.device,
         record,
         why: text.why,
+        cause: text.cause,
         at,
     })
 }

@@ -175,4 +175,20 @@ pub struct Report {
     pub summary: Summary,
     /// Every trial that ran, by name.
     pub trials: Vec<TrialResult>,
+    /// What layers that ran were asked nothing of, and so have no trial of; per layer and op.
+    #[serde(default)]
+    pub unasked: Vec<Unasked>,
+}
+
+/// The calls of an op in cases that a layer has no trial of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unasked {
+    /// The layer's name.
+    pub layer: String,
+    /// `cpu` or `gpu`.
+    pub device: String,
+    /// The op's name.
+    pub op: String,
+    /// How many calls the oracle was asked there.
+    pub calls: u64,
 }

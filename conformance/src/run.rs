@@ -1,5 +1,6 @@
 //! The suite: which trials there are, and their results.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -7,11 +8,12 @@ use crate::case::{Case, Problem, Reading};
 use crate::fixtures::Fixtures;
 use crate::judge::{judge, trial_name};
 use crate::layer::{Layer, label};
-use crate::outcome::{LayerState, Outcome, Report, Summary, TrialResult};
+use crate::outcome::{LayerState, Outcome, Report, Summary, TrialResult, Unasked};
 use crate::report::{Planned, Recorded};
 
 mod planned;
 
+use planned::is_left_out;
 pub(crate) use planned::is_planned;
 
 /// Which trials to look at; an empty list means all.
@@ -168,6 +170,7 @@ impl Run {
                 .map_or_else(String::new, |d| format!("device: {}", d.join(", "))),
             result: entry.record.to_string(),
             why: entry.why.clone(),
+            cause: entry.cause,
         })
     }
 
@@ -255,6 +258,8 @@ impl Run {
             let key = label(&trial.layer, &trial.device);
             summary.layers.entry(key).or_default().add(trial.outcome);
         }
+        let unasked = self.unasked(&trials);
+        summary.calls.left_out += unasked.iter().map(|unasked| unasked.calls).sum::<u64>();
         for id in self.chosen(filter) {
             if let Some(state) = self.state(id).filter(|state| !state.ran) {
                 let key = label(&state.layer, &state.device);
@@ -266,11 +271,52 @@ impl Run {
             layers: self.states.clone(),
             summary,
             trials,
+            unasked,
         }
+    }
+
+    /// The calls that the oracle was asked and a layer, of whose words the case is none, was not.
+    fn unasked(&self, trials: &[TrialResult]) -> Vec<Unasked> {
+        let asked = |trial: &&TrialResult| trial.layer == "oracle";
+        let asked: HashMap<_, u64> = trials
+            .iter()
+            .filter(asked)
+            .map(|trial| {
+                (
+                    (&*trial.op, &*trial.case, &*trial.dtype),
+                    trial.calls.answered(),
+                )
+            })
+            .collect();
+        let mut unasked: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+        for group in &self.groups {
+            let case = &self.fixtures.cases[group.case];
+            let reading = &case.readings[group.reading];
+            let Some(&calls) = asked.get(&(case.row.name, &*case.name, &*reading.dtype)) else {
+                continue;
+            };
+            for layer in &self.layers {
+                let ran =
+                    |s: &LayerState| s.ran && s.layer == layer.name() && s.device == layer.device();
+                if self.states.iter().any(ran) && is_left_out(case, reading, &**layer) {
+                    let key = (layer.name(), layer.device(), case.row.name);
+                    *unasked.entry(key).or_default() += calls;
+                }
+            }
+        }
+        let unasked = unasked
+            .into_iter()
+            .map(|((layer, device, op), calls)| Unasked {
+                layer: layer.to_owned(),
+                device: device.to_owned(),
+                op: op.to_owned(),
+                calls,
+            });
+        unasked.collect()
     }
 }
 
-fn versions() -> std::collections::BTreeMap<String, String> {
+fn versions() -> BTreeMap<String, String> {
     let pairs = [
         ("emily", env!("CARGO_PKG_VERSION").to_owned()),
         ("mlx", emily_engine::MLX_VERSION.to_owned()),

@@ -33,6 +33,14 @@ impl Asked {
             let ops = asked.layers.entry(trial.layer.clone()).or_default();
             *ops.entry(trial.op.clone()).or_default() += trial.calls;
         }
+        for unasked in report
+            .unasked
+            .iter()
+            .filter(|unasked| unasked.device == "cpu")
+        {
+            let ops = asked.layers.entry(unasked.layer.clone()).or_default();
+            ops.entry(unasked.op.clone()).or_default().left_out += unasked.calls;
+        }
         asked
     }
 

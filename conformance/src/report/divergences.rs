@@ -6,6 +6,7 @@ use emily_spec::{DType, ROWS};
 
 use super::grid::in_order;
 use super::markdown::{GENERATED, cell};
+use crate::ledger::Cause;
 
 /// An entry of the ledger, as text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +19,8 @@ pub struct Recorded {
     pub result: String,
     /// Why.
     pub why: String,
+    /// Whose doing it is.
+    pub cause: Cause,
 }
 
 const INTRO: &str = "
@@ -29,6 +32,13 @@ the run red, and so does one that differs in another way. The records are `fixtu
 
 const EMILY: &str = "
 ## Where Emily differs from what Nx says
+
+";
+
+const IN_NX: &str = "
+## What Nx does before any backend sees it
+
+On every backend alike:
 
 ";
 
@@ -51,18 +61,24 @@ type Group<'a> = (&'a str, Vec<&'a Recorded>);
 pub fn divergences_markdown(entries: impl IntoIterator<Item = Recorded>) -> String {
     let mut entries: Vec<Recorded> = entries.into_iter().collect();
     entries.sort();
-    let (nx, emily): (Vec<&Recorded>, Vec<&Recorded>) =
+    let (nx, others): (Vec<&Recorded>, Vec<&Recorded>) =
         entries.iter().partition(|entry| entry.is_about_nx());
-    let (nx, emily) = (by_reason(&nx), by_reason(&emily));
+    let (before, emily): (Vec<&Recorded>, Vec<&Recorded>) =
+        others.iter().partition(|entry| entry.cause == Cause::Nx);
+    let [nx, before, emily] = [&nx, &before, &emily].map(|entries| by_reason(entries));
     let mut page = format!("{GENERATED}{INTRO}{EMILY}");
     page += &summary(&emily, "Nowhere that is known, on any layer.\n");
+    if !before.is_empty() {
+        page += IN_NX;
+        page += &summary(&before, "");
+    }
     if !nx.is_empty() {
         page += BINARY_BACKEND;
         page += &summary(&nx, "");
     }
     if !entries.is_empty() {
         page += LIST;
-        page.extend(emily.iter().chain(&nx).map(folded));
+        page.extend(emily.iter().chain(&before).chain(&nx).map(folded));
     }
     page
 }
@@ -139,6 +155,7 @@ mod tests {
             when: String::new(),
             result: result.to_owned(),
             why: why.to_owned(),
+            cause: Cause::Emily,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use emily_spec::{DType, ROWS};
 
 use super::face::{WORST_FIRST, rank};
-use crate::outcome::{Calls, LayerState, Outcome, Report, TrialResult};
+use crate::outcome::{Calls, LayerState, Outcome, Report, TrialResult, Unasked};
 
 /// The name of a layer on a device, as the report's summary has it: `native`, `native@gpu`.
 pub(super) fn lane(layer: &LayerState) -> String {
@@ -26,6 +26,17 @@ pub(super) fn absent_trials(report: &Report, layer: &LayerState) -> u64 {
     counts
         .filter(|_| !layer.ran)
         .map_or(0, |counts| counts.not_run)
+}
+
+/// The calls in cases that the layer has no trial of.
+pub(super) fn unasked(report: &Report, layer: &LayerState) -> u64 {
+    let own = |unasked: &&Unasked| unasked.layer == layer.layer && unasked.device == layer.device;
+    report
+        .unasked
+        .iter()
+        .filter(own)
+        .map(|unasked| unasked.calls)
+        .sum()
 }
 
 /// The ops of a set of trials: in the order of the spec's rows, unknown ones last, by name.

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::face::{WORST_FIRST, face, rank};
-use super::grid::{absent_trials, dtypes, lane, ops, ran_on};
+use super::grid::{absent_trials, dtypes, lane, ops, ran_on, unasked};
 use crate::outcome::Report;
 
 const PAGE: &str = include_str!("page.html");
@@ -57,6 +57,8 @@ struct Lane<'a> {
     remedy: Option<&'a str>,
     /// The trials it would have had.
     not_run: u64,
+    /// The calls in cases that it has no trial of.
+    unasked: u64,
 }
 
 #[derive(Serialize)]
@@ -137,6 +139,7 @@ impl<'a> Data<'a> {
                     reason: layer.reason.as_deref(),
                     remedy: layer.remedy.as_deref(),
                     not_run: absent_trials(report, layer),
+                    unasked: unasked(report, layer),
                 })
                 .collect(),
             outcomes: WORST_FIRST

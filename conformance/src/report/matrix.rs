@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use anstyle::Style;
 
 use super::face::{WORST_FIRST, face};
-use super::grid::{Tally, absent_trials, dtypes, lane, ops, ran_on, worst_cells};
+use super::grid::{Tally, absent_trials, dtypes, lane, ops, ran_on, unasked, worst_cells};
 use crate::outcome::{Calls, LayerState, Outcome, Report};
 
 const BOLD: Style = Style::new().bold();
@@ -134,8 +134,11 @@ fn put_unjudged(out: &mut String, report: &Report) -> fmt::Result {
     for layer in &report.layers {
         let own = report.trials.iter().filter(|trial| ran_on(trial, layer));
         let Calls {
-            by_type, left_out, ..
+            by_type,
+            mut left_out,
+            ..
         } = Tally::of(own).calls;
+        left_out += unasked(report, layer);
         for (count, how) in [(by_type, "judged by type alone"), (left_out, "left out")] {
             if count > 0 {
                 writeln!(out, "{}: {} calls {how}", lane(layer), grouped(count))?;
@@ -166,6 +169,11 @@ fn put_absent(out: &mut String, report: &Report) -> fmt::Result {
 /// The last line: what a reader in a hurry needs.
 fn put_verdict(out: &mut String, report: &Report) -> fmt::Result {
     let total = Tally::of(report.trials.iter());
+    let unasked: u64 = report
+        .layers
+        .iter()
+        .map(|layer| unasked(report, layer))
+        .sum();
     let red: u64 = WORST_FIRST
         .into_iter()
         .zip(total.outcomes)
@@ -186,7 +194,7 @@ fn put_verdict(out: &mut String, report: &Report) -> fmt::Result {
         grouped(total.trials),
         grouped(total.checked),
         grouped(total.calls.by_type),
-        grouped(total.calls.left_out),
+        grouped(total.calls.left_out + unasked),
         report.summary.seconds,
     )
 }

@@ -36,8 +36,8 @@ the ops that have one.
 - **by type** counts those of which only the results' shapes and dtypes were: the oracle has no
   reference but the cases' own answers, and is the reference of the layers above it.
 - **left out** counts those that the layer was not asked, because its language cannot say them, or to
-  which it has no answer, as Erlang has none to a power of ten million digits. A layer that has none of
-  a case's calls has no trial.
+  which it has no answer, as Erlang has none where that would be an infinity. A layer that is asked none
+  of a case's calls has no trial of it, but these are counted here too.
 ";
 
 /// The layer of gradients, which are judged at two dtypes, of ops that have one.

@@ -95,8 +95,9 @@ function drawLayers() {
   const shown = [PASSED, ...data.outcomes.keys()].filter(
     (o, place) => (place === 0 || o !== PASSED) && T.outcome.includes(o),
   );
-  const row = (name, trials) => {
+  const row = (name, trials, unasked) => {
     const sum = tally(trials);
+    sum.leftOut += unasked;
     return el("tr", {},
       el("th", { scope: "row" }, name),
       el("td", {}, integer.format(sum.trials)),
@@ -107,7 +108,7 @@ function drawLayers() {
   };
   const body = data.layers.flatMap((layer, l) => {
     const trials = ALL.filter((i) => T.layer[i] === l);
-    return trials.length ? [row(layer.name, trials)] : [];
+    return trials.length ? [row(layer.name, trials, layer.unasked)] : [];
   });
   const heads = shown.map((o) => el("th", { scope: "col" }, badge(o), ` ${face(o).label}`));
   $("layers").append(
@@ -115,9 +116,9 @@ function drawLayers() {
       el("th", { scope: "col" }, "layer"), el("th", { scope: "col" }, "trials"), ...heads,
       el("th", { scope: "col" }, "values compared"),
       el("th", { scope: "col", title: "calls of which only the results' types were judged" }, "by type"),
-      el("th", { scope: "col", title: "calls within these trials that the layer was not asked" }, "left out"))),
+      el("th", { scope: "col", title: "calls that the layer was not asked" }, "left out"))),
     el("tbody", {}, ...body),
-    el("tfoot", {}, row("all", ALL)),
+    el("tfoot", {}, row("all", ALL, data.layers.reduce((sum, layer) => sum + layer.unasked, 0))),
   );
   const absent = data.layers.filter((layer) => !layer.ran);
   if (absent.length === 0) return;

@@ -50,6 +50,7 @@ pub(super) fn of(trials: impl IntoIterator<Item = TrialResult>) -> Report {
             ..Summary::default()
         },
         trials: trials.into_iter().collect(),
+        unasked: Vec::new(),
     };
     for trial in &report.trials {
         report.summary.trials += 1;

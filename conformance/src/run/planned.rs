@@ -7,11 +7,17 @@ use crate::layer::{Layer, Question, Reference};
 
 /// True when a case at a dtype is for this layer.
 pub(crate) fn is_planned(case: &Case, reading: &Reading, layer: &dyn Layer) -> bool {
+    is_meant(case, reading, layer) && takes_one(layer, reading)
+}
+
+/// True when it would be, but none of its calls can be said in the layer's words.
+pub(super) fn is_left_out(case: &Case, reading: &Reading, layer: &dyn Layer) -> bool {
+    is_meant(case, reading, layer) && !takes_one(layer, reading)
+}
+
+fn is_meant(case: &Case, reading: &Reading, layer: &dyn Layer) -> bool {
     let judged = layer.reference() != Reference::Differences || differentiates(case, reading);
-    case.is_for(layer.name())
-        && judged
-        && (layer.has(DType::F64) || !uses_f64(reading))
-        && takes_one(layer, reading)
+    case.is_for(layer.name()) && judged && (layer.has(DType::F64) || !uses_f64(reading))
 }
 
 /// True when the layer takes one of the reading's calls.

@@ -35,6 +35,9 @@ ops! {
         Erfc = Row {
             name: "erfc",
             accepts: Dtypes::REAL,
+            // By a series, a quotient of it, and two exponentials: 1 for the sum of the series, 1 for
+            // the quotient and its divisor, 2 for each exponential (CUDA's table), 1 for the two
+            // products, and the reference's own rounding.
             judged: Judged::Values(|dtype| library(dtype, 8)),
             range: Range::NonNegative,
             grad: Some(SMOOTH),

@@ -60,7 +60,8 @@ fn ends(question: &Question<'_>) -> bool {
         let dtype = input.tensor.dtype();
         number::elements(&input.tensor).any(|e| number::integer(dtype, e).is_some_and(is))
     };
-    !(some(base, |base| base.abs() > 1) && some(exponent, |exponent| exponent > LARGEST_EXPONENT))
+    !(some(base, |base| !(-1..=1).contains(&base))
+        && some(exponent, |exponent| exponent > LARGEST_EXPONENT))
 }
 
 /// True for finite operands, of one type where they meet, without bf16.
