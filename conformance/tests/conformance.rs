@@ -70,6 +70,10 @@ fn main() -> ExitCode {
         eprintln!("error: nothing to run: no case matches --layer, --op, --dtype and --device");
         return ExitCode::from(101);
     }
+    if !trials.iter().any(|trial| options.names(trial.name())) {
+        eprintln!("error: nothing to run: no trial's name matches; --list gives the names");
+        return ExitCode::from(101);
+    }
     let conclusion = libtest_mimic::run(&options.libtest, trials);
     if options.libtest.list {
         return ExitCode::SUCCESS;
@@ -152,6 +156,15 @@ fn requirements(required: &[String], run: &Run) -> Vec<Trial> {
 }
 
 impl Options {
+    /// Whether libtest's own filter leaves a trial of this name.
+    fn names(&self, trial: &str) -> bool {
+        let Arguments { filter, exact, .. } = &self.libtest;
+        filter.as_ref().is_none_or(|filter| match exact {
+            true => trial == filter,
+            false => trial.contains(filter.as_str()),
+        })
+    }
+
     fn filter(&self) -> Filter {
         Filter {
             layers: self.layers.clone(),

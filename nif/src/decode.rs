@@ -7,7 +7,7 @@ use std::fmt;
 
 use emily_spec::{DType, Error, ErrorKind, Op, Result, Shape, TensorType};
 use rustler::types::tuple::get_tuple;
-use rustler::{ListIterator, MapIterator, Term, TermType};
+use rustler::{Decoder, MapIterator, NifResult, ResourceArc, Term, TermType};
 use serde::de::value::StringDeserializer;
 use serde::de::{
     self, Deserialize, DeserializeSeed, Expected, IntoDeserializer, MapAccess, SeqAccess,
@@ -16,6 +16,7 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use crate::atoms;
+use crate::resource::TensorRef;
 
 /// The op of this name with these attributes.
 pub(crate) fn op(name: Term<'_>, attrs: Term<'_>) -> Result<Op> {
@@ -35,6 +36,17 @@ pub(crate) fn tensor_type(dtype: Term<'_>, shape: Term<'_>) -> Result<TensorType
     let shape = Shape::deserialize(Value(shape))
         .map_err(|Fault(message)| argument(format!("shape: {message}")))?;
     Ok(TensorType::new(dtype, shape))
+}
+
+/// An op's operands. An improper list is no argument, as any other term that is no list.
+pub(crate) struct Operands(pub(crate) Vec<ResourceArc<TensorRef>>);
+
+impl<'a> Decoder<'a> for Operands {
+    fn decode(term: Term<'a>) -> NifResult<Operands> {
+        // rustler's own decoder panics at the end of an improper list.
+        term.list_length()?;
+        term.decode().map(Operands)
+    }
 }
 
 fn argument(message: impl Into<String>) -> Error {
@@ -134,12 +146,9 @@ impl<'de> de::Deserializer<'de> for Value<'_> {
                 Ok(x) => visitor.visit_f64(x),
                 Err(_) => Err(self.unexpected()),
             },
-            TermType::List => match term.decode::<ListIterator<'_>>() {
-                Ok(terms) => visitor.visit_seq(Terms(terms)),
-                Err(_) => Err(self.unexpected()),
-            },
+            TermType::List => visitor.visit_seq(Cells(term)),
             TermType::Tuple => match get_tuple(term) {
-                Ok(terms) => visitor.visit_seq(Terms(terms.into_iter())),
+                Ok(terms) => visitor.visit_seq(Elements(terms.into_iter())),
                 Err(_) => Err(self.unexpected()),
             },
             TermType::Map => match MapIterator::new(term) {
@@ -196,10 +205,31 @@ impl Value<'_> {
     }
 }
 
-/// The elements of a list or tuple.
-struct Terms<I>(I);
+/// What is left of a list.
+struct Cells<'a>(Term<'a>);
 
-impl<'de, 'a, I: Iterator<Item = Term<'a>>> SeqAccess<'de> for Terms<I> {
+impl<'de> SeqAccess<'de> for Cells<'_> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> std::result::Result<Option<T::Value>, Fault> {
+        if self.0.is_empty_list() {
+            return Ok(None);
+        }
+        let Ok((head, tail)) = self.0.list_get_cell() else {
+            return Err(Fault(format!("a list that ends in {:?}", self.0)));
+        };
+        self.0 = tail;
+        seed.deserialize(Value(head)).map(Some)
+    }
+}
+
+/// The elements of a tuple.
+struct Elements<I>(I);
+
+impl<'de, 'a, I: Iterator<Item = Term<'a>>> SeqAccess<'de> for Elements<I> {
     type Error = Fault;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(

@@ -6,9 +6,10 @@ use emily_engine::{Config, Device, Handle, Worker};
 use rustler::{Atom, Encoder, Env, Reference, ResourceArc, Term};
 
 use crate::atoms;
+use crate::decode::{self, Operands};
 use crate::encode::guarded;
+use crate::request;
 use crate::resource::{TensorRef, WorkerRef};
-use crate::{decode, request};
 
 /// `{:ok, worker}`. Starting a device for the first time takes a while.
 #[rustler::nif(schedule = "DirtyIo")]
@@ -75,11 +76,11 @@ fn apply_op<'a>(
     worker: ResourceArc<WorkerRef>,
     name: Term<'a>,
     attrs: Term<'a>,
-    inputs: Vec<ResourceArc<TensorRef>>,
+    inputs: Operands,
 ) -> Term<'a> {
     guarded(env, || {
         let worker = &worker.0;
-        let inputs: Vec<Handle> = inputs.iter().map(|input| input.0.clone()).collect();
+        let inputs: Vec<Handle> = inputs.0.iter().map(|input| input.0.clone()).collect();
         let op = decode::op(name, attrs)?;
         let (outputs, backlog) = worker
             .submit(op, &inputs)

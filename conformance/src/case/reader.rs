@@ -5,6 +5,7 @@ use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
 use super::{Body, Case, GradCase, OneOrMany, Problem, Reading, Refusal, Source, Want, make_op};
+use crate::layer;
 use crate::literal::Literal;
 use crate::plan::{Call, Plan};
 use crate::sweep::{Sweep, usual_dtypes};
@@ -27,7 +28,7 @@ pub(super) struct CaseText {
     exhaustive: Option<Spanned<bool>>,
     tol: Option<Spanned<String>>,
     example: Option<Spanned<bool>>,
-    layers: Option<Vec<String>>,
+    layers: Option<Spanned<Vec<String>>>,
     grad: Option<Spanned<GradCase>>,
 }
 
@@ -62,10 +63,28 @@ impl Reader<'_> {
             at: self.source.at(text.name.span().start),
             tolerance: self.tolerance(&readings)?,
             example,
-            layers: text.layers.clone(),
+            layers: self.layers()?,
             grad: text.grad.as_ref().map(|grad| grad.get_ref().clone()),
             readings,
         })
+    }
+
+    /// The layers, which are known, and some.
+    fn layers(&self) -> Result<Option<Vec<String>>, Problem> {
+        let Some(layers) = &self.text.layers else {
+            return Ok(None);
+        };
+        let mut known: Vec<&str> = layer::all().iter().map(|layer| layer.name()).collect();
+        known.dedup();
+        let named = layers.get_ref();
+        match named.iter().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(self.at(layers)(format!(
+                "there is no layer {name:?}; known are {}",
+                known.join(" ")
+            ))),
+            None if named.is_empty() => Err(self.at(layers)("layers names none".to_owned())),
+            None => Ok(Some(named.clone())),
+        }
     }
 
     /// A problem at the case's first line.

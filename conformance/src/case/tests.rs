@@ -95,6 +95,16 @@ fn problems_name_file_and_line() {
 #[test]
 fn what_cannot_be_meant_is_refused() {
     let case = |rest: &str| format!("[[case]]\nname = \"a\"\n{rest}");
+    refused(
+        ROUND,
+        &case("in = [\"f32[] 1\"]\nlayers = [\"natve\"]"),
+        "round.toml:6: there is no layer \"natve\"",
+    );
+    refused(
+        ROUND,
+        &case("in = [\"f32[] 1\"]\nlayers = []"),
+        "layers names none",
+    );
     refused(ROUND, "[[case]]\nname = \"A b\"\nin = []", "not a clause");
     refused(
         ROUND,

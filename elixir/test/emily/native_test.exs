@@ -127,6 +127,13 @@ defmodule Emily.NativeTest do
       end
     end
 
+    test "of improper lists are the caller's", %{worker: worker} do
+      tensor = s32(worker, [1, 2])
+      assert_raise ArgumentError, fn -> Native.sum(worker, [tensor | tensor], %{}) end
+      assert {:error, error} = Native.sum(worker, [tensor], %{axes: [0 | 1]})
+      assert %Error{kind: :argument, message: "sum: axes: a list that ends in 1"} = error
+    end
+
     test "of attributes say which, and what is expected", %{worker: worker} do
       t = s32(worker, [1])
       message = fn {:error, %Error{kind: :argument} = error} -> Exception.message(error) end

@@ -31,6 +31,14 @@ defmodule Emily.TypeTest do
              {:f, 64}
   end
 
+  test "an integer beyond every float is the caller's" do
+    for type <- [:f16, :bf16, :f32, :c64] do
+      assert_raise ArgumentError, ~r/an integer of 603 digits is beyond every float/, fn ->
+        Nx.tensor(Integer.pow(2, 2000), type: type, backend: Emily.Backend)
+      end
+    end
+  end
+
   test "f64 needs the cpu, asked for by name" do
     assert_raise ArgumentError, ~r/f64: true needs device: :cpu/, fn ->
       Nx.default_backend({Emily.Backend, f64: true})

@@ -18,11 +18,22 @@ defmodule Emily.Backend.Creation do
     cond do
       number in -0x8000_0000_0000_0000..0xFFFF_FFFF_FFFF_FFFF -> number
       kind in [:u, :s] -> Bitwise.band(number, 0xFFFF_FFFF_FFFF_FFFF)
-      true -> number * 1.0
+      true -> double!(number)
     end
   end
 
   defp value(_type, number), do: number
+
+  defp double!(number) do
+    number * 1.0
+  rescue
+    ArithmeticError ->
+      digits = number |> Integer.digits() |> length()
+
+      raise ArgumentError,
+            "constant: an integer of #{digits} digits is beyond every float; " <>
+              "pass a float, or :infinity by Nx.Constants.infinity/1"
+  end
 
   def from_binary(%T{} = out, bytes, opts) do
     Call.upload(out, bytes, Lane.for_options(opts))
