@@ -45,11 +45,21 @@ defmodule Emily.Conformance.Translate do
 
   defp call(:transpose, _op, %{axes: axes}, [tensor]), do: Nx.transpose(tensor, axes: axes)
 
+  defp call(:reshape, _op, attrs, [tensor]), do: Nx.reshape(tensor, shape(attrs.shape))
+  defp call(:squeeze, _op, %{axes: axes}, [tensor]), do: Nx.squeeze(tensor, axes: axes)
+  defp call(:reverse, _op, %{axes: axes}, [tensor]), do: Nx.reverse(tensor, axes: axes)
+
+  defp call(:pad, _op, attrs, [tensor, value]) do
+    Nx.pad(tensor, value, Enum.zip([attrs.low, attrs.high, attrs.interior]))
+  end
+
   defp call(:broadcast, _op, attrs, [tensor]) do
     Nx.broadcast(tensor, shape(attrs.shape), options(attrs, [:axes]))
   end
 
   defp call(:concatenate, _op, attrs, tensors), do: Nx.concatenate(tensors, axis: attrs.axis)
+
+  defp call(:stack, _op, attrs, tensors), do: Nx.stack(tensors, axis: attrs.axis)
 
   defp call(:select, _op, _attrs, [pred, on_true, on_false]) do
     Nx.select(pred, on_true, on_false)

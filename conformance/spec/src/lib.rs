@@ -31,8 +31,9 @@ pub use fnv::fnv1a;
 pub use listing::fingerprint;
 pub use op::{
     ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Broadcast, Compare, Concatenate,
-    Constant, Direction, Dot, DynamicSlice, Eye, Gather, Iota, Op, OpKind, Qr, QrMode, ROWS,
-    Reduce, Reduction, Select, Slice, TieBreak, Transpose, Typed, Unary,
+    Constant, Direction, Dot, DynamicSlice, Eye, Gather, Iota, Op, OpKind, Pad, Qr, QrMode, ROWS,
+    Reduce, Reduction, Reshape, Reverse, Select, Slice, Squeeze, Stack, TieBreak, Transpose, Typed,
+    Unary,
 };
 pub use panic::panic_text;
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Row};

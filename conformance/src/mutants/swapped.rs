@@ -7,7 +7,7 @@ use super::{attributes, run as oracle, types};
 use crate::view::Input;
 
 /// The ops that an op may be mistaken for: the other kinds of its enum; where it has none, those of
-/// its arity that need no attribute which it has not.
+/// its arity that need no attribute which it has not, in its family if there are any.
 pub(super) fn others(row: &'static Row) -> Vec<&'static Row> {
     let alike = |other: &&&'static Row| row.kinds.is_some() && row.kinds == other.kinds;
     let has = |name: &str| row.attributes.iter().any(|own| own.name == name);
@@ -17,10 +17,18 @@ pub(super) fn others(row: &'static Row) -> Vec<&'static Row> {
     };
     let another = || ROWS.iter().filter(|other| other.kind != row.kind);
     let kinds: Vec<_> = another().filter(alike).copied().collect();
-    if kinds.is_empty() {
-        another().filter(callable).copied().collect()
+    if !kinds.is_empty() {
+        return kinds;
+    }
+    let callable: Vec<_> = another().filter(callable).copied().collect();
+    let of_family = |other: &&'static Row| other.family == row.family;
+    if callable.iter().any(of_family) {
+        callable
+            .into_iter()
+            .filter(|other| of_family(other))
+            .collect()
     } else {
-        kinds
+        callable
     }
 }
 

@@ -63,6 +63,33 @@ pub(crate) fn slice(a: &Array, starts: &[i32], stops: &[i32], strides: &[i32]) -
     })
 }
 
+/// `a` with `update` in place of every `strides`-th element from `starts` up to before `stops`.
+pub(crate) fn slice_update(
+    a: &Array,
+    update: &Array,
+    starts: &[i32],
+    stops: &[i32],
+    strides: &[i32],
+) -> Result<Array> {
+    call("slice_update", |result, stream| {
+        // SAFETY: both handles are live, the lists outlive the call, and each goes with its length.
+        unsafe {
+            mlx_sys::mlx_slice_update(
+                result,
+                a.as_ptr(),
+                update.as_ptr(),
+                starts.as_ptr(),
+                starts.len(),
+                stops.as_ptr(),
+                stops.len(),
+                strides.as_ptr(),
+                strides.len(),
+                stream,
+            )
+        }
+    })
+}
+
 /// The window of `size` of `a` that begins at `starts`, an integer vector with one entry per axis.
 ///
 /// The starts are read when the array is evaluated; a window that does not fit inside `a` reads

@@ -1,17 +1,60 @@
 //! Moving elements without computing on them.
 
-use emily_spec::{Broadcast, Concatenate, TensorType, Transpose};
+use emily_spec::{Broadcast, Concatenate, Pad, Reverse, Stack, TensorType, Transpose};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::{self, broadcast_to};
 
 use super::cast::operand;
 use super::{axes as mlx_axes, dims};
-use crate::mlx::{dtype_of, integer};
+use crate::mlx::{self, dtype_of, integer};
 
 /// A view.
 pub(super) fn transpose(op: &Transpose, x: &Array) -> Result<Array> {
     x.transpose_axes(&mlx_axes(&op.axes))
+}
+
+/// A view: steps of −1 from the last element on.
+pub(super) fn reverse(op: &Reverse, x: &Array) -> Result<Array> {
+    let mut starts = vec![0; x.ndim()];
+    let mut stops = x.shape().to_vec();
+    let mut strides = vec![1; x.ndim()];
+    for &axis in op.axes.iter() {
+        // MLX counts a start below 0 from the end, as it does a stop, so that before the first element
+        // is a whole axis below that.
+        (starts[axis], stops[axis], strides[axis]) = (stops[axis] - 1, -stops[axis] - 1, -1);
+    }
+    mlx::slice(x, &starts, &stops, &strides)
+}
+
+/// The value everywhere, with the elements that stay written over it in strides.
+pub(super) fn pad(op: &Pad, inputs: &[Array], ty: &TensorType) -> Result<Array> {
+    let (x, value) = (
+        operand(&inputs[0], ty.dtype)?,
+        operand(&inputs[1], ty.dtype)?,
+    );
+    let shape = dims(&ty.shape);
+    let background = broadcast_to(&*value, &shape)?;
+    let (mut from, mut to) = (vec![0; shape.len()], vec![0; shape.len()]);
+    let (mut start, mut stop) = (from.clone(), from.clone());
+    let mut strides = vec![1; shape.len()];
+    for (axis, &dim) in shape.iter().enumerate() {
+        let (low, step) = (i128::from(op.low[axis]), op.interior[axis] as i128 + 1);
+        let first = if low < 0 { (step - 1 - low) / step } else { 0 };
+        let last = (i128::from(dim) - 1 - low).div_euclid(step);
+        let last = last.min(i128::from(x.shape()[axis]) - 1);
+        if last < first {
+            return Ok(background);
+        }
+        // What is inside the operand and the result fits.
+        (from[axis], to[axis]) = (first as i32, last as i32 + 1);
+        (start[axis], stop[axis]) = ((low + first * step) as i32, (low + last * step) as i32 + 1);
+        if last > first {
+            strides[axis] = step as i32;
+        }
+    }
+    let kept = mlx::slice(&x, &from, &to, &vec![1; shape.len()])?;
+    mlx::slice_update(&background, &kept, &start, &stop, &strides)
 }
 
 /// A view. With `axes`, each operand axis goes to the one named, the others being new.
@@ -34,6 +77,15 @@ pub(super) fn concatenate(op: &Concatenate, parts: &[Array], ty: &TensorType) ->
         .map(|part| operand(part, ty.dtype))
         .collect::<Result<Vec<_>>>()?;
     ops::concatenate(&parts, op.axis as i32)
+}
+
+/// The parts are cast first, as for [`concatenate`].
+pub(super) fn stack(op: &Stack, parts: &[Array], ty: &TensorType) -> Result<Array> {
+    let parts = parts
+        .iter()
+        .map(|part| operand(part, ty.dtype))
+        .collect::<Result<Vec<_>>>()?;
+    ops::stack(&parts, op.axis as i32)
 }
 
 /// Every predicate that is not zero takes from the second operand, NaN too.

@@ -1,13 +1,42 @@
 //! Moving elements without computing on them.
 
-use emily_spec::{Broadcast, Concatenate, Error, ErrorKind, Result, Shape, Transpose};
-use ndarray::{Axis, Zip};
+use emily_spec::{
+    Broadcast, Concatenate, Error, ErrorKind, Pad, Result, Reverse, Shape, Stack, Transpose,
+};
+use ndarray::{ArrayD, Axis, IxDyn, Zip};
 
 use crate::array::{self, WideArray};
 use crate::eval::Target;
 
 pub(crate) fn transpose(op: &Transpose, input: &WideArray) -> WideArray {
     input.view().permuted_axes(&op.axes[..]).to_owned()
+}
+
+/// The elements in row-major order, in the result's shape.
+pub(crate) fn reshape(input: &WideArray, target: Target) -> Result<WideArray> {
+    array::from_vec(&target.ty.shape, input.iter().copied().collect())
+}
+
+pub(crate) fn reverse(op: &Reverse, input: &WideArray) -> WideArray {
+    let mut turned = input.view();
+    for &axis in op.axes.iter() {
+        turned.invert_axis(Axis(axis));
+    }
+    turned.to_owned()
+}
+
+/// Each element goes where the contract places it, if that is inside the result.
+pub(crate) fn pad(op: &Pad, inputs: &[WideArray], target: Target) -> WideArray {
+    let (input, value) = (&inputs[0], inputs[1][[].as_slice()]);
+    let mut padded = ArrayD::from_elem(IxDyn(&target.ty.shape), target.cast(value));
+    for (index, &x) in input.indexed_iter() {
+        let places = (0..input.ndim()).map(|axis| op.place(axis, index[axis]));
+        let places: Option<Vec<usize>> = places.map(|place| usize::try_from(place).ok()).collect();
+        if let Some(kept) = places.and_then(|places| padded.get_mut(IxDyn(&places))) {
+            *kept = target.cast(x);
+        }
+    }
+    padded
 }
 
 pub(crate) fn broadcast(op: &Broadcast, input: &WideArray, target: Target) -> Result<WideArray> {
@@ -37,6 +66,17 @@ pub(crate) fn concatenate(
     let axis = op.axis;
     ndarray::concatenate(Axis(axis), &views)
         .map_err(|err| Error::new(ErrorKind::Internal, format!("joining along {axis}: {err}")))
+}
+
+pub(crate) fn stack(op: &Stack, inputs: &[WideArray], target: Target) -> Result<WideArray> {
+    let parts: Vec<_> = inputs
+        .iter()
+        .map(|part| part.mapv(|x| target.cast(x)))
+        .collect();
+    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    let axis = op.axis;
+    ndarray::stack(Axis(axis), &views)
+        .map_err(|err| Error::new(ErrorKind::Internal, format!("stacking along {axis}: {err}")))
 }
 
 /// Every predicate that is not zero takes from the second operand, NaN too.

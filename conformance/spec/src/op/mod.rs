@@ -24,7 +24,7 @@ pub use creation::{Constant, Eye, Iota};
 pub use index::{DynamicSlice, Gather, Slice};
 pub use linalg::{Dot, Qr, QrMode};
 pub use reduce::{ArgReduce, ArgReduction, Reduce, Reduction, TieBreak};
-pub use shape::{Broadcast, Concatenate, Select, Transpose};
+pub use shape::{Broadcast, Concatenate, Pad, Reshape, Reverse, Select, Squeeze, Stack, Transpose};
 pub use sort::{Argsort, Direction};
 pub use unary::{AsType, Unary};
 
@@ -169,8 +169,13 @@ pub enum Op {
     Eye(Eye),
     Constant(Constant),
     Transpose(Transpose),
+    Reshape(Reshape),
+    Squeeze(Squeeze),
+    Reverse(Reverse),
+    Pad(Pad),
     Broadcast(Broadcast),
     Concatenate(Concatenate),
+    Stack(Stack),
     Select(Select),
     Slice(Slice),
     DynamicSlice(DynamicSlice),
@@ -197,8 +202,13 @@ pub enum OpKind {
     Eye,
     Constant,
     Transpose,
+    Reshape,
+    Squeeze,
+    Reverse,
+    Pad,
     Broadcast,
     Concatenate,
+    Stack,
     Select,
     Slice,
     DynamicSlice,
@@ -220,8 +230,13 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend([Iota::ROW, Eye::ROW, Constant::ROW]);
     rows.extend([
         Transpose::ROW,
+        Reshape::ROW,
+        Squeeze::ROW,
+        Reverse::ROW,
+        Pad::ROW,
         Broadcast::ROW,
         Concatenate::ROW,
+        Stack::ROW,
         Select::ROW,
     ]);
     rows.extend([Slice::ROW, DynamicSlice::ROW, Gather::ROW]);
@@ -251,8 +266,13 @@ impl OpKind {
             OpKind::Eye => Op::Eye(from(attrs)?),
             OpKind::Constant => Op::Constant(from(attrs)?),
             OpKind::Transpose => Op::Transpose(from(attrs)?),
+            OpKind::Reshape => Op::Reshape(from(attrs)?),
+            OpKind::Squeeze => Op::Squeeze(from(attrs)?),
+            OpKind::Reverse => Op::Reverse(from(attrs)?),
+            OpKind::Pad => Op::Pad(from(attrs)?),
             OpKind::Broadcast => Op::Broadcast(from(attrs)?),
             OpKind::Concatenate => Op::Concatenate(from(attrs)?),
+            OpKind::Stack => Op::Stack(from(attrs)?),
             OpKind::Select => Op::Select(from(attrs)?),
             OpKind::Slice => Op::Slice(from(attrs)?),
             OpKind::DynamicSlice => Op::DynamicSlice(from(attrs)?),
@@ -296,8 +316,13 @@ impl Op {
             Op::Eye(attrs) => (Eye::ROW, attrs),
             Op::Constant(attrs) => (Constant::ROW, attrs),
             Op::Transpose(attrs) => (Transpose::ROW, attrs),
+            Op::Reshape(attrs) => (Reshape::ROW, attrs),
+            Op::Squeeze(attrs) => (Squeeze::ROW, attrs),
+            Op::Reverse(attrs) => (Reverse::ROW, attrs),
+            Op::Pad(attrs) => (Pad::ROW, attrs),
             Op::Broadcast(attrs) => (Broadcast::ROW, attrs),
             Op::Concatenate(attrs) => (Concatenate::ROW, attrs),
+            Op::Stack(attrs) => (Stack::ROW, attrs),
             Op::Select(attrs) => (Select::ROW, attrs),
             Op::Slice(attrs) => (Slice::ROW, attrs),
             Op::DynamicSlice(attrs) => (DynamicSlice::ROW, attrs),

@@ -1,6 +1,9 @@
 //! Calls that move elements.
 
-use emily_spec::{Broadcast, Concatenate, DType, Op, Row, Select, Shape, Transpose};
+use emily_spec::{
+    Broadcast, Concatenate, DType, Op, Pad, Reshape, Reverse, Row, Select, Shape, Squeeze, Stack,
+    Transpose,
+};
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
@@ -16,6 +19,78 @@ pub(super) fn transpose(row: &'static Row) -> BoxedStrategy<Specimen> {
         specimen(row, op.boxed(), vec![(dtype, shape)])
     };
     (shape(4), dtype_of(row)).prop_flat_map(of).boxed()
+}
+
+pub(super) fn reshape(row: &'static Row) -> BoxedStrategy<Specimen> {
+    // The same dimensions in another order, with two neighbours as one and a 1 somewhere.
+    let shapes = shape(4).prop_flat_map(|from| {
+        let dims = Just(from.to_vec()).prop_shuffle();
+        (Just(from), dims, any::<bool>(), any::<bool>())
+    });
+    let of = move |((from, mut dims, join, one), dtype): ((Shape, Vec<usize>, bool, bool), _)| {
+        if join && dims.len() > 1 {
+            dims[0] *= dims.remove(1);
+        }
+        if one {
+            dims.push(1);
+        }
+        let shape = Shape::new(dims);
+        let op = Op::Reshape(Reshape { shape });
+        specimen(row, Just(op).boxed(), vec![(dtype, from)])
+    };
+    (shapes, dtype_of(row)).prop_flat_map(of).boxed()
+}
+
+/// Some of a shape's axes.
+fn some_axes(shape: Shape) -> impl Strategy<Value = (Shape, Vec<usize>)> {
+    let all: Vec<usize> = (0..shape.rank()).collect();
+    let some = subsequence(all, 0..=shape.rank());
+    (Just(shape), some)
+}
+
+pub(super) fn squeeze(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let of = move |((shape, axes), dtype): ((Shape, Vec<usize>), DType)| {
+        let mut dims = shape.to_vec();
+        axes.iter().for_each(|&axis| dims[axis] = 1);
+        let op = Op::Squeeze(Squeeze { axes: axes.into() });
+        specimen(row, Just(op).boxed(), vec![(dtype, Shape::new(dims))])
+    };
+    (shape(4).prop_flat_map(some_axes), dtype_of(row))
+        .prop_flat_map(of)
+        .boxed()
+}
+
+pub(super) fn reverse(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let of = move |((shape, axes), dtype): ((Shape, Vec<usize>), DType)| {
+        let op = Op::Reverse(Reverse { axes: axes.into() });
+        specimen(row, Just(op).boxed(), vec![(dtype, shape)])
+    };
+    (shape(3).prop_flat_map(some_axes), dtype_of(row))
+        .prop_flat_map(of)
+        .boxed()
+}
+
+pub(super) fn pad(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let paddings = shape(3).prop_flat_map(|shape| {
+        // Less than nothing is left rarely enough.
+        let axis = |&dim: &usize| (-(dim as i64)..4, -1..4i64, 0..3usize);
+        let axes: Vec<_> = shape.iter().map(axis).collect();
+        (Just(shape), axes)
+    });
+    type Paddings = (Shape, Vec<(i64, i64, usize)>);
+    let of = move |((shape, axes), own, other, dtype): (Paddings, DType, DType, _)| {
+        let op = Op::Pad(Pad {
+            low: axes.iter().map(|&(low, _, _)| low).collect(),
+            high: axes.iter().map(|&(_, high, _)| high).collect(),
+            interior: axes.iter().map(|&(_, _, interior)| interior).collect(),
+            dtype,
+        });
+        let operands = vec![(own, shape), (other, Shape::scalar())];
+        specimen(row, Just(op).boxed(), operands)
+    };
+    (paddings, dtype_of(row), dtype_of(row), rarely_a_dtype())
+        .prop_flat_map(of)
+        .boxed()
 }
 
 pub(super) fn broadcast(row: &'static Row) -> BoxedStrategy<Specimen> {
@@ -75,6 +150,23 @@ pub(super) fn concatenate(row: &'static Row) -> BoxedStrategy<Specimen> {
         }
     });
     (shape, any::<bool>(), parts, rarely_a_dtype())
+        .prop_flat_map(of)
+        .boxed()
+}
+
+pub(super) fn stack(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let dtypes = proptest::collection::vec(dtype_of(row), 1..4);
+    let of = move |(shape, mixed, dtypes, dtype): (Shape, bool, Vec<DType>, _)| {
+        (0..=shape.rank()).prop_flat_map(move |axis| {
+            let first = dtypes[0];
+            let inputs = dtypes
+                .iter()
+                .map(|&own| (if mixed { own } else { first }, shape.clone()));
+            let op = Op::Stack(Stack { axis, dtype });
+            specimen(row, Just(op).boxed(), inputs.collect())
+        })
+    };
+    (shape(3), any::<bool>(), dtypes, rarely_a_dtype())
         .prop_flat_map(of)
         .boxed()
 }

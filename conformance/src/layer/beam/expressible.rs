@@ -2,8 +2,8 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use emily_spec::{
-    Arity, Broadcast, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, OpKind,
-    Reduction, Select, TensorType, Typed,
+    Arity, Broadcast, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, OpKind, Pad,
+    Reduction, Reshape, Select, Stack, TensorType, Typed,
 };
 
 use crate::layer::Question;
@@ -30,6 +30,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         Op::Iota(Iota { shape, .. })
         | Op::Eye(Eye { shape, .. })
         | Op::Constant(Constant { shape, .. })
+        | Op::Reshape(Reshape { shape })
         | Op::Broadcast(Broadcast { shape, .. }) => !shape.contains(&0),
         // Starts are one per axis, and Nx takes some number of them for a static one.
         Op::DynamicSlice(_) => inputs.len() == 1 + inputs[0].shape.rank() && inputs.len() > 1,
@@ -37,7 +38,14 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         Op::ArgReduce(_, attrs) => attrs.axis.is_some() || !attrs.keep_axis,
         // Nx counts no axis of a scalar, not even the first.
         Op::Argsort(_) => inputs[0].shape.rank() > 0,
+        // An axis without elements is no axis in Nx, which does not look.
+        Op::Pad(Pad { dtype, .. }) => {
+            let results = op.infer(inputs).unwrap_or_default();
+            let filled = results.iter().all(|result| !result.shape.contains(&0));
+            filled && dtype.is_none_or(|asked| infers(op, inputs, asked))
+        }
         Op::Arithmetic(_, Typed { dtype })
+        | Op::Stack(Stack { dtype, .. })
         | Op::Concatenate(Concatenate { dtype, .. })
         | Op::Select(Select { dtype })
         | Op::Reduce(_, Reduction { dtype, .. })
@@ -46,6 +54,8 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::AsType(_)
         | Op::Compare(_)
         | Op::Transpose(_)
+        | Op::Squeeze(_)
+        | Op::Reverse(_)
         | Op::Slice(_)
         | Op::Gather(_)
         | Op::Qr(_) => true,

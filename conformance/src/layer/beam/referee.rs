@@ -25,6 +25,7 @@ pub(super) fn takes(question: &Question<'_>) -> bool {
         && is_settled(question)
         && is_small(question)
         && ends(question)
+        && pads(question)
         && (!question.generated || is_plain(question))
 }
 
@@ -64,13 +65,29 @@ fn ends(question: &Question<'_>) -> bool {
         && some(exponent, |exponent| exponent > LARGEST_EXPONENT))
 }
 
+/// False for a padding that takes away more than there is, which it cannot match, though something is
+/// put at the other end; or that puts in more than memory holds, though it is taken away again.
+fn pads(question: &Question<'_>) -> bool {
+    let (Op::Pad(pad), Some(tensor)) = (question.op, question.types.first()) else {
+        return true;
+    };
+    let fits = |(axis, &size): (usize, &usize)| {
+        let spread = size as i128 + size.saturating_sub(1) as i128 * pad.interior[axis] as i128;
+        let taken = [pad.low[axis], pad.high[axis]].map(|n| i128::from(n.min(0)));
+        spread + taken[0] + taken[1] >= 0 && spread <= LARGEST as i128
+    };
+    let per_axis = pad.interior.len() == tensor.shape.rank();
+    !per_axis || tensor.shape.iter().enumerate().all(fits)
+}
+
 /// True for finite operands, of one type where they meet, without bf16.
 fn is_plain(question: &Question<'_>) -> bool {
     let Question { op, types, .. } = *question;
     let results = op.infer(types).unwrap_or_default();
     let one_type = types.windows(2).all(|pair| pair[0].dtype == pair[1].dtype);
     let mut inputs = question.inputs.into_iter().flatten();
-    (one_type || op.row().family != "binary")
+    let meet = op.row().family == "binary" || op.kind() == OpKind::Pad;
+    (one_type || !meet)
         && types
             .iter()
             .chain(&results)
