@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use super::{Attributes, ops};
-use crate::cost::largest;
 use crate::row::ROW;
 use crate::{Cost, DType, Dtypes, Price, Result, ResultDType, Row, TensorType};
 
@@ -53,7 +52,8 @@ impl Attributes for Argsort {
     /// Comparisons grow with the logarithm of the axis.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let cost = row.price.of(inputs, results)?;
-        let levels = u64::from(largest(inputs)?.max(2).ilog2());
+        let axis = inputs[0].shape.get(self.axis).copied().unwrap_or(1);
+        let levels = u64::from(axis.max(2).ilog2());
         Ok(Cost {
             work: cost.work.saturating_mul(levels),
             ..cost
