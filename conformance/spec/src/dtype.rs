@@ -110,6 +110,11 @@ impl DType {
         matches!(self.class(), Class::Float)
     }
 
+    /// True for the real floats of 16 bits, `f16` and `bf16`.
+    pub const fn is_small_float(self) -> bool {
+        matches!(self, DType::F16 | DType::Bf16)
+    }
+
     /// True for complex numbers.
     pub const fn is_complex(self) -> bool {
         matches!(self.class(), Class::Complex)

@@ -353,7 +353,7 @@ pub(crate) const fn library(dtype: DType, ulp32: u32) -> Tolerance {
     match dtype.class() {
         // Each part carries the error of both: bounded against the modulus, not the part.
         Class::Complex => Tolerance::Accum(ulp32 as f64 * 2.0),
-        Class::Float if dtype.size() == 2 => Tolerance::Ulp(1),
+        Class::Float if dtype.is_small_float() => Tolerance::Ulp(1),
         Class::Float | Class::Unsigned | Class::Signed => Tolerance::Ulp(ulp32),
     }
 }

@@ -30,7 +30,7 @@ impl Group {
     pub const fn of(dtype: DType) -> Group {
         match dtype.class() {
             Class::Unsigned | Class::Signed => Group::Integers,
-            Class::Float if dtype.size() == 2 => Group::SmallFloats,
+            Class::Float if dtype.is_small_float() => Group::SmallFloats,
             Class::Float => Group::Floats,
             Class::Complex => Group::Complex,
         }

@@ -33,10 +33,12 @@ pub(super) fn cast(x: &Array, to: DType) -> Result<Array> {
     match (from.class(), to.class()) {
         (Class::Complex, _) => cast(&x.real()?, to),
         (Class::Float, Class::Unsigned | Class::Signed) => float_to_integer(x, to),
-        (Class::Float, Class::Float) if from == DType::F64 && is_half(to) => {
+        (Class::Float, Class::Float) if from == DType::F64 && to.is_small_float() => {
             odd_from_f64(x)?.as_dtype(to_mlx(to))
         }
-        (Class::Unsigned | Class::Signed, Class::Float) if is_half(to) && from.size() > 2 => {
+        (Class::Unsigned | Class::Signed, Class::Float)
+            if to.is_small_float() && from.size() > 2 =>
+        {
             integer_to_half(x, to)
         }
         (
@@ -44,11 +46,6 @@ pub(super) fn cast(x: &Array, to: DType) -> Result<Array> {
             Class::Unsigned | Class::Signed | Class::Float | Class::Complex,
         ) => x.as_dtype(to_mlx(to)),
     }
-}
-
-/// `f16` or `bf16`.
-fn is_half(dtype: DType) -> bool {
-    dtype.is_float() && dtype.size() == 2
 }
 
 /// Truncates and wraps; NaN gives 0, infinities give the limits.

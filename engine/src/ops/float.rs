@@ -12,7 +12,7 @@ use crate::mlx::{bitwise_xor, clone_array, dtype_of, integer, real};
 /// `f16` and `bf16` as `f32`, which holds each of their values and whose functions are the
 /// accurate ones; others as they are.
 pub(super) fn widened(x: &Array) -> Result<Array> {
-    if dtype_of(x).size() == 2 {
+    if dtype_of(x).is_small_float() {
         x.as_dtype(Dtype::Float32)
     } else {
         Ok(clone_array(x))

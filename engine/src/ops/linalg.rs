@@ -75,7 +75,7 @@ pub(super) fn dot(op: &Dot, inputs: &[Array], ty: &TensorType, cx: &Cx) -> Resul
 /// On the CPU MLX multiplies `f16` and `bf16` matrices itself, slowly, adding up in their few
 /// digits; BLAS multiplies `f32`.
 fn float_product(a: &Array, b: &Array, cx: &Cx) -> Result<Array> {
-    if cx.device == Device::Cpu && dtype_of(a).size() == 2 {
+    if cx.device == Device::Cpu && dtype_of(a).is_small_float() {
         return widened(a)?.matmul(widened(b)?)?.as_dtype(a.dtype());
     }
     a.matmul(b)
@@ -136,7 +136,10 @@ fn part(x: &Array, axis: usize, start: i32, stop: i32) -> Result<Array> {
 /// Q and R of the types asked for. MLX decomposes on the CPU only, in `f32` and `f64`.
 pub(super) fn qr(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
     let dtype = results[0].dtype;
-    let wide = if dtype.size() == 2 { DType::F32 } else { dtype };
+    let wide = match dtype.is_small_float() {
+        true => DType::F32,
+        false => dtype,
+    };
     let columns = *dims(&results[0].shape).last().unwrap_or(&0);
     let x = cast(x, wide)?;
     let (q, r) = with_stream(cx.cpu, || decompose(&x, columns))?;

@@ -63,7 +63,7 @@ impl Growth {
     /// analysis*). In the 10⁶ elements that the sweeps compare, that is once in 40 million runs.
     fn of(dtype: DType, terms: usize) -> Growth {
         let n = match dtype.class() {
-            Class::Float if dtype.size() == 2 => {
+            Class::Float if dtype.is_small_float() => {
                 return Growth {
                     worst: 1.0,
                     random: 1.0,
