@@ -3,6 +3,7 @@
 //! Like mlx-rs's own, they run on the thread's scoped stream.
 
 use std::ffi::c_int;
+use std::ops::Range;
 
 use mlx_rs::error::{Exception, Result};
 use mlx_rs::{Array, Dtype, Stream};
@@ -88,6 +89,13 @@ pub(crate) fn slice_update(
             )
         }
     })
+}
+
+/// The elements whose index along one axis is in the range.
+pub(crate) fn slice_axis(a: &Array, axis: usize, range: Range<i32>) -> Result<Array> {
+    let (mut starts, mut stops) = (vec![0; a.ndim()], a.shape().to_vec());
+    (starts[axis], stops[axis]) = (range.start, range.end);
+    slice(a, &starts, &stops, &vec![1; a.ndim()])
 }
 
 /// The window of `size` of `a` that begins at `starts`, an integer vector with one entry per axis.

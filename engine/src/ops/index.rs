@@ -98,11 +98,7 @@ pub(super) fn gather(op: &Gather, inputs: &[Array], ty: &TensorType, cx: &mut Cx
 
 /// The i-th entry of every tuple along the last axis.
 fn component(tuples: &Array, i: i32) -> Result<Array> {
-    let last = tuples.ndim() - 1;
-    let mut starts = vec![0; tuples.ndim()];
-    let mut stops = tuples.shape().to_vec();
-    (starts[last], stops[last]) = (i, i + 1);
-    mlx::slice(tuples, &starts, &stops, &vec![1; tuples.ndim()])?.squeeze_axes(&[-1])
+    mlx::slice_axis(tuples, tuples.ndim() - 1, i..i + 1)?.squeeze_axes(&[-1])
 }
 
 fn refuse_outside(index: &Array, axis: usize, size: i32, cx: &mut Cx) -> Result<()> {

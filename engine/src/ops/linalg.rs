@@ -10,11 +10,11 @@ use super::float::widened;
 use super::{Cx, axes as mlx_axes, complex, dims, length};
 use crate::Device;
 use crate::mlx::{
-    bitwise_and, clone_array, dtype_of, integer, left_shift, right_shift, slice, to_mlx,
+    bitwise_and, clone_array, dtype_of, integer, left_shift, right_shift, slice_axis, to_mlx,
 };
 
 /// One operand of a product, with its axes by their part in it.
-pub(super) struct Side<'a> {
+struct Side<'a> {
     array: &'a Array,
     batch: &'a [usize],
     contract: &'a [usize],
@@ -96,8 +96,8 @@ fn integer_product(a: &Array, b: &Array) -> Result<Array> {
     let mut total = integer(DType::U64, 0);
     for start in (0..depth).step_by(TERMS as usize) {
         let stop = depth.min(start.saturating_add(TERMS));
-        let a = limbs(&part(a, 2, start, stop)?, bits)?;
-        let b = limbs(&part(b, 1, start, stop)?, bits)?;
+        let a = limbs(&slice_axis(a, 2, start..stop)?, bits)?;
+        let b = limbs(&slice_axis(b, 1, start..stop)?, bits)?;
         for (i, a) in a.iter().enumerate() {
             for (j, b) in b.iter().enumerate().take(limb_count(bits) - i) {
                 let product = a.matmul(b)?.as_dtype(Dtype::Uint64)?;
@@ -126,13 +126,6 @@ fn limbs(x: &Array, bits: usize) -> Result<Vec<Array>> {
         .collect()
 }
 
-/// The indices from `start` to before `stop` of an axis of matrices.
-fn part(x: &Array, axis: usize, start: i32, stop: i32) -> Result<Array> {
-    let (mut starts, mut stops) = (vec![0; 3], x.shape().to_vec());
-    (starts[axis], stops[axis]) = (start, stop);
-    slice(x, &starts, &stops, &[1; 3])
-}
-
 /// Q and R of the types asked for. MLX decomposes on the CPU only, in `f32` and `f64`.
 pub(super) fn qr(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
     let dtype = results[0].dtype;
@@ -157,9 +150,5 @@ fn decompose(x: &Array, columns: i32) -> Result<(Array, Array)> {
     padding[x.ndim() - 1] = m - n;
     let zeros = zeros_dtype(&padding, x.dtype())?;
     let (q, r) = mlx_rs::linalg::qr(concatenate(&[clone_array(x), zeros], -1)?)?;
-    let starts = vec![0; r.ndim()];
-    let mut stops = r.shape().to_vec();
-    stops[r.ndim() - 1] = n;
-    let r = slice(&r, &starts, &stops, &vec![1; r.ndim()])?;
-    Ok((q, r))
+    Ok((q, slice_axis(&r, r.ndim() - 1, 0..n)?))
 }

@@ -9,7 +9,7 @@ use mlx_rs::{Array, Axes};
 use super::cast::cast;
 use super::float::{order_keys, widened};
 use super::{axes as mlx_axes, dims, length};
-use crate::mlx::{clone_array, dtype_of, integer, real, slice, to_mlx};
+use crate::mlx::{clone_array, dtype_of, integer, real, slice_axis, to_mlx};
 
 /// One element per index of the axes that stay.
 pub(super) fn reduce(op: Reduce, attrs: &Reduction, x: &Array, ty: &TensorType) -> Result<Array> {
@@ -76,13 +76,8 @@ fn blocked_sum(x: &Array, axis: usize) -> Result<Array> {
 
 /// The parts before and from this index of the axis.
 fn split(x: &Array, axis: usize, at: i32) -> Result<(Array, Array)> {
-    let (mut starts, mut stops) = (vec![0; x.ndim()], x.shape().to_vec());
-    let strides = vec![1; x.ndim()];
-    (starts[axis], stops[axis]) = (at, at);
-    Ok((
-        slice(x, &vec![0; x.ndim()], &stops, &strides)?,
-        slice(x, &starts, x.shape(), &strides)?,
-    ))
+    let end = x.shape()[axis];
+    Ok((slice_axis(x, axis, 0..at)?, slice_axis(x, axis, at..end)?))
 }
 
 /// The chosen element's index along the axis, or in the flattened tensor.
