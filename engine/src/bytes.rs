@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
+use emily_spec::{Error, ErrorKind, Result};
 use mlx_rs::Array;
 
 use crate::mlx;
@@ -16,9 +17,18 @@ pub struct Bytes {
 
 impl Bytes {
     /// Takes an evaluated, row-contiguous array.
-    pub(crate) fn new(array: Array) -> Bytes {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] for any other.
+    pub(crate) fn new(array: Array) -> Result<Bytes> {
+        if !mlx::is_row_contiguous(&array) {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "a tensor was read before it lay in memory row by row; please report it",
+            ));
+        }
         let len = array.nbytes();
-        Bytes { array, len }
+        Ok(Bytes { array, len })
     }
 }
 
@@ -42,5 +52,24 @@ impl Deref for Bytes {
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Bytes({})", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use emily_spec::{DType, TensorType};
+
+    use super::*;
+
+    #[test]
+    fn only_what_lies_in_memory_row_by_row_has_bytes() {
+        let ty = TensorType::new(DType::U8, [2, 2]);
+        let matrix = mlx::upload(&ty, &[1, 2, 3, 4]).unwrap();
+        let turned = matrix.transpose_axes(&[1, 0]).unwrap();
+        assert_eq!(*Bytes::new(matrix).unwrap(), [1, 2, 3, 4]);
+        let refused = |array| Bytes::new(array).unwrap_err().kind;
+        assert_eq!(refused(mlx::clone_array(&turned)), ErrorKind::Internal);
+        turned.eval().unwrap();
+        assert_eq!(refused(turned), ErrorKind::Internal);
     }
 }

@@ -250,11 +250,11 @@ impl Runner {
     fn read(&mut self, slot: &Arc<Slot>) -> Result<Bytes> {
         let array = self.eval(slot).map_err(|error| (*error).clone())?;
         if mlx::is_row_contiguous(&array) {
-            return Ok(Bytes::new(array));
+            return Bytes::new(array);
         }
         let dense = mlx::contiguous(&array)?;
         turn::finish(std::slice::from_ref(&dense), self.thread.device).map_err(mlx::from_mlx)?;
-        Ok(Bytes::new(dense))
+        Bytes::new(dense)
     }
 
     /// Evaluates a slot's value and the conditions on it, and records the outcome in the slot.
