@@ -22,10 +22,12 @@ impl Handle {
         &self.0.ty
     }
 
-    /// Computes the tensor and calls `reply` with its bytes, on the worker's thread.
+    /// Computes the tensor and calls `reply` with its bytes: on the worker's thread, or at once on this
+    /// one where the tensor was released.
     ///
     /// # Errors
-    /// The first cause, when this op or one it depends on failed.
+    /// What `reply` receives: the first cause, when this op or one it depends on failed, and
+    /// [`ErrorKind::Argument`] where the tensor was released.
     pub fn read_with(&self, reply: impl FnOnce(Result<Bytes>) + Send + 'static) {
         let reply = Reply::new(reply);
         match self.0.check_held() {
@@ -34,7 +36,7 @@ impl Handle {
         }
     }
 
-    /// Computes the tensor and calls `reply`, on the worker's thread.
+    /// Computes the tensor and calls `reply`, on the same thread as [`Handle::read_with`] does.
     ///
     /// # Errors
     /// As [`Handle::read_with`].
