@@ -12,8 +12,8 @@ use smallvec::SmallVec;
 use crate::bytes::Bytes;
 use crate::ops::{self, Cx};
 use crate::worker::guard::{Guard, Guards};
-use crate::worker::slot::{Slot, State, Value};
-use crate::worker::thread::{Apply, Input, Job, Thread};
+use crate::worker::slot::{Slot, State, Use, Value};
+use crate::worker::thread::{Apply, Input, Job, Reply, Thread};
 use crate::worker::turn;
 use crate::{Device, ending, memory, mlx};
 
@@ -90,21 +90,15 @@ impl Runner {
         });
     }
 
-    /// One job. A panic in it is caught: the replies and slots it held report it.
+    /// One job. A panic in it is caught.
     fn job(&mut self, job: Job) {
         let caught = catch_unwind(AssertUnwindSafe(|| match job {
             Job::Apply(apply) => self.apply(apply),
-            // The use ends before the reply, so that a release right after it frees at once.
-            Job::Read(tensor, reply) => {
-                let result = self.read(tensor.slot());
-                drop(tensor);
-                reply.send(result);
-            }
-            Job::Eval(tensor, reply) => {
-                let result = self.eval(tensor.slot()).map(drop);
-                drop(tensor);
-                reply.send(result.map_err(|error| (*error).clone()));
-            }
+            Job::Read(tensor, reply) => self.answer(tensor, reply, Runner::read),
+            Job::Eval(tensor, reply) => self.answer(tensor, reply, |runner, slot| {
+                let outcome = runner.eval(slot).map(drop);
+                outcome.map_err(|error| (*error).clone())
+            }),
             Job::Flush(reply) => {
                 self.flush();
                 reply.send(Ok(()));
@@ -112,7 +106,8 @@ impl Runner {
             Job::Call(f) => f(),
             Job::Settle(reply) => reply.send(mlx::synchronize(&self.stream)),
         }));
-        // Slots and replies carry the message to whoever waits; nobody waits for a call.
+        // Whoever waits for a tensor has its message by now, a reply that was not sent says so, and
+        // nobody waits for a call.
         drop(caught);
     }
 
@@ -134,6 +129,29 @@ impl Runner {
             }
             Job::Flush(_) | Job::Call(_) | Job::Settle(_) => self.job(job),
         }
+    }
+
+    /// Replies with what `compute` makes of a tensor; a panic in it is the tensor's error.
+    fn answer<T>(
+        &mut self,
+        tensor: Use,
+        reply: Reply<T>,
+        compute: impl FnOnce(&mut Runner, &Arc<Slot>) -> Result<T>,
+    ) {
+        let slot = tensor.slot();
+        let caught = catch_unwind(AssertUnwindSafe(|| compute(self, slot)));
+        let result = caught.unwrap_or_else(|panic| {
+            let error = panicked(&*panic);
+            let error = match slot.value() {
+                Ok(value) => of(error, &value),
+                Err(_) => error,
+            };
+            slot.fill(State::Failed(Arc::new(error.clone())));
+            Err(error)
+        });
+        // The use ends before the reply, so that a release right after it frees at once.
+        drop(tensor);
+        reply.send(result);
     }
 
     fn apply(&mut self, apply: Apply) {
@@ -291,13 +309,8 @@ fn fill(slot: &Weak<Slot>, state: State) {
 fn evaluate(value: &Value, device: Device) -> std::result::Result<(), Arc<Error>> {
     let mut arrays: Vec<Array> = value.guards.arrays().collect();
     arrays.push(mlx::clone_array(&value.array));
-    turn::finish(&arrays, device).map_err(|exception| {
-        let error = mlx::from_mlx(exception);
-        Arc::new(match &value.origin {
-            Some(origin) => at(error, origin),
-            None => error,
-        })
-    })?;
+    turn::finish(&arrays, device)
+        .map_err(|exception| Arc::new(of(mlx::from_mlx(exception), value)))?;
     value.guards.settle()
 }
 
@@ -323,10 +336,72 @@ fn at(error: Error, origin: &Origin) -> Error {
     }
 }
 
+/// The error at the call that the value came from.
+fn of(error: Error, value: &Value) -> Error {
+    match &value.origin {
+        Some(origin) => at(error, origin),
+        None => error,
+    }
+}
+
 fn panicked(panic: &(dyn Any + Send)) -> Error {
     let text = panic_text(panic);
     Error::new(
         ErrorKind::Internal,
         format!("the worker panicked: {text}; please report it"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use emily_spec::{DType, Op, TensorType, Unary};
+
+    use super::*;
+
+    /// A runner on this thread, and a tensor of its thread's that `exp` gives and nothing has evaluated.
+    fn runner() -> (Runner, Arc<Slot>) {
+        let thread = Thread::start(Device::Cpu, 0).unwrap();
+        let runner = Runner::new(thread.clone()).unwrap();
+        let ty = TensorType::new(DType::F32, [1]);
+        let origin = Context {
+            op: Op::from(Unary::Exp),
+            inputs: vec![ty.clone()],
+            worker: Some("worker 0".into()),
+        };
+        let value = Value {
+            array: mlx::upload(&ty, &[0; 4]).unwrap(),
+            guards: Guards::default(),
+            evaluated: false,
+            origin: Some(Arc::new(origin)),
+        };
+        let slot = Slot::new(ty, thread, State::Ready(value));
+        (runner, slot)
+    }
+
+    fn reply<T: Send + 'static>() -> (Reply<T>, mpsc::Receiver<Result<T>>) {
+        let (sender, receiver) = mpsc::channel();
+        (
+            Reply::new(move |result| sender.send(result).unwrap()),
+            receiver,
+        )
+    }
+
+    #[test]
+    fn a_panic_while_a_tensor_is_computed_is_the_tensor_s_error() {
+        let (mut runner, slot) = runner();
+        let (sender, replies) = reply::<()>();
+        let job = AssertUnwindSafe(|| {
+            runner.answer(Use::of(&slot), sender, |_, _| panic!("on purpose"));
+        });
+        // As `Runner::job` does.
+        drop(catch_unwind(job));
+        let error = replies.recv().unwrap().unwrap_err();
+        assert!(error.message.contains("panicked: on purpose"), "{error}");
+        let call = "exp(f32[1]): the worker panicked";
+        assert!(error.to_string().starts_with(call), "{error}");
+        assert!(error.to_string().ends_with("(on worker 0)"), "{error}");
+        assert_eq!(slot.value().err().as_deref(), Some(&error));
+    }
 }
