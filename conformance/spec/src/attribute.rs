@@ -181,6 +181,23 @@ impl AsValue for QrMode {
     }
 }
 
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Absent => Ok(()),
+            Value::Bool(value) => write!(f, "{value}"),
+            Value::Size(size) => write!(f, "{size}"),
+            Value::Sizes(sizes) => write!(f, "{sizes:?}"),
+            Value::Ints(ints) => write!(f, "{ints:?}"),
+            Value::DType(dtype) => write!(f, "{dtype}"),
+            Value::Word(word) => f.write_str(word),
+            Value::Scalar(Scalar::Int(value)) => write!(f, "{value}"),
+            Value::Scalar(Scalar::Float(value)) => write!(f, "{value}"),
+            Value::Scalar(Scalar::Complex(re, im)) => write!(f, "[{re}, {im}]"),
+        }
+    }
+}
+
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Op, TensorType};
+use crate::{Op, TensorType, Value};
 
 /// A result with [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -115,12 +115,19 @@ impl fmt::Display for Error {
         let Some(context) = &self.context else {
             return f.write_str(&self.message);
         };
-        write!(f, "{}(", context.op.name())?;
-        for (i, input) in context.inputs.iter().enumerate() {
-            let comma = if i == 0 { "" } else { ", " };
-            write!(f, "{comma}{input}")?;
-        }
-        write!(f, "): {}", self.message)?;
+        let mut told: Vec<String> = context.inputs.iter().map(TensorType::to_string).collect();
+        context.op.attributes(|name, value| {
+            if value != Value::Absent {
+                told.push(format!("{name}: {value}"));
+            }
+        });
+        write!(
+            f,
+            "{}({}): {}",
+            context.op.name(),
+            told.join(", "),
+            self.message
+        )?;
         if let Some(worker) = &context.worker {
             write!(f, " (on {worker})")?;
         }

@@ -114,12 +114,11 @@ impl Worker {
     /// [`ErrorKind::Memory`] for a result over the limit, [`ErrorKind::Stopped`]. What depends on
     /// values is reported when the result is read.
     pub fn submit(&self, op: Op, inputs: &[Handle]) -> Result<(Vec<Handle>, Option<Backlog>)> {
-        self.lane.check_running()?;
         let types: Vec<TensorType> = inputs.iter().map(|input| input.ty().clone()).collect();
+        let here = |error: Error| error.at(&op, &types);
+        self.lane.check_running().map_err(here)?;
         let results = op.infer(&types)?;
-        let bytes = self
-            .check(&results, inputs)
-            .map_err(|error| error.at(&op, &types))?;
+        let bytes = self.check(&results, inputs).map_err(here)?;
         let outputs: Vec<Handle> = results
             .iter()
             .map(|ty| Handle(Slot::new(ty.clone(), self.thread.clone(), State::Pending)))

@@ -122,8 +122,10 @@ impl Runner {
             }
             Job::Read(ref tensor, _) | Job::Eval(ref tensor, _) => {
                 let slot = tensor.slot();
-                if slot.value().is_ok_and(|value| !value.evaluated) {
-                    slot.fill(State::Failed(Arc::new(ending::refusal())));
+                if let Ok(value) = slot.value()
+                    && !value.evaluated
+                {
+                    slot.fill(State::Failed(Arc::new(of(ending::refusal(), &value))));
                 }
                 self.job(job);
             }
@@ -403,5 +405,15 @@ mod tests {
         assert!(error.to_string().starts_with(call), "{error}");
         assert!(error.to_string().ends_with("(on worker 0)"), "{error}");
         assert_eq!(slot.value().err().as_deref(), Some(&error));
+    }
+
+    #[test]
+    fn what_is_refused_as_the_process_ends_names_its_call() {
+        let (mut runner, slot) = runner();
+        let (sender, replies) = reply::<()>();
+        runner.refuse(Job::Eval(Use::of(&slot), sender));
+        let error = replies.recv().unwrap().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Stopped);
+        assert!(error.to_string().starts_with("exp(f32[1]): "), "{error}");
     }
 }

@@ -176,6 +176,7 @@ fn stopping_fails_queued_work_and_waits_for_nothing() {
         .submit(Op::from(Unary::Exp), std::slice::from_ref(&one))
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Stopped);
+    assert!(error.to_string().starts_with("exp(f32[1]): "), "{error}");
     drop(held);
     assert_eq!(queued.read().unwrap_err().kind, ErrorKind::Stopped);
     assert_eq!(floats(&built.read().unwrap()), [2.0]);

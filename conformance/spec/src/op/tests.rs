@@ -77,6 +77,21 @@ fn an_error_names_op_inputs_and_remedy() {
         err.to_string(),
         "round(c64[1]): round does not take c64; cast to one of f16 bf16 f32 f64"
     );
+    let said = |op, inputs: &[&str]| infer(op, inputs).unwrap_err().to_string();
+    let argmax = r#"{"op":"argmax","attrs":{"axis":1,"tie_break":"high"}}"#;
+    let call = "argmax(f32[2], axis: 1, tie_break: high, keep_axis: false): ";
+    assert!(
+        said(argmax, &["f32[2]"]).starts_with(call),
+        "{}",
+        said(argmax, &["f32[2]"])
+    );
+    let constant = r#"{"op":"constant","attrs":{"dtype":"c64","shape":[2,3],"value":[1,-0.5]}}"#;
+    let call = "constant(u8[], dtype: c64, shape: [2, 3], value: [1, -0.5]): ";
+    assert!(
+        said(constant, &["u8[]"]).starts_with(call),
+        "{}",
+        said(constant, &["u8[]"])
+    );
 }
 
 #[test]
