@@ -36,7 +36,7 @@ pub use op::{
     Unary,
 };
 pub use panic::panic_text;
-pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Row};
+pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Role, Row};
 pub use scalar::Scalar;
 pub use shape::{Shape, row_major_strides};
 pub use tensor::{Tensor, TensorType};

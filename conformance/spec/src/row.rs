@@ -28,6 +28,8 @@ pub struct Row {
     pub attributes: &'static [Attribute],
     /// The operands' names, in order; the last one repeats where the arity is open.
     pub operands: &'static [&'static str],
+    /// What each operand is for; the last one repeats.
+    pub roles: &'static [Role],
     /// How many operands.
     pub arity: Arity,
     /// How many results.
@@ -48,6 +50,17 @@ pub struct Row {
     pub grad: Option<Grad>,
     /// What a call costs.
     pub price: Price,
+}
+
+/// What an operand is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Elements to compute with or to move. Their dtypes decide the result's.
+    Data,
+    /// What holds, where it is not zero, or does not; of any dtype.
+    Predicate,
+    /// Whole numbers that say where: indices, starts.
+    Index,
 }
 
 /// What decides a result's dtype where the call does not ask for one.
@@ -184,7 +197,13 @@ pub struct Grad {
 }
 
 impl Row {
-    /// Checks the number of operands and their dtypes.
+    /// What operand number `index` is for.
+    pub fn role(&self, index: usize) -> Role {
+        let role = self.roles.get(index).or(self.roles.last());
+        role.copied().unwrap_or(Role::Data)
+    }
+
+    /// Checks the number of operands, and the dtypes of those that are data.
     pub(crate) fn check(&self, inputs: &[TensorType]) -> Result<()> {
         let (fits, want) = match self.arity {
             Arity::Exactly(n) => (inputs.len() == n, n),
@@ -203,7 +222,11 @@ impl Row {
                 ),
             ));
         }
-        Ok(())
+        let mut inputs = inputs.iter().enumerate();
+        inputs.try_for_each(|(index, ty)| match self.role(index) {
+            Role::Data => self.check_dtype(ty.dtype),
+            Role::Predicate | Role::Index => Ok(()),
+        })
     }
 
     /// The dtype asked for, or the one that follows from the operands that decide it.
@@ -243,9 +266,6 @@ impl Row {
         inputs: &[TensorType],
         asked: Option<DType>,
     ) -> Result<Vec<TensorType>> {
-        inputs
-            .iter()
-            .try_for_each(|ty| self.check_dtype(ty.dtype))?;
         let dtype = self.result_dtype(inputs, asked)?;
         let (first, rest) = inputs.split_first().ok_or_else(no_operands)?;
         let shape = rest
@@ -335,6 +355,7 @@ pub(crate) const ROW: Row = Row {
     family: "",
     attributes: &[],
     operands: &["tensor"],
+    roles: &[Role::Data],
     arity: Arity::Exactly(1),
     results: 1,
     accepts: Dtypes::ALL,
@@ -379,6 +400,7 @@ pub(crate) const fn sum_tolerance(dtype: DType) -> Tolerance {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::iter;
 
     use heck::ToSnakeCase as _;
 
@@ -399,6 +421,21 @@ mod tests {
             let variant = kind.trim_end_matches(')').rsplit('(').next().unwrap();
             assert_eq!(row.name, variant.to_snake_case());
             assert_eq!(Row::named(row.name).unwrap().kind, row.kind);
+        }
+    }
+
+    #[test]
+    fn a_dtype_outside_accepts_is_refused_as_data() {
+        for row in ROWS.iter() {
+            let (Arity::Exactly(n) | Arity::AtLeast(n)) = row.arity;
+            let outside = DType::ALL.into_iter().filter(|d| !row.accepts.contains(*d));
+            let data = (0..n).filter(|&at| row.role(at) == Role::Data);
+            for (dtype, at) in outside.flat_map(|dtype| iter::repeat(dtype).zip(data.clone())) {
+                let mut inputs = vec![TensorType::new(DType::F32, []); n];
+                inputs[at].dtype = dtype;
+                let refused = row.check(&inputs).map_err(|error| error.kind);
+                assert_eq!(refused, Err(ErrorKind::Dtype), "{}: {dtype}", row.name);
+            }
         }
     }
 }

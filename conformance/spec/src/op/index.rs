@@ -2,7 +2,7 @@
 
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, check_integer, check_per_axis};
-use crate::{Arity, Error, ErrorKind, List, Price, Result, Row, Shape, TensorType};
+use crate::{Arity, Error, ErrorKind, List, Price, Result, Role, Row, Shape, TensorType};
 
 const INDEX: Row = Row {
     family: "index",
@@ -39,6 +39,7 @@ ops! {
     pub struct DynamicSlice = Row {
         name: "dynamic_slice",
         operands: &["tensor", "starts"],
+        roles: &[Role::Data, Role::Index],
         arity: Arity::AtLeast(1),
         ..INDEX
     }; {
@@ -100,6 +101,7 @@ ops! {
     pub struct Gather = Row {
         name: "gather",
         operands: &["tensor", "indices"],
+        roles: &[Role::Data, Role::Index],
         arity: Arity::Exactly(2),
         ..INDEX
     }; {

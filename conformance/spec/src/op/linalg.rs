@@ -150,7 +150,6 @@ pub enum QrMode {
 impl Attributes for Qr {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let input = &inputs[0];
-        row.check_dtype(input.dtype)?;
         let Some((batch, &[m, n])) = input.shape.split_last_chunk::<2>() else {
             return Err(Error::new(
                 ErrorKind::Shape,

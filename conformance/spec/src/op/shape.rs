@@ -3,7 +3,7 @@
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, check_per_axis};
 use crate::{
-    Arity, DType, Error, ErrorKind, List, Price, Result, ResultDType, Row, Shape, TensorType,
+    Arity, DType, Error, ErrorKind, List, Price, Result, ResultDType, Role, Row, Shape, TensorType,
 };
 
 const SHAPE: Row = Row {
@@ -291,6 +291,7 @@ ops! {
     pub struct Select = Row {
         name: "select",
         operands: &["pred", "on_true", "on_false"],
+        roles: &[Role::Predicate, Role::Data],
         arity: Arity::Exactly(3),
         result: ResultDType::Merged,
         price: Price { work: 2, temporaries: 4 },
