@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use emily_spec::{DType, Domain, Op, ResultDType, Row, Tensor, TensorType};
+use emily_spec::{DType, Domain, Op, Role, Row, Tensor, TensorType};
 
 use crate::case::{Body, Case, GradCase, Reading, Want};
 use crate::number::{self, Format};
@@ -113,23 +113,21 @@ fn calls(reading: &Reading) -> Vec<(Op, Vec<Operand>)> {
     }
 }
 
-/// The operands with every number drawn from the domain, floats at this dtype. Integers that are no
-/// numbers to compute with, but indices into the first operand, stay as they are. `None` where there is
-/// a complex number or a float of fewer bits, or nothing to differentiate by.
+/// The operands with every number drawn from the domain, floats at this dtype; indices stay as they
+/// are. `None` where there is a complex number or a float of fewer bits, or nothing to differentiate by.
 fn differentiable(
     op: &Op,
     operands: Vec<Operand>,
     domain: &[Domain],
     dtype: DType,
 ) -> Option<Vec<Operand>> {
-    // What has the first operand's dtype, whatever the others', computes with that one alone.
-    let indexes = op.row().result == ResultDType::Same;
+    let row = op.row();
     let drawn = |(index, operand): (usize, Operand)| {
         let ty = operand.ty();
-        let dtype = match ty.dtype.is_integer() {
-            true if indexes => return Some(operand),
-            true => ty.dtype,
-            false => dtype,
+        let dtype = match row.role(index) {
+            Role::Index => return Some(operand),
+            Role::Data | Role::Predicate if ty.dtype.is_integer() => ty.dtype,
+            Role::Data | Role::Predicate => dtype,
         };
         let domain = domain.get(index).or(domain.last())?;
         let fits = ty.dtype.is_integer() || DTYPES.contains(&ty.dtype);

@@ -1,6 +1,6 @@
 //! Gradients by finite differences, to judge computed gradients by.
 
-use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType};
+use emily_spec::{Error, ErrorKind, Op, Result, Role, Tensor, TensorType};
 use ndarray::IxDyn;
 
 use crate::array::{self, WideArray};
@@ -82,19 +82,17 @@ fn check_operand(op: &Op, types: &[TensorType], operand: usize) -> Result<()> {
             format!("no operand {operand} to differentiate by"),
         ));
     };
-    if operand == 0 && matches!(op, Op::Select(_)) {
-        return Err(Error::new(
+    match op.row().role(operand) {
+        Role::Predicate => Err(Error::new(
             ErrorKind::Argument,
             "a predicate is not differentiated",
-        ));
-    }
-    if !ty.dtype.is_float() {
-        return Err(Error::new(
+        )),
+        Role::Data if ty.dtype.is_float() => Ok(()),
+        Role::Data | Role::Index => Err(Error::new(
             ErrorKind::Dtype,
             format!("operand {operand} is {ty}; only real floats are differentiated"),
-        ));
+        )),
     }
-    Ok(())
 }
 
 /// The largest step, relative to the element where that is large, and how often it is halved. In the

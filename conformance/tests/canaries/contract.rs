@@ -129,10 +129,29 @@ fn read_linearly(input: &Input) -> Result<Input> {
 
 /// Whether operands are repeated to the result's shape.
 fn broadcasts(row: &Row, _: Group) -> bool {
-    matches!(
-        row.kind,
-        OpKind::Arithmetic(_) | OpKind::Compare(_) | OpKind::Select | OpKind::Broadcast
-    )
+    match row.kind {
+        OpKind::Arithmetic(_) | OpKind::Compare(_) | OpKind::Select | OpKind::Broadcast => true,
+        OpKind::Unary(_)
+        | OpKind::AsType
+        | OpKind::Iota
+        | OpKind::Eye
+        | OpKind::Constant
+        | OpKind::Transpose
+        | OpKind::Reshape
+        | OpKind::Squeeze
+        | OpKind::Reverse
+        | OpKind::Stack
+        | OpKind::Pad
+        | OpKind::Concatenate
+        | OpKind::Slice
+        | OpKind::DynamicSlice
+        | OpKind::Gather
+        | OpKind::Reduce(_)
+        | OpKind::ArgReduce(_)
+        | OpKind::Argsort
+        | OpKind::Dot
+        | OpKind::Qr => false,
+    }
 }
 
 fn broadcast_ignored(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {

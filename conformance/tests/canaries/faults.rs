@@ -69,10 +69,30 @@ impl Fault {
 
 /// The op, where its elements are functions of an element of each operand.
 fn elementwise(row: &Row) -> Option<Op> {
-    let elementwise = matches!(
-        row.kind,
-        OpKind::Unary(_) | OpKind::Arithmetic(_) | OpKind::Compare(_)
-    );
+    let elementwise = match row.kind {
+        OpKind::Unary(_) | OpKind::Arithmetic(_) | OpKind::Compare(_) => true,
+        OpKind::Broadcast
+        | OpKind::Select
+        | OpKind::AsType
+        | OpKind::Iota
+        | OpKind::Eye
+        | OpKind::Constant
+        | OpKind::Transpose
+        | OpKind::Reshape
+        | OpKind::Squeeze
+        | OpKind::Reverse
+        | OpKind::Stack
+        | OpKind::Pad
+        | OpKind::Concatenate
+        | OpKind::Slice
+        | OpKind::DynamicSlice
+        | OpKind::Gather
+        | OpKind::Reduce(_)
+        | OpKind::ArgReduce(_)
+        | OpKind::Argsort
+        | OpKind::Dot
+        | OpKind::Qr => false,
+    };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)
 }

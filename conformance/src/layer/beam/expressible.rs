@@ -2,8 +2,8 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use emily_spec::{
-    Arity, Broadcast, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, OpKind, Pad,
-    Reduction, Reshape, Select, Stack, TensorType, Typed,
+    Arity, Broadcast, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, Pad, Reduction,
+    Reshape, Role, Select, Stack, TensorType, Typed,
 };
 
 use crate::layer::Question;
@@ -64,12 +64,11 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
 
 /// True when the op has the dtype that it asks for anyway.
 fn infers(op: &Op, inputs: &[TensorType], asked: DType) -> bool {
-    // A predicate has no part in it.
-    let deciding = match op.kind() == OpKind::Select {
-        true => &inputs[1..],
-        false => inputs,
-    };
-    op.row().result_dtype(deciding, None) == Ok(asked)
+    let row = op.row();
+    let operands = inputs.iter().enumerate();
+    let data = operands.filter(|(index, _)| row.role(*index) == Role::Data);
+    let data: Vec<TensorType> = data.map(|(_, ty)| ty.clone()).collect();
+    row.result_dtype(&data, None) == Ok(asked)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! cover up the rest, so sweeps keep clear of it.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use emily_spec::{Arithmetic, DType, ErrorKind, Op, OpKind, Tensor, TensorType};
+use emily_spec::{Arithmetic, DType, ErrorKind, Judged, Op, OpKind, Role, Tensor};
 
 use crate::layer::Question;
 use crate::number::{self, Format};
@@ -21,7 +21,7 @@ const LARGEST_EXPONENT: i128 = 1 << 16;
 
 /// True when the call can be put to it.
 pub(super) fn takes(question: &Question<'_>) -> bool {
-    is_promised(question.op)
+    !is_promised(question.op)
         && is_settled(question)
         && is_small(question)
         && ends(question)
@@ -29,16 +29,20 @@ pub(super) fn takes(question: &Question<'_>) -> bool {
         && (!question.generated || is_plain(question))
 }
 
-/// Its QR leaves rounding below R's diagonal, which the contract's promise does not.
+/// What it decomposes leaves rounding where the contract promises zeros, below R's diagonal.
 fn is_promised(op: &Op) -> bool {
-    !matches!(op, Op::Qr(_))
+    matches!(op.row().judged, Judged::Promise { .. })
 }
 
 /// Whether a complex zero is a false predicate differs between the releases of Nx that Emily is
 /// tested with: 0.13.1 takes it for true, what follows takes it for zero, as every other op does.
 fn is_settled(question: &Question<'_>) -> bool {
-    let complex = |ty: &TensorType| ty.dtype.is_complex();
-    question.op.kind() != OpKind::Select || !question.types.first().is_some_and(complex)
+    let row = question.op.row();
+    let mut operands = question.types.iter().enumerate();
+    operands.all(|(index, ty)| match row.role(index) {
+        Role::Predicate => !ty.dtype.is_complex(),
+        Role::Data | Role::Index => true,
+    })
 }
 
 fn is_small(question: &Question<'_>) -> bool {
@@ -52,11 +56,14 @@ fn is_small(question: &Question<'_>) -> bool {
 
 /// False for an integer power with a huge exponent, unless all bases are -1, 0 or 1.
 fn ends(question: &Question<'_>) -> bool {
-    let (OpKind::Arithmetic(Arithmetic::Pow), Some([base, exponent])) =
-        (question.op.kind(), question.inputs)
+    let (OpKind::Arithmetic(kind), Some([base, exponent])) = (question.op.kind(), question.inputs)
     else {
         return true;
     };
+    match kind {
+        Arithmetic::Pow => {}
+        Arithmetic::Add | Arithmetic::Divide | Arithmetic::Remainder => return true,
+    }
     let some = |input: &Input, is: fn(i128) -> bool| {
         let dtype = input.tensor.dtype();
         number::elements(&input.tensor).any(|e| number::integer(dtype, e).is_some_and(is))
@@ -109,7 +116,7 @@ fn is_finite(tensor: &Tensor) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use emily_spec::Select;
+    use emily_spec::{Select, TensorType};
 
     use super::*;
     use crate::literal::Literal;
