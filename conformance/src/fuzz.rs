@@ -157,8 +157,12 @@ fn disagreement(specimen: &Specimen, layer: &dyn Layer) -> Option<String> {
     };
     let result = judge(&case, &reading, &[layer], &Ledger::default()).pop()?;
     match result.outcome {
-        Outcome::Passed => None,
-        _ => Some(result.message.unwrap_or_default()),
+        Outcome::Passed | Outcome::NotRun => None,
+        Outcome::Failed
+        | Outcome::Diverges
+        | Outcome::Stale
+        | Outcome::Changed
+        | Outcome::Blocked => Some(result.message.unwrap_or_default()),
     }
 }
 
@@ -232,7 +236,7 @@ mod tests {
 
     use super::*;
     use crate::case;
-    use crate::layer::{Absent, Oracle, Reference};
+    use crate::layer::{Absent, Oracle, Question, Reference};
 
     /// An oracle whose 16-bit sums lose everything beyond 100.
     struct Saturating;
@@ -309,6 +313,30 @@ mod tests {
             let find = fuzz(row, &Mirror, 100, 1).unwrap();
             assert!(find.is_none(), "{find:?}");
         }
+    }
+
+    #[test]
+    fn a_call_that_the_layer_is_not_asked_is_no_find() {
+        struct Elsewhere;
+        impl Layer for Elsewhere {
+            fn name(&self) -> &'static str {
+                "elsewhere"
+            }
+            fn reference(&self) -> Reference {
+                Reference::Oracle
+            }
+            fn available(&self) -> Result<(), Absent> {
+                Ok(())
+            }
+            fn takes(&self, _: &Question<'_>) -> bool {
+                false
+            }
+            fn run(&self, _: &Op, _: &[Input]) -> emily_spec::Result<Vec<Tensor>> {
+                panic!("it is not asked")
+            }
+        }
+        let find = fuzz(Arithmetic::Add.row(), &Elsewhere, 10, 1).unwrap();
+        assert!(find.is_none(), "{find:?}");
     }
 
     #[test]
