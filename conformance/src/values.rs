@@ -4,6 +4,7 @@
 //! every machine, so that a trial is reproducible by its name alone.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use emily_spec::{DType, Domain};
@@ -63,7 +64,7 @@ impl Values {
 
     /// `count` elements for operand number `operand`, within its domain.
     ///
-    /// `specials` here is one pass over them; [`crate::sweep`] makes the cross product itself.
+    /// `specials` here is one pass over them; [`crate::plan`] makes the cross product itself.
     pub fn fill(
         self,
         operand: usize,
@@ -98,6 +99,9 @@ impl Values {
             }
             Values::Uniform { low, high, seed } => {
                 check_bounds(dtype, low, high)?;
+                if dtype.is_integer() {
+                    whole_bounds(low, high)?;
+                }
                 let mut rng = random(seed);
                 (0..count)
                     .map(|_| uniform(&mut rng, dtype, low, high))
@@ -105,10 +109,10 @@ impl Values {
             }
             Values::Whole { low, high, seed } => {
                 check_bounds(dtype, low, high)?;
+                let bounds = whole_bounds(low, high)?;
                 let mut rng = random(seed);
-                let (low, high) = (low.ceil() as i128, high.floor() as i128);
                 (0..count)
-                    .map(|_| whole(dtype, rng.random_range(low..=high)))
+                    .map(|_| whole(dtype, rng.random_range(bounds.clone())))
                     .collect()
             }
             Values::Iota => (0..count).map(|i| whole(dtype, i as i128)).collect(),
@@ -306,6 +310,15 @@ fn check_bounds(dtype: DType, low: f64, high: f64) -> Result<(), String> {
     Err(format!("{low} to {high} is not a range of {dtype}"))
 }
 
+/// The whole numbers between two bounds.
+fn whole_bounds(low: f64, high: f64) -> Result<RangeInclusive<i128>, String> {
+    let bounds = low.ceil() as i128..=high.floor() as i128;
+    match bounds.is_empty() {
+        false => Ok(bounds),
+        true => Err(format!("no whole number lies between {low} and {high}")),
+    }
+}
+
 impl fmt::Display for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -422,5 +435,24 @@ mod tests {
             seed: 0,
         };
         assert!(below.fill(0, DType::U8, Domain::Any, 1).is_err());
+    }
+
+    #[test]
+    fn bounds_without_a_whole_number_between_them_are_an_error() {
+        let (low, high, seed) = (0.2, 0.8, 0);
+        let whole = Values::Whole { low, high, seed };
+        let uniform = Values::Uniform { low, high, seed };
+        for (values, dtype) in [
+            (whole, DType::F32),
+            (whole, DType::S8),
+            (uniform, DType::U8),
+        ] {
+            let problem = values.fill(0, dtype, Domain::Any, 1).unwrap_err();
+            assert!(
+                problem.contains("no whole number lies between 0.2 and 0.8"),
+                "{problem}"
+            );
+        }
+        assert!(uniform.fill(0, DType::F32, Domain::Any, 1).is_ok());
     }
 }
