@@ -21,7 +21,7 @@ pub enum Outcome {
     Changed,
     /// A lower layer failed the same case; its red counts, not this one.
     Blocked,
-    /// The layer cannot run here.
+    /// The layer cannot run here, or has no answer to any call.
     NotRun,
 }
 

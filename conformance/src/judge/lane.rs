@@ -125,9 +125,7 @@ impl<'a> Lane<'a> {
             self.recorded.agrees(),
             &blocker,
         ) {
-            (None, _, _, _) if self.calls.left_out > 0 && self.calls.answered() == 0 => {
-                Outcome::NotRun
-            }
+            _ if self.calls.left_out > 0 && self.calls.answered() == 0 => Outcome::NotRun,
             (None, true, _, _) => Outcome::Passed,
             (_, _, _, Some(_)) => Outcome::Blocked,
             (None, false, _, None) => Outcome::Failed,

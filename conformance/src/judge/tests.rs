@@ -42,6 +42,31 @@ impl Layer for Raising {
     }
 }
 
+/// A layer that has no answer to anything.
+struct Abstaining;
+
+impl Layer for Abstaining {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn reference(&self) -> Reference {
+        Reference::Oracle
+    }
+
+    fn available(&self) -> std::result::Result<(), Absent> {
+        Ok(())
+    }
+
+    fn abstains(&self, _: &Error) -> bool {
+        true
+    }
+
+    fn run(&self, _: &Op, _: &[Input]) -> Result<Vec<Tensor>> {
+        Err(Error::new(ErrorKind::Numeric, "no answer"))
+    }
+}
+
 impl Layer for Changed {
     fn name(&self) -> &'static str {
         self.name
@@ -172,6 +197,16 @@ fn a_recorded_difference_is_held_to_its_record() {
     let failing = native(|_| Err(Error::new(ErrorKind::Numeric, "no")));
     assert_eq!(outcome(&failing, "err = \"numeric\""), Outcome::Diverges);
     assert_eq!(outcome(&failing, "err = \"shape\""), Outcome::Changed);
+}
+
+#[test]
+fn a_record_of_what_has_no_answer_is_not_stale() {
+    assert_eq!(verdict(&[&Abstaining], "")[0].outcome, Outcome::NotRun);
+    assert_eq!(outcome(&Abstaining, "tol = \"ulp(1)\""), Outcome::NotRun);
+    assert_eq!(
+        outcome(&Abstaining, "differs = [\"sign\"]"),
+        Outcome::NotRun
+    );
 }
 
 #[test]
