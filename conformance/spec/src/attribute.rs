@@ -295,6 +295,31 @@ impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Bounded<T> {
 mod tests {
     use super::*;
 
+    /// The words of an enum of choices, where they are those that serde reads and the visitor says.
+    fn words<T: AsValue + de::DeserializeOwned>() -> &'static [&'static str] {
+        let Takes::Words(words) = T::TAKES else {
+            panic!("{:?} are no words", T::TAKES)
+        };
+        let read = |word: &str| serde_json::from_value::<T>(word.into());
+        for word in words {
+            assert_eq!(read(word).unwrap().as_value(), Value::Word(word));
+        }
+        let problem = read("no such word").err().unwrap().to_string();
+        let known: Vec<_> = problem.split('`').skip(1).step_by(2).collect();
+        assert_eq!(known[1..], *words, "{problem}");
+        words
+    }
+
+    #[test]
+    fn a_choice_has_the_same_words_everywhere() {
+        let known = [words::<TieBreak>(), words::<Direction>(), words::<QrMode>()];
+        for attribute in crate::ROWS.iter().flat_map(|row| row.attributes) {
+            if let Takes::Words(words) = attribute.takes {
+                assert!(known.contains(&words), "add {words:?} to this test");
+            }
+        }
+    }
+
     #[test]
     fn a_list_that_no_tensor_could_need_is_refused_while_it_is_read() {
         let list = |n: usize| format!("[{}]", vec!["1"; n].join(","));
