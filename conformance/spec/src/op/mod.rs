@@ -189,7 +189,12 @@ pub enum Op {
 
 /// An op without its attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(
+#[cfg_attr(test, derive(strum::EnumDiscriminants))]
+#[cfg_attr(
+    test,
+    strum_discriminants(name(Family), vis(pub(crate)), derive(strum::EnumIter))
+)]
+#[expect(
     missing_docs,
     reason = "each variant is documented by the op of its name"
 )]
