@@ -252,6 +252,13 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
 });
 
 impl OpKind {
+    fn named<E: de::Error>(name: &str) -> std::result::Result<OpKind, E> {
+        match Row::named(name) {
+            Some(row) => Ok(row.kind),
+            None => Err(E::custom(format_args!("unknown op {name:?}"))),
+        }
+    }
+
     /// The op with these attributes, from any serde format; no attributes are an empty map.
     ///
     /// # Errors
@@ -369,10 +376,7 @@ impl Op {
         name: &str,
         attrs: D,
     ) -> std::result::Result<Op, D::Error> {
-        let Some(row) = Row::named(name) else {
-            return Err(de::Error::custom(format_args!("unknown op {name:?}")));
-        };
-        row.kind.read(attrs)
+        OpKind::named::<D::Error>(name)?.read(attrs)
     }
 
     /// The results' types for operands of these types.

@@ -7,7 +7,6 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Op, OpKind};
-use crate::Row;
 use crate::attribute::Value;
 
 impl Serialize for Op {
@@ -67,15 +66,13 @@ impl<'de> de::Visitor<'de> for Call {
             None => return Err(de::Error::missing_field("op")),
         }
         let name: String = call.next_value()?;
-        let Some(row) = Row::named(&name) else {
-            return Err(de::Error::custom(format_args!("unknown op {name:?}")));
-        };
+        let kind = OpKind::named::<A::Error>(&name)?;
         let op = match call.next_key::<String>()?.as_deref() {
-            Some("attrs") => call.next_value_seed(Of(row.kind))?,
+            Some("attrs") => call.next_value_seed(Of(kind))?,
             Some(other) => return Err(de::Error::unknown_field(other, KEYS)),
             None => {
                 let none = std::iter::empty::<(&str, ())>();
-                return row.kind.read(MapDeserializer::new(none));
+                return kind.read(MapDeserializer::new(none));
             }
         };
         match call.next_key::<String>()? {
