@@ -156,7 +156,7 @@ ops! {
 /// In text it is `{"op": "sum", "attrs": {"axes": [0]}}`; `attrs` may be left out where none is
 /// given. Operands are documented in the op's [`Row`], result types by [`Op::infer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(
+#[expect(
     missing_docs,
     reason = "each variant is documented by the type that it holds"
 )]
