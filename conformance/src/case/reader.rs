@@ -5,6 +5,7 @@ use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
 use super::{Body, Case, GradCase, OneOrMany, Problem, Reading, Refusal, Source, Want, make_op};
+use crate::gradients;
 use crate::layer;
 use crate::literal::Literal;
 use crate::plan::{Call, Plan};
@@ -46,6 +47,10 @@ impl Reader<'_> {
         let clause = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if name.is_empty() || !name.chars().all(clause) {
             return Err(self.here(format!("{name:?} is not a clause in snake_case")));
+        }
+        if name == gradients::NAME {
+            let message = "is the name of the case that is made of an op's others";
+            return Err(self.here(format!("{name:?} {message}; choose another one")));
         }
         let exhaustive = text.exhaustive.as_ref().is_some_and(|flag| *flag.get_ref());
         let readings = match (&text.inputs, &text.sweep, exhaustive) {
@@ -228,7 +233,7 @@ impl Reader<'_> {
             return Ok(());
         };
         if matches!(self.row.judged, Judged::Promise { .. }) {
-            let message = "is judged by what it promises, not by signs; leave out away";
+            let message = "is judged by what it promises, not by signs; remove `out`";
             return Err(self.here(format!("{} {message}", self.row.name)));
         }
         let types: Vec<TensorType> = inputs.iter().map(|input| input.ty().clone()).collect();
@@ -255,7 +260,7 @@ impl Reader<'_> {
             (None, true) => vec![sweep.fixed_dtype().map_err(&problem)?],
             (Some(_), true) => {
                 return Err(problem(
-                    "every operand names its dtype; leave dtypes away".to_owned(),
+                    "every operand names its dtype; omit `dtypes`".to_owned(),
                 ));
             }
         };

@@ -154,6 +154,12 @@ fn what_cannot_be_meant_is_refused() {
     refused("cases/wrong/round.toml", "", "belong in unary/round.toml");
     let twice = case("in = [\"f32[] 1\"]");
     refused(ROUND, &format!("{twice}\n{twice}"), "two cases named a");
+    let made = "[[case]]\nname = \"gradients\"\nin = [\"f32[] 1\"]";
+    refused(
+        ROUND,
+        made,
+        "\"gradients\" is the name of the case that is made",
+    );
     let unknown = parse(
         Path::new("cases/unary/rond.toml"),
         "op = \"rond\"\ndoc = \"d\"",
