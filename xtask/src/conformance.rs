@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use xshell::{Shell, cmd};
 
-use crate::{beam, shell};
+use crate::beam::{self, Beam};
+use crate::shell;
 
 /// Which trials to run, and what to write.
 #[derive(clap::Args, Default)]
@@ -37,8 +38,25 @@ pub(crate) struct Args {
     filter: Option<String>,
 }
 
+impl Args {
+    /// False where every trial asked for is of a layer that needs no Elixir.
+    fn asks_the_beam(&self) -> bool {
+        let rust = |layer: &str| matches!(layer, "oracle" | "native");
+        let of_exact = self
+            .exact
+            .as_deref()
+            .and_then(|name| name.split(['@', ':']).next());
+        let layers = self.layer.iter().map(String::as_str).chain(of_exact);
+        let layers: Vec<&str> = layers.collect();
+        layers.is_empty() || !layers.into_iter().all(rust)
+    }
+}
+
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
-    let beam = beam::prepare(shell)?;
+    let beam = args
+        .asks_the_beam()
+        .then(|| beam::prepare(shell))
+        .transpose()?;
     shell::step("replaying the cases");
     let report = args
         .report
@@ -57,7 +75,8 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         }
     }
     let asked = |layer: &&&str| args.layer.is_empty() || args.layer.iter().any(|l| l == **layer);
-    for layer in beam.layers().iter().filter(asked) {
+    let layers = beam.as_ref().map_or(&[][..], Beam::layers);
+    for layer in layers.iter().filter(asked) {
         flags.extend(["--require".to_owned(), (*layer).to_owned()]);
     }
     if args.timings {
@@ -74,4 +93,35 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     ))?;
     eprintln!("report: {}", report.join("report.html").display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trials_on_the_beam_need_elixir() {
+        let layers = |layers: &[&str]| Args {
+            layer: layers.iter().map(|&layer| layer.to_owned()).collect(),
+            ..Args::default()
+        };
+        let exact = |name: &str| Args {
+            exact: Some(name.to_owned()),
+            ..Args::default()
+        };
+        for args in [
+            Args::default(),
+            layers(&["native", "nif"]),
+            exact("nx::unary::exp::one::f32"),
+        ] {
+            assert!(args.asks_the_beam());
+        }
+        for name in [
+            "native::unary::exp::one::f32",
+            "native@gpu::unary::exp::one::f32",
+        ] {
+            assert!(!exact(name).asks_the_beam());
+        }
+        assert!(!layers(&["oracle", "native"]).asks_the_beam());
+    }
 }
