@@ -32,15 +32,17 @@ enum Command {
     Conformance(conformance::Args),
     /// Run every test of the workspace, and the Elixir library's where Nx is.
     Test,
-    /// What CI gates on: tests, formatting, clippy, and that nothing generated is stale.
+    /// What CI gates on: formatting, clippy, documentation, other targets, tests, and that nothing
+    /// generated is stale.
     Ci,
     /// Search for new failures; each one found becomes a ready case in fixtures/cases/found.
     Fuzz(fuzz::Args),
     /// Plant systematic mistakes in the oracle, op by op; a case has to catch each one.
     Mutants(mutants::Args),
-    /// Measure what the README promises: one row per figure, a ratio within one run.
+    /// Measure the promised figures: a row each, a ratio within one run.
     Bench(bench::Args),
-    /// Write what is generated: OPS.md, DIVERGENCES.md, ACCURACY.md, Elixir's op list.
+    /// Write what is generated: the pages on ops, divergences and accuracy, what they are made of,
+    /// and Elixir's op list.
     Codegen(codegen::Args),
     /// Check what Emily needs on this machine; each failure comes with its remedy.
     Doctor,
