@@ -10,7 +10,7 @@ use rustler::{Atom, Encoder, Env, Term};
 
 use crate::atoms;
 
-/// `{:ok, term}` or `{:error, map}`; a panic in `f` is an error as well.
+/// The term that `f` gives, or `{:error, map}`; a panic is an error as well.
 pub(crate) fn guarded<'a>(env: Env<'a>, f: impl FnOnce() -> Result<Term<'a>>) -> Term<'a> {
     let result = catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
         let text = panic_text(&*panic);

@@ -5,7 +5,7 @@ use emily_spec::{DType, Error, Op, Result, Tensor};
 use crate::layer::{self, Absent, Layer, Oracle, Question, Raised, Reference};
 use crate::view::Input;
 
-/// The layers whose results are judged against another one's.
+/// The layers that an op's answer passes, whose places a wrong one can take.
 pub const EVERYWHERE: &[&str] = &["native", "nif", "backend", "compiler"];
 
 /// Those that are asked what Nx cannot say.

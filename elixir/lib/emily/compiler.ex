@@ -63,8 +63,7 @@ defmodule Emily.Compiler do
   end
 
   # What is compiled lives in the closure that this returns, and nowhere else: who holds the
-  # closure skips the trace, and nothing is to be looked up or thrown away. The closure's body is
-  # also where a whole graph will be replayed in one call, once the engine takes programs.
+  # closure skips the trace, and nothing is to be looked up or thrown away.
   @impl true
   def __compile__(key, vars, fun, opts) do
     backend = __to_backend__(opts)
