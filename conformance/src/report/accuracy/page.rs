@@ -13,7 +13,7 @@ const INTRO: &str = "
 
 The worst error that the cases measured, per op and dtype, beside what is allowed. The run turns red
 where an error exceeds what is allowed; how each tolerance is derived stands in the op's row in
-`conformance/spec/src/row.rs`.
+`conformance/spec/src/op/<family>.rs`.
 
 - **operand** is the dtype that the cases are read at, which is their operands' (their result's where
   they have none, as `iota`). Errors are counted in the result's dtype, which may be another: `divide`
@@ -21,9 +21,11 @@ where an error exceeds what is allowed; how each tolerance is derived stands in 
 - **worst** is rounded up to a power of two, from 0.5 up, and never above what is allowed. Machines
   differ by their maths library, BLAS and threads: expect the next power on yours.
 - **unit**: `ulp` counts representable values of the result's dtype between the answer and the
-  reference, for integers their difference. `accum` is eps of the dtype times the sum of the absolute
-  values that were added up. `residual` is eps times dimension times norm, for decompositions. `eps`
-  is f32's, times the largest slope, for gradients.
+  reference, for integers their difference. `accum` is eps of the dtype times the magnitude that the
+  oracle gives: the sum of the absolute values that were added up, which grows with their number in a
+  product, or the modulus of a complex function's value. `residual` is eps times dimension times norm,
+  for decompositions. `eps` is that of the narrowest dtype on the way, times the largest slope, for
+  gradients.
 - **allowed**: `exact` is the same value, `bits` the same bytes, `ulp(n)` and `accum(n)` up to n units.
 - **recorded** counts the trials that differ on record, in DIVERGENCES.md; their errors are not
   among the worst here.
