@@ -10,6 +10,9 @@ defmodule Emily.Conformance.Nx do
 
   alias Emily.Conformance.Translate
 
+  # Where the calling process notes a block that ran its default function.
+  @default {__MODULE__, :default}
+
   @doc "Calls `fun` where operations run on the layer's backend, and natively."
   @spec on(:nx | :backend | :compiler, :cpu | :gpu, (-> result)) :: result when result: var
   def on(layer, device, fun) do
@@ -18,7 +21,23 @@ defmodule Emily.Conformance.Nx do
 
   @doc "Calls the operation."
   @spec run(:nx | :backend | :compiler, atom(), map(), [tuple()]) :: Nx.Tensor.t() | tuple()
-  def run(layer, op, attrs, inputs), do: call(layer, op, attrs, Enum.map(inputs, &input/1))
+  def run(layer, op, attrs, inputs) do
+    native(op, fn -> call(layer, op, attrs, Enum.map(inputs, &input/1)) end)
+  end
+
+  @doc "What `fun` gives within `on/3`, where no block in it runs its default function."
+  @spec native(atom(), (-> result)) :: result when result: var
+  def native(op, fun) do
+    Process.delete(@default)
+    result = fun.()
+
+    if block = Process.delete(@default) do
+      raise "#{op} is not native: #{inspect(block)} ran its default function; " <>
+              "give it a clause in Emily.Backend.Block"
+    end
+
+    result
+  end
 
   @doc "Results as `{dtype, dims, bytes}`."
   @spec read(Nx.Tensor.t() | tuple()) :: [tuple()]
@@ -87,16 +106,24 @@ defmodule Emily.Conformance.Nx do
     end
   end
 
-  # The engine has every operation of the suite: one that falls back would be BinaryBackend's answer.
+  # The engine has every operation of the suite: one that falls back would be BinaryBackend's answer,
+  # and a block's default function would be an answer made of other operations.
   defp natively(fun) do
     Application.put_env(:emily, :fallback, :raise)
+    event = [:emily, :block, :fallback]
+    :ok = :telemetry.attach(@default, event, &__MODULE__.note_default/4, nil)
 
     try do
       fun.()
     after
+      :telemetry.detach(@default)
       Application.delete_env(:emily, :fallback)
     end
   end
+
+  # An exception in here would only detach it.
+  @doc false
+  def note_default(_event, _measurements, %{block: block}, nil), do: Process.put(@default, block)
 
   # The base is made by no operation: one that the backend lacks would be refused here. A view is made
   # of operations, which it has.
