@@ -16,7 +16,7 @@ use crate::layer::{Layer, Question, Reference, caught};
 use crate::ledger::Ledger;
 use crate::outcome::{Outcome, TrialResult};
 use crate::plan::Call;
-use expect::{Allowed, Expectation, with_magnitudes};
+use expect::{Expectation, Slack, with_magnitudes};
 use lane::Lane;
 
 mod exception;
@@ -223,7 +223,7 @@ impl Judge<'_> {
                             magnitude: None,
                         })
                         .collect(),
-                    Allowed::Fixed(Tolerance::Bits).into(),
+                    Slack::Fixed(Tolerance::Bits).into(),
                 ),
                 Some(Err(error)) => Expectation::Error(error.kind),
                 None => self.stated(reference),

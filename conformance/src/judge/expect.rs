@@ -23,14 +23,14 @@ pub(super) enum Expectation<'a> {
 /// How near an answer must be, per result dtype, and what of it may differ in kind.
 #[derive(Clone, Copy)]
 pub(super) struct Allowance<'a> {
-    pub(super) tolerance: Allowed,
+    pub(super) tolerance: Slack,
     /// The differences in kind that the ledger records.
     pub(super) forgiven: &'a [Difference],
 }
 
 /// Where the tolerance comes from.
 #[derive(Clone, Copy)]
-pub(super) enum Allowed {
+pub(super) enum Slack {
     Fixed(Tolerance),
     OfRow(fn(DType) -> Tolerance),
     /// The oracle rounds once, so it owes a hand-worked answer exactly; but not in f64, which is no
@@ -38,13 +38,13 @@ pub(super) enum Allowed {
     Once(fn(DType) -> Tolerance),
 }
 
-impl Allowed {
+impl Slack {
     fn at(self, dtype: DType) -> Tolerance {
         match self {
-            Allowed::Fixed(tolerance) => tolerance,
-            Allowed::OfRow(of) => of(dtype),
-            Allowed::Once(of) if dtype == DType::F64 => of(dtype),
-            Allowed::Once(of) => match of(dtype) {
+            Slack::Fixed(tolerance) => tolerance,
+            Slack::OfRow(of) => of(dtype),
+            Slack::Once(of) if dtype == DType::F64 => of(dtype),
+            Slack::Once(of) => match of(dtype) {
                 // What it computes wide is near relative to the modulus, not to each part.
                 Tolerance::Accum(_) if dtype.is_complex() => Tolerance::Accum(1.0),
                 _ => Tolerance::Exact,
@@ -53,9 +53,9 @@ impl Allowed {
     }
 }
 
-impl From<Allowed> for Allowance<'_> {
+impl From<Slack> for Allowance<'_> {
     /// The tolerance, and no difference in kind.
-    fn from(tolerance: Allowed) -> Self {
+    fn from(tolerance: Slack) -> Self {
         Allowance {
             tolerance,
             forgiven: &[],
@@ -74,7 +74,7 @@ impl Judge<'_> {
             Want::Error(refusal) => Some(Expectation::Error(refusal.kind)),
             Want::Values(values) => {
                 let allowed = match self.allowed() {
-                    Allowed::OfRow(of) => Allowed::Once(of),
+                    Slack::OfRow(of) => Slack::Once(of),
                     other => other,
                 };
                 Some(Expectation::Values(
@@ -138,11 +138,11 @@ impl Judge<'_> {
         }
     }
 
-    pub(super) fn allowed(&self) -> Allowed {
+    pub(super) fn allowed(&self) -> Slack {
         match (self.case.tolerance, self.case.row.judged) {
-            (Some(tolerance), _) => Allowed::Fixed(tolerance),
-            (None, Judged::Values(of)) => Allowed::OfRow(of),
-            (None, Judged::Promise { .. }) => Allowed::Fixed(Tolerance::Exact),
+            (Some(tolerance), _) => Slack::Fixed(tolerance),
+            (None, Judged::Values(of)) => Slack::OfRow(of),
+            (None, Judged::Promise { .. }) => Slack::Fixed(Tolerance::Exact),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use emily_spec::{Result, Tensor, Tolerance};
 
-use super::expect::{Allowance, Allowed, Expectation};
+use super::expect::{Allowance, Expectation, Slack};
 use super::{trial_name, want};
 use crate::case::{Case, Reading, Want};
 use crate::compare::{Comparison, Difference, Expected};
@@ -76,7 +76,7 @@ impl<'a> Lane<'a> {
         let found = match (&entry.record, expectation) {
             (Record::Within(tolerance, differences), Expectation::Values(expected, allowance)) => {
                 let allowance = Allowance {
-                    tolerance: tolerance.map_or(allowance.tolerance, Allowed::Fixed),
+                    tolerance: tolerance.map_or(allowance.tolerance, Slack::Fixed),
                     forgiven: differences,
                 };
                 compare(&Expectation::Values(expected.clone(), allowance), got)
@@ -89,7 +89,7 @@ impl<'a> Lane<'a> {
                     tensor: t,
                     magnitude: None,
                 });
-                let exact = Allowed::Fixed(Tolerance::Exact).into();
+                let exact = Slack::Fixed(Tolerance::Exact).into();
                 compare(&Expectation::Values(expected.collect(), exact), got)
             }
         };
