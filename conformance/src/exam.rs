@@ -14,7 +14,7 @@ use crate::layer::Layer;
 use crate::ledger::Ledger;
 use crate::mutants::Group;
 use crate::outcome::Outcome;
-use crate::run::is_planned;
+use crate::run::{is_planned, signatures};
 
 mod place;
 
@@ -70,8 +70,9 @@ impl<'a> Exam<'a> {
                     }
                 };
                 for body in parts {
-                    let (op, types) = signature(&body);
-                    if asked.has(&op, &types) {
+                    // A fact and a lone combination are one call.
+                    let (op, types) = signatures(&body).swap_remove(0);
+                    if asked.has(op, &types) {
                         let size = types.iter().filter_map(|ty| ty.byte_size().ok()).sum();
                         let dtype = reading.dtype.clone();
                         questions.push((size, case, Reading { dtype, body }));
@@ -123,16 +124,5 @@ impl<'a> Exam<'a> {
     /// True when it asks nothing.
     pub fn is_empty(&self) -> bool {
         self.questions.is_empty()
-    }
-}
-
-/// The op of a fact or of a lone combination, and its operands' types.
-fn signature(body: &Body) -> (Op, Vec<TensorType>) {
-    match body {
-        Body::Fact { call, .. } => (call.op.clone(), call.types()),
-        Body::Sweep(plans) => {
-            let plan = &plans[0];
-            (plan.op().clone(), plan.types())
-        }
     }
 }

@@ -14,7 +14,7 @@ use crate::report::{Planned, Recorded};
 mod planned;
 
 use planned::is_left_out;
-pub(crate) use planned::is_planned;
+pub(crate) use planned::{is_planned, signatures};
 
 /// Which trials to look at; an empty list means all.
 #[derive(Clone, Debug, Default)]

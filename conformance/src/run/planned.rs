@@ -3,6 +3,7 @@
 use emily_spec::{DType, Op, TensorType};
 
 use crate::case::{Body, Case, Reading};
+use crate::gradients;
 use crate::layer::{Layer, Question, Reference};
 
 /// True when a case at a dtype is for this layer.
@@ -22,7 +23,7 @@ fn is_meant(case: &Case, reading: &Reading, layer: &dyn Layer) -> bool {
 
 /// True when the layer takes one of the reading's calls.
 fn takes_one(layer: &dyn Layer, reading: &Reading) -> bool {
-    signatures(reading).iter().any(|(op, types)| {
+    signatures(&reading.body).iter().any(|(op, types)| {
         layer.takes(&Question {
             op,
             types,
@@ -32,22 +33,21 @@ fn takes_one(layer: &dyn Layer, reading: &Reading) -> bool {
     })
 }
 
-/// The ops of the reading's calls with their operands' types.
-fn signatures(reading: &Reading) -> Vec<(&Op, Vec<TensorType>)> {
-    match &reading.body {
+/// The ops of the calls with their operands' types.
+pub(crate) fn signatures(body: &Body) -> Vec<(&Op, Vec<TensorType>)> {
+    match body {
         Body::Sweep(plans) => plans.iter().map(|plan| (plan.op(), plan.types())).collect(),
         Body::Fact { call, .. } => vec![(&call.op, call.types())],
     }
 }
 
-/// True when the case has gradients at this dtype: in f32 and f64, because those of narrower floats
-/// are rounded to more than a gradient's tolerance.
+/// True when the case has gradients at this dtype.
 fn differentiates(case: &Case, reading: &Reading) -> bool {
     let Some(grad) = &case.grad else {
         return false;
     };
-    let wide = |ty: &TensorType| matches!(ty.dtype, DType::F32 | DType::F64);
-    signatures(reading).iter().all(|(op, types)| {
+    let wide = |ty: &TensorType| gradients::DTYPES.contains(&ty.dtype);
+    signatures(&reading.body).iter().all(|(op, types)| {
         let wrt = grad.operands(op, types);
         !wrt.is_empty() && wrt.iter().all(|&index| types.get(index).is_some_and(wide))
     })
