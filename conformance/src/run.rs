@@ -34,13 +34,13 @@ pub struct Run {
     fixtures: Fixtures,
     layers: Vec<Box<dyn Layer>>,
     states: Vec<LayerState>,
-    groups: Vec<Group>,
+    hearings: Vec<Hearing>,
     results: Mutex<Vec<TrialResult>>,
     start: Instant,
 }
 
 /// One case at one dtype: its layers are judged together, once.
-struct Group {
+struct Hearing {
     case: usize,
     reading: usize,
     results: OnceLock<Vec<TrialResult>>,
@@ -49,7 +49,7 @@ struct Group {
 /// A trial of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrialId {
-    group: usize,
+    hearing: usize,
     layer: usize,
 }
 
@@ -63,12 +63,12 @@ impl Run {
         layers: Vec<Box<dyn Layer>>,
         filter: &Filter,
     ) -> Result<Run, Vec<Problem>> {
-        let groups: Vec<Group> = fixtures
+        let hearings: Vec<Hearing> = fixtures
             .cases
             .iter()
             .enumerate()
             .flat_map(|(case, c)| (0..c.readings.len()).map(move |reading| (case, reading)))
-            .map(|(case, reading)| Group {
+            .map(|(case, reading)| Hearing {
                 case,
                 reading,
                 results: OnceLock::new(),
@@ -80,7 +80,7 @@ impl Run {
             fixtures,
             layers,
             states: Vec::new(),
-            groups,
+            hearings,
             results,
             start,
         };
@@ -127,7 +127,7 @@ impl Run {
 
     fn every_trial(&self) -> impl Iterator<Item = TrialId> + '_ {
         let of_layer =
-            |layer: usize| (0..self.groups.len()).map(move |group| TrialId { group, layer });
+            |layer: usize| (0..self.hearings.len()).map(move |hearing| TrialId { hearing, layer });
         (0..self.layers.len()).flat_map(of_layer).filter(|id| {
             let (case, reading, layer) = self.parts(*id);
             is_planned(case, reading, layer)
@@ -135,9 +135,13 @@ impl Run {
     }
 
     fn parts(&self, id: TrialId) -> (&Case, &Reading, &dyn Layer) {
-        let group = &self.groups[id.group];
-        let case = &self.fixtures.cases[group.case];
-        (case, &case.readings[group.reading], &*self.layers[id.layer])
+        let hearing = &self.hearings[id.hearing];
+        let case = &self.fixtures.cases[hearing.case];
+        (
+            case,
+            &case.readings[hearing.reading],
+            &*self.layers[id.layer],
+        )
     }
 
     /// The trials that the filter leaves, on layers that can run; the lowest layer's first.
@@ -210,8 +214,8 @@ impl Run {
 
     /// Runs a trial, unless another one of the same case and dtype has run it already.
     pub fn result(&self, id: TrialId) -> TrialResult {
-        let group = &self.groups[id.group];
-        let results = group.results.get_or_init(|| self.judge(id));
+        let hearing = &self.hearings[id.hearing];
+        let results = hearing.results.get_or_init(|| self.judge(id));
         let name = self.name(id);
         let found = results.iter().find(|result| result.name == name).cloned();
         let result = found.unwrap_or_else(|| self.judge_alone(id));
@@ -289,9 +293,9 @@ impl Run {
             })
             .collect();
         let mut unasked: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
-        for group in &self.groups {
-            let case = &self.fixtures.cases[group.case];
-            let reading = &case.readings[group.reading];
+        for hearing in &self.hearings {
+            let case = &self.fixtures.cases[hearing.case];
+            let reading = &case.readings[hearing.reading];
             let Some(&calls) = asked.get(&(case.row.name, &*case.name, &*reading.dtype)) else {
                 continue;
             };
