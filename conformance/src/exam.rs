@@ -22,7 +22,7 @@ pub use place::{Answers, BELOW_NX, EVERYWHERE, Gradients, Place, Places, StandIn
 
 /// The calls of an op that an exam asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Asked {
+pub enum Questions {
     /// All of them.
     All,
     /// Those of one group.
@@ -31,22 +31,22 @@ pub enum Asked {
     Refused,
 }
 
-impl Asked {
+impl Questions {
     fn has(self, op: &Op, types: &[TensorType]) -> bool {
         match self {
-            Asked::All => true,
-            Asked::Of(group) => Group::of_call(op, types) == Some(group),
-            Asked::Refused => Group::of_call(op, types).is_none(),
+            Questions::All => true,
+            Questions::Of(group) => Group::of_call(op, types) == Some(group),
+            Questions::Refused => Group::of_call(op, types).is_none(),
         }
     }
 }
 
-impl fmt::Display for Asked {
+impl fmt::Display for Questions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Asked::All => f.write_str("all"),
-            Asked::Of(group) => group.fmt(f),
-            Asked::Refused => f.write_str("refused"),
+            Questions::All => f.write_str("all"),
+            Questions::Of(group) => group.fmt(f),
+            Questions::Refused => f.write_str("refused"),
         }
     }
 }
@@ -58,7 +58,7 @@ pub struct Exam<'a> {
 
 impl<'a> Exam<'a> {
     /// The op's facts and combinations that ask such calls.
-    pub fn new(cases: &'a [Case], row: &'static Row, asked: Asked) -> Exam<'a> {
+    pub fn new(cases: &'a [Case], row: &'static Row, asked: Questions) -> Exam<'a> {
         let mut questions = Vec::new();
         for case in cases.iter().filter(|case| case.row.kind == row.kind) {
             for reading in &case.readings {
@@ -91,7 +91,12 @@ impl<'a> Exam<'a> {
 
     /// The number of the first question to which the layer's answer is red; `None` where it passes.
     /// `below` are the layers that it is judged against, and `first` is the question to begin with.
-    pub fn fails(&self, layer: StandIn<'_>, below: &[StandIn<'_>], first: usize) -> Option<usize> {
+    pub fn first_red(
+        &self,
+        layer: StandIn<'_>,
+        below: &[StandIn<'_>],
+        first: usize,
+    ) -> Option<usize> {
         let places = first..self.questions.len();
         let mut places = places.chain(0..first);
         places.find(|&at| self.is_red(at, layer, below))

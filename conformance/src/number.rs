@@ -194,6 +194,16 @@ pub fn wrapped(dtype: DType, value: i128) -> u64 {
     value as u64 & (u64::MAX >> (64 - 8 * dtype.size() as u32))
 }
 
+/// The elements as `f64`, of a dtype whose elements are real.
+pub(crate) fn as_f64(tensor: &Tensor) -> Vec<f64> {
+    let dtype = tensor.dtype();
+    let value = |element: u64| match (Format::of(dtype), integer(dtype, element)) {
+        (Some(format), _) => format.value(element),
+        (None, integer) => integer.unwrap_or(0) as f64,
+    };
+    elements(tensor).map(value).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -274,7 +274,7 @@ fn uses(op: &Op, mut types: Vec<TensorType>, dtype: DType) -> bool {
 }
 
 /// The domain of operand number `index`; the last one repeats.
-pub(crate) fn domain(row: &Row, index: usize) -> Domain {
+pub fn domain(row: &Row, index: usize) -> Domain {
     let domain = row.domain.get(index).or(row.domain.last());
     domain.copied().unwrap_or(Domain::Any)
 }

@@ -17,7 +17,7 @@ mod stack;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use emily_conformance::exam::{Asked, StandIn};
+use emily_conformance::exam::{Questions, StandIn};
 use emily_conformance::fixtures::{Fixtures, repository};
 use emily_conformance::mutants::Group;
 use emily_conformance::view::Input;
@@ -68,13 +68,13 @@ impl Fault {
     }
 
     /// The calls that it can befall.
-    fn exams(&self, row: &Row) -> Vec<Asked> {
+    fn exams(&self, row: &Row) -> Vec<Questions> {
         match self.befalls {
-            Befalls::Refusals => vec![Asked::Refused],
+            Befalls::Refusals => vec![Questions::Refused],
             Befalls::Calls(befalls) => {
                 let groups = Group::of_row(row).into_iter();
                 let befallen = groups.filter(|group| befalls(row, *group));
-                befallen.map(Asked::Of).collect()
+                befallen.map(Questions::Of).collect()
             }
         }
     }
@@ -98,7 +98,7 @@ fn dies(stack: &Stack, count: &Count, fault: &Fault, row: &'static Row) -> Resul
         for name in fault.layers {
             let place = stack.place(name);
             // Nx's own types refuse what the contract does.
-            if *asked == Asked::Refused && exam.asked_of(place.layer) == 0 {
+            if *asked == Questions::Refused && exam.asked_of(place.layer) == 0 {
                 continue;
             }
             let faulty = StandIn::answering(place.layer, &answers);

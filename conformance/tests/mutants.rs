@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::Parser;
-use emily_conformance::exam::{Asked, Exam, Places, StandIn};
+use emily_conformance::exam::{Exam, Places, Questions, StandIn};
 use emily_conformance::fixtures::{Fixtures, repository};
-use emily_conformance::mutants::{Group, Judged, Mutant, Verdict, table};
+use emily_conformance::mutants::{Group, Mutant, Tried, Verdict, table};
 use emily_conformance::view::Input;
 use emily_spec::{Op, ROWS, Row};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -26,7 +26,7 @@ struct Options {
     libtest: Arguments,
 }
 
-type Verdicts = Arc<Mutex<Vec<Judged>>>;
+type Verdicts = Arc<Mutex<Vec<Tried>>>;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     let conclusion = libtest_mimic::run(&options.libtest, trials);
     if !options.libtest.list && !options.libtest.exact {
         let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = |judged: &Judged| ROWS.iter().position(|row| row.name == judged.op);
+        let place = |tried: &Tried| ROWS.iter().position(|row| row.name == tried.op);
         verdicts.sort_by_key(place);
         print!("{}", table(&verdicts));
     }
@@ -81,7 +81,7 @@ fn of_group(
         let (exam, verdicts) = (Arc::clone(&exam), Arc::clone(verdicts));
         let name = format!("mutant::{}::{}::{group}", row.name, mutant.name());
         trials.push(Trial::test(name, move || {
-            let exam = exam.get_or_init(|| Exam::new(&fixtures.cases, row, Asked::Of(group)));
+            let exam = exam.get_or_init(|| Exam::new(&fixtures.cases, row, Questions::Of(group)));
             let lives = lives(places, exam, mutant);
             let caught = lives.is_empty();
             let verdict = if caught {
@@ -108,7 +108,7 @@ fn lives(places: &Places, exam: &Exam<'_>, mutant: Mutant) -> Vec<&'static str> 
     for name in mutant.layers() {
         let place = places.find(name).expect("every layer has a place");
         let layer = StandIn::answering(place.layer, &answers);
-        match exam.fails(layer, &place.below(), first) {
+        match exam.first_red(layer, &place.below(), first) {
             Some(at) => first = at,
             None => lives.push(*name),
         }
@@ -118,7 +118,7 @@ fn lives(places: &Places, exam: &Exam<'_>, mutant: Mutant) -> Vec<&'static str> 
 
 fn note(verdicts: &Verdicts, row: &'static Row, mutant: Mutant, verdict: Verdict) {
     let mut all = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-    all.push(Judged {
+    all.push(Tried {
         op: row.name,
         idea: mutant.idea(),
         verdict,

@@ -33,7 +33,7 @@ fn qr(input: &Tensor, results: &[Tensor], comparison: &mut Comparison) -> Result
     let dimension = m.max(n) as f64;
     comparison.checked =
         (q.bytes().len() / q.dtype().size() + r.bytes().len() / r.dtype().size()) as u64;
-    let [a, q, r] = [input, q, r].map(as_f64);
+    let [a, q, r] = [input, q, r].map(number::as_f64);
     let matrices = a.chunks(m * n).zip(q.chunks(m * k)).zip(r.chunks(k * n));
     for (batch, ((a, q), r)) in matrices.enumerate() {
         let below = (0..k).flat_map(|i| (0..n.min(i)).map(move |j| (i, j)));
@@ -90,15 +90,6 @@ fn last_two(tensor: &Tensor) -> Result<(usize, usize), String> {
         Some((_, &[m, n])) if m > 0 && n > 0 => Ok((m, n)),
         _ => Err(format!("{} is not a matrix", tensor.ty())),
     }
-}
-
-fn as_f64(tensor: &Tensor) -> Vec<f64> {
-    let dtype = tensor.dtype();
-    let value = |element: u64| match (Format::of(dtype), number::integer(dtype, element)) {
-        (Some(format), _) => format.value(element),
-        (None, integer) => integer.unwrap_or(0) as f64,
-    };
-    number::elements(tensor).map(value).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use emily_spec::{Attribute, Op, Takes, TensorType, Value};
 use serde_json::{Map, Value as Json};
 
-use super::types;
+use super::{Idea, types};
 use crate::view::Input;
 
 /// What becomes of an attribute.
@@ -39,11 +39,11 @@ impl Change {
         changes
     }
 
-    pub(super) const fn idea(self) -> &'static str {
+    pub(super) const fn idea(self) -> Idea {
         match self {
-            Change::LeftOut => "attribute left out",
-            Change::Turned | Change::Always(_) => "choice turned",
-            Change::OffByOne => "off by one",
+            Change::LeftOut => Idea::AttributeLeftOut,
+            Change::Turned | Change::Always(_) => Idea::ChoiceTurned,
+            Change::OffByOne => Idea::OffByOne,
         }
     }
 

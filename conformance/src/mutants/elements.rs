@@ -3,7 +3,7 @@
 use emily_spec::{Class, DType, Error, ErrorKind, Judged, Range, Result, Row, Tensor, TensorType};
 
 use super::group::speaks_of_operands;
-use super::{Equivalent, Group};
+use super::{Group, Idea, Reason};
 use crate::number::{self, Format};
 
 /// What is lost.
@@ -22,12 +22,12 @@ pub enum Loss {
 impl Loss {
     pub(super) const ALL: [Loss; 4] = [Loss::LastElement, Loss::SignOfZero, Loss::Nan, Loss::DType];
 
-    pub(super) const fn idea(self) -> &'static str {
+    pub(super) const fn idea(self) -> Idea {
         match self {
-            Loss::LastElement => "last stale",
-            Loss::SignOfZero => "−0 lost",
-            Loss::Nan => "NaN swallowed",
-            Loss::DType => "wrong dtype",
+            Loss::LastElement => Idea::LastElement,
+            Loss::SignOfZero => Idea::SignOfZero,
+            Loss::Nan => Idea::Nan,
+            Loss::DType => Idea::DType,
         }
     }
 
@@ -40,7 +40,7 @@ impl Loss {
         }
     }
 
-    pub(super) fn equivalent(self, row: &Row, group: Group) -> Option<Equivalent> {
+    pub(super) fn equivalent(self, row: &Row, group: Group) -> Option<Reason> {
         let real = group != Group::Complex;
         let integers = group == Group::Integers || speaks_of_operands(row);
         match self {
@@ -71,10 +71,10 @@ impl Loss {
                 if let Some(last) = all.last_mut() {
                     *last = !*last & (u64::MAX >> (64 - 8 * tensor.dtype().size()));
                 }
-                rebuilt(tensor, all)
+                rebuild(tensor.ty(), all)
             }
-            Loss::SignOfZero => parts(tensor, |f, x| if x == f.sign() { 0 } else { x }),
-            Loss::Nan => parts(tensor, |f, x| if f.is_nan(x) { 0 } else { x }),
+            Loss::SignOfZero => floats(tensor, |f, x| if x == f.sign() { 0 } else { x }),
+            Loss::Nan => floats(tensor, |f, x| if f.is_nan(x) { 0 } else { x }),
             Loss::DType => {
                 let dtype = same_size(tensor.dtype());
                 let ty = TensorType::new(dtype, tensor.shape().clone());
@@ -92,7 +92,10 @@ fn same_size(dtype: DType) -> DType {
 }
 
 /// Every float, and every part of a complex number, through `change`.
-fn parts(tensor: &Tensor, change: impl Fn(Format, u64) -> u64) -> Result<Tensor> {
+///
+/// # Errors
+/// None: there are as many as there were.
+pub fn floats(tensor: &Tensor, change: impl Fn(Format, u64) -> u64) -> Result<Tensor> {
     let Some(format) = Format::of(tensor.dtype()) else {
         return Ok(tensor.clone());
     };
@@ -103,10 +106,14 @@ fn parts(tensor: &Tensor, change: impl Fn(Format, u64) -> u64) -> Result<Tensor>
         }
         Class::Unsigned | Class::Signed | Class::Float => change(format, x),
     };
-    rebuilt(tensor, number::elements(tensor).map(change).collect())
+    rebuild(tensor.ty(), number::elements(tensor).map(change).collect())
 }
 
-pub(super) fn rebuilt(like: &Tensor, elements: Vec<u64>) -> Result<Tensor> {
-    number::tensor(like.ty().clone(), elements)
-        .ok_or_else(|| Error::new(ErrorKind::Internal, "a mutant lost elements"))
+/// The tensor of these elements.
+///
+/// # Errors
+/// [`ErrorKind::Internal`] when they are not as many as the type has.
+pub fn rebuild(ty: &TensorType, elements: Vec<u64>) -> Result<Tensor> {
+    number::tensor(ty.clone(), elements)
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "a mistake lost elements"))
 }

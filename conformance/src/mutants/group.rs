@@ -85,7 +85,7 @@ impl Group {
 }
 
 /// True when results are integers whatever the operands.
-pub(super) fn speaks_of_operands(row: &Row) -> bool {
+pub fn speaks_of_operands(row: &Row) -> bool {
     matches!(row.result, ResultDType::Predicate | ResultDType::Index)
 }
 

@@ -18,9 +18,9 @@ mod swapped;
 mod table;
 
 pub use attributes::Change;
-pub use elements::Loss;
-pub use group::Group;
-pub use table::{Judged, Verdict, table};
+pub use elements::{Loss, floats, rebuild};
+pub use group::{Group, speaks_of_operands};
+pub use table::{Idea, Tried, Verdict, table};
 
 /// A mistake in an op.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ pub enum Mutant {
 }
 
 /// Why a mistake changes nothing.
-pub type Equivalent = &'static str;
+pub type Reason = &'static str;
 
 impl Mutant {
     /// Every mistake that the row knows of.
@@ -55,7 +55,7 @@ impl Mutant {
     }
 
     /// Why it changes nothing, where the row says so.
-    pub fn equivalent(self, row: &Row, group: Group) -> Option<Equivalent> {
+    pub fn equivalent(self, row: &Row, group: Group) -> Option<Reason> {
         match self {
             Mutant::Lost(loss) => loss.equivalent(row, group),
             Mutant::Swapped(_) | Mutant::Attribute(..) | Mutant::Perturbed => None,
@@ -74,11 +74,11 @@ impl Mutant {
     }
 
     /// The idea, a column of the table.
-    pub const fn idea(self) -> &'static str {
+    pub const fn idea(self) -> Idea {
         match self {
-            Mutant::Swapped(_) => "op swapped",
+            Mutant::Swapped(_) => Idea::OpSwapped,
             Mutant::Attribute(_, change) => change.idea(),
-            Mutant::Perturbed => "2 units off",
+            Mutant::Perturbed => Idea::Perturbed,
             Mutant::Lost(loss) => loss.idea(),
         }
     }

@@ -3,7 +3,7 @@
 use emily_oracle::Answer;
 use emily_spec::{Judged, Op, Result, Tensor, Tolerance};
 
-use super::elements::rebuilt;
+use super::elements::rebuild;
 use super::tensors;
 use crate::number::{self, Format};
 use crate::view::Input;
@@ -17,7 +17,7 @@ pub(super) fn run(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
             Judged::Promise { k, .. } => by_two_residuals(answer, k, inputs),
         };
         if let Some(all) = perturbed {
-            answer.tensor = rebuilt(&answer.tensor, all)?;
+            answer.tensor = rebuild(answer.tensor.ty(), all)?;
         }
     }
     Ok(answers.into_iter().map(|answer| answer.tensor).collect())
@@ -61,12 +61,9 @@ fn by_two_units(answer: &Answer, tolerance: Tolerance) -> Option<Vec<u64>> {
 fn by_two_residuals(answer: &Answer, k: f64, inputs: &[Input]) -> Option<Vec<u64>> {
     let format = Format::of(answer.tensor.dtype())?;
     let operand = &inputs.first()?.tensor;
-    let dtype = operand.dtype();
-    let value = |element: u64| match (Format::of(dtype), number::integer(dtype, element)) {
-        (Some(format), _) => format.value(element),
-        (None, integer) => integer.unwrap_or(0) as f64,
-    };
-    let squares = number::elements(operand).map(|element| value(element).powi(2));
+    let squares = number::as_f64(operand)
+        .into_iter()
+        .map(|value| value.powi(2));
     let norm = squares.sum::<f64>().sqrt();
     let dimension = operand.shape().iter().rev().take(2).max()?;
     let by = 2.0 * k * format.value(format.eps()) * *dimension as f64 * norm;

@@ -1,14 +1,15 @@
 //! The faults: each runs an op as the oracle does, but for one mistake.
 
-use emily_conformance::exam::{Asked, BELOW_NX, EVERYWHERE};
+use emily_conformance::exam::{BELOW_NX, EVERYWHERE, Questions};
 use emily_conformance::layer::{Layer as _, Oracle};
-use emily_conformance::mutants::Group;
+use emily_conformance::mutants::{Group, floats, rebuild, speaks_of_operands};
 use emily_conformance::number::{self, Format};
+use emily_conformance::plan::domain;
 use emily_conformance::values::specials;
 use emily_conformance::view::Input;
 use emily_spec::{
-    Arity, AsType, DType, Domain, Error, ErrorKind, Judged, Op, OpKind, Range, Result, ResultDType,
-    Row, Shape, Tensor, TensorType, Tolerance,
+    Arity, AsType, DType, Judged, Op, OpKind, Range, Result, Row, Shape, Tensor, TensorType,
+    Tolerance,
 };
 
 mod contract;
@@ -52,8 +53,8 @@ const FAULT: Fault = Fault {
 impl Fault {
     /// False where it gives the oracle's answer on every pair of special values: of ops that work
     /// element by element, whose answers depend on nothing else. True of all other ops.
-    pub(crate) fn shows(&self, row: &'static Row, asked: Asked) -> bool {
-        let (Some(op), Asked::Of(group)) = (elementwise(row), asked) else {
+    pub(crate) fn shows(&self, row: &'static Row, asked: Questions) -> bool {
+        let (Some(op), Questions::Of(group)) = (elementwise(row), asked) else {
             return true;
         };
         // Any NaN is any other.
@@ -144,12 +145,6 @@ fn samples(row: &Row, op: &Op, group: Group) -> Vec<Vec<Input>> {
     samples
 }
 
-/// The domain of an operand; the last one repeats.
-fn domain(row: &Row, index: usize) -> Domain {
-    let domain = row.domain.get(index).or(row.domain.last());
-    domain.copied().unwrap_or(Domain::Any)
-}
-
 fn plain(dtype: DType, elements: Vec<u64>) -> Input {
     let ty = TensorType::new(dtype, [elements.len()]);
     Input::plain(rebuild(&ty, elements).expect("as many as there are"))
@@ -169,11 +164,6 @@ pub(crate) fn faults() -> impl Iterator<Item = &'static Fault> {
 
 fn has_operands(row: &Row) -> bool {
     row.arity != Arity::Exactly(0)
-}
-
-/// True when results are integers that say something of the operands.
-fn speaks_of_operands(row: &Row) -> bool {
-    matches!(row.result, ResultDType::Predicate | ResultDType::Index)
 }
 
 /// True when results are floats of any size.
@@ -208,29 +198,9 @@ fn run(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
     Oracle.run(op, inputs)
 }
 
-fn rebuild(ty: &TensorType, elements: Vec<u64>) -> Result<Tensor> {
-    number::tensor(ty.clone(), elements)
-        .ok_or_else(|| Error::new(ErrorKind::Internal, "a canary lost elements"))
-}
-
 fn relabel(tensor: &Tensor, dtype: DType) -> Result<Tensor> {
     let ty = TensorType::new(dtype, tensor.shape().clone());
     Tensor::new(ty, tensor.bytes().to_vec())
-}
-
-/// Every float, and every part of a complex number, through `change`.
-fn floats(tensor: &Tensor, change: impl Fn(Format, u64) -> u64) -> Result<Tensor> {
-    let Some(format) = Format::of(tensor.dtype()) else {
-        return Ok(tensor.clone());
-    };
-    let all = number::elements(tensor).map(|element| {
-        if tensor.dtype().is_complex() {
-            let [re, im] = number::parts(element);
-            return number::complex(change(format, re), change(format, im));
-        }
-        change(format, element)
-    });
-    rebuild(tensor.ty(), all.collect())
 }
 
 fn each_float(tensors: Vec<Tensor>, change: impl Fn(Format, u64) -> u64) -> Result<Vec<Tensor>> {

@@ -1,6 +1,6 @@
 //! Faults of gradients, in the place of the layer that differentiates.
 
-use emily_conformance::exam::{Asked, Gradients, StandIn};
+use emily_conformance::exam::{Gradients, Questions, StandIn};
 use emily_conformance::number::{self, Format};
 use emily_conformance::view::Input;
 use emily_oracle::grad::{Slope, finite_difference};
@@ -134,7 +134,7 @@ fn dies(
     grad: Grad,
 ) -> std::result::Result<(), Failed> {
     let place = stack.place("grad");
-    let exam = stack.exam(row, Asked::All);
+    let exam = stack.exam(row, Questions::All);
     let faulty = |op: &Op, inputs: &[Input], wrt: &[usize], weights: &[Tensor]| {
         gradients(op, inputs, wrt, weights, |slopes| {
             (fault.change)(slopes, grad.eps * coarsest(op, inputs))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use emily_conformance::case::Case;
-use emily_conformance::exam::{Asked, Exam, Place, Places, StandIn};
+use emily_conformance::exam::{Exam, Place, Places, Questions, StandIn};
 use emily_conformance::mutants::Group;
 use emily_spec::{ROWS, Row};
 
@@ -12,7 +12,7 @@ use emily_spec::{ROWS, Row};
 pub(crate) struct Stack {
     places: Places,
     cases: &'static [Case],
-    exams: HashMap<(&'static str, Asked), OnceLock<Exam<'static>>>,
+    exams: HashMap<(&'static str, Questions), OnceLock<Exam<'static>>>,
 }
 
 /// What came of a fault in a place.
@@ -27,8 +27,8 @@ pub(crate) enum Verdict {
 
 impl Stack {
     pub(crate) fn new(cases: &'static [Case]) -> Stack {
-        let kinds = [Asked::All, Asked::Refused].into_iter();
-        let kinds: Vec<Asked> = kinds.chain(Group::ALL.map(Asked::Of)).collect();
+        let kinds = [Questions::All, Questions::Refused].into_iter();
+        let kinds: Vec<Questions> = kinds.chain(Group::ALL.map(Questions::Of)).collect();
         let exams = ROWS.iter().flat_map(|row| {
             let kinds = kinds.iter();
             kinds.map(|kind| ((row.name, *kind), OnceLock::new()))
@@ -40,7 +40,7 @@ impl Stack {
         }
     }
 
-    pub(crate) fn exam(&self, row: &'static Row, asked: Asked) -> &Exam<'static> {
+    pub(crate) fn exam(&self, row: &'static Row, asked: Questions) -> &Exam<'static> {
         self.exams[&(row.name, asked)].get_or_init(|| Exam::new(self.cases, row, asked))
     }
 
@@ -59,7 +59,7 @@ pub(crate) fn tries(
     first: usize,
 ) -> Verdict {
     let below = place.below();
-    match exam.fails(faulty, &below, first) {
+    match exam.first_red(faulty, &below, first) {
         Some(at) if exam.is_red(at, healthy, &below) => Verdict::Unfit(at),
         Some(at) => Verdict::Dies(at),
         None => Verdict::Lives,
