@@ -125,6 +125,11 @@ impl Dtypes {
         complex: false,
         ..Dtypes::ALL
     };
+    /// Integers.
+    pub const INTEGER: Dtypes = Dtypes {
+        integer: true,
+        ..Dtypes::NONE
+    };
     /// Real floats.
     pub const FLOAT: Dtypes = Dtypes {
         integer: false,

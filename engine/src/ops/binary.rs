@@ -2,7 +2,7 @@
 
 use emily_spec::{Arithmetic, Class, Compare, DType, ErrorKind, TensorType};
 use mlx_rs::error::Result;
-use mlx_rs::ops::select;
+use mlx_rs::ops::{atan2, maximum, minimum, select};
 use mlx_rs::{Array, Dtype};
 
 use super::cast::operand;
@@ -25,9 +25,15 @@ pub(super) fn arithmetic(
     match op {
         // Integers wrap.
         Arithmetic::Add => a.add(b),
+        Arithmetic::Subtract => a.subtract(b),
+        Arithmetic::Multiply => multiply(&a, &b, ty, cx),
+        Arithmetic::Quotient => quotient(&a, &b, ty, cx),
         Arithmetic::Divide => divide(&a, &b, ty, cx),
         Arithmetic::Remainder => remainder(&a, &b, ty, cx),
         Arithmetic::Pow => pow(&a, &b, ty, cx),
+        Arithmetic::Atan2 => atan2(widened(&a)?, widened(&b)?)?.as_dtype(to_mlx(ty.dtype)),
+        Arithmetic::Max => larger(&a, &b, cx),
+        Arithmetic::Min => smaller(&a, &b, cx),
     }
 }
 
@@ -37,6 +43,51 @@ pub(super) fn compare(op: Compare, inputs: &[Array]) -> Result<Array> {
         Compare::Equal => equal(&inputs[0], &inputs[1]),
     };
     mask?.view_dtype(Dtype::Uint8)
+}
+
+fn multiply(a: &Array, b: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
+    match (ty.dtype.class(), cx.device) {
+        // In f32 the parts' products overflow where the part does not.
+        (Class::Complex, Device::Cpu) => complex::multiply(a, b),
+        (Class::Complex, Device::Gpu) => a.multiply(b),
+        (Class::Unsigned | Class::Signed | Class::Float, _) => a.multiply(b),
+    }
+}
+
+/// The quotient of the magnitudes, negative where one of the operands is: truncated whatever MLX does
+/// to a negative quotient, and without the trap where the least integer meets −1.
+fn quotient(a: &Array, b: &Array, ty: &TensorType, cx: &mut Cx) -> Result<Array> {
+    let b = refuse_zero(a, b, "integer division by zero", cx)?;
+    if ty.dtype.class() == Class::Unsigned {
+        return a.floor_divide(b);
+    }
+    let (a_negative, a) = sign_and_magnitude(a)?;
+    let (b_negative, b) = sign_and_magnitude(&b)?;
+    let negative = a_negative.ne(b_negative)?;
+    negate_where(&negative, &a.floor_divide(b)?)?.view_dtype(to_mlx(ty.dtype))
+}
+
+/// The larger element, the left one where they are equal; NaN where either is.
+///
+/// MLX's CPU kernel has the second of two equal elements, a GPU's the positive zero.
+fn larger(a: &Array, b: &Array, cx: &Cx) -> Result<Array> {
+    match cx.device {
+        Device::Cpu => maximum(b, a),
+        Device::Gpu => unless_left_stays(a, b, &b.gt(a)?),
+    }
+}
+
+/// As [`larger`], the other way.
+fn smaller(a: &Array, b: &Array, cx: &Cx) -> Result<Array> {
+    match cx.device {
+        Device::Cpu => minimum(b, a),
+        Device::Gpu => unless_left_stays(a, b, &b.lt(a)?),
+    }
+}
+
+/// `b` where it is beyond `a`, or NaN.
+fn unless_left_stays(a: &Array, b: &Array, beyond: &Array) -> Result<Array> {
+    select(beyond.logical_or(b.ne(b)?)?, b, a)
 }
 
 /// The result is floating, so that integers become floats before they divide.
@@ -55,11 +106,11 @@ fn divide(a: &Array, b: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
 fn remainder(a: &Array, b: &Array, ty: &TensorType, cx: &mut Cx) -> Result<Array> {
     match ty.dtype.class() {
         Class::Unsigned => {
-            let b = refuse_zero(a, b, cx)?;
+            let b = refuse_zero(a, b, "integer remainder by zero", cx)?;
             a.remainder(b)
         }
         Class::Signed => {
-            let b = refuse_zero(a, b, cx)?;
+            let b = refuse_zero(a, b, "integer remainder by zero", cx)?;
             let (negative, a) = sign_and_magnitude(a)?;
             let (_, b) = sign_and_magnitude(&b)?;
             negate_where(&negative, &a.remainder(b)?)?.view_dtype(to_mlx(ty.dtype))
@@ -74,10 +125,10 @@ fn remainder(a: &Array, b: &Array, ty: &TensorType, cx: &mut Cx) -> Result<Array
 
 /// Makes a zero divisor that meets a dividend an error, and puts 1 in its place: a division by
 /// zero ends the process.
-fn refuse_zero(a: &Array, b: &Array, cx: &mut Cx) -> Result<Array> {
+fn refuse_zero(a: &Array, b: &Array, message: &str, cx: &mut Cx) -> Result<Array> {
     let dtype = dtype_of(b);
     let zero = b.eq(integer(dtype, 0))?;
-    refuse(&zero, a, "integer remainder by zero", cx);
+    refuse(&zero, a, message, cx);
     select(zero, integer(dtype, 1), b)
 }
 

@@ -111,6 +111,12 @@ pub(super) fn matmul(z: &Array, w: &Array) -> Result<Array> {
     z.product(&w, |a, b| a.matmul(b))?.join()
 }
 
+/// z · w in `f64`, where the parts' products neither round nor overflow.
+pub(super) fn multiply(z: &Array, w: &Array) -> Result<Array> {
+    let parts = |x: &Array| Parts::of(x, DType::F64);
+    parts(z)?.product(&parts(w)?, |a, b| a.multiply(b))?.join()
+}
+
 /// z / w in `f64`, where the squares of `f32` parts neither overflow nor vanish.
 pub(super) fn divide(z: &Array, w: &Array) -> Result<Array> {
     let parts = |x: &Array| Parts::of(x, DType::F64);

@@ -3,10 +3,13 @@
 //! A sum, quotient or product of two `f16`, `bf16` or `f32` numbers computed in `f64` and rounded
 //! again is the correctly rounded one: `f64` has more than twice their digits and two.
 
+use std::cmp::Ordering;
+
 use emily_spec::{Arithmetic, Class, Compare, Error, ErrorKind, Result};
 use ndarray::Zip;
 use num_complex::Complex;
 
+use super::sort::order;
 use super::unary::{complex_exp, conditioned, with_modulus};
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
@@ -20,9 +23,15 @@ pub(crate) fn arithmetic(
 ) -> Result<WideAnswer> {
     match op {
         Arithmetic::Add => add(inputs, target).map(WideAnswer::from),
+        Arithmetic::Subtract => subtract(inputs, target).map(WideAnswer::from),
+        Arithmetic::Multiply => multiply(inputs, target),
+        Arithmetic::Quotient => quotient(inputs, target).map(WideAnswer::from),
         Arithmetic::Divide => divide(inputs, target),
         Arithmetic::Remainder => remainder(inputs, target).map(WideAnswer::from),
         Arithmetic::Pow => pow(inputs, target),
+        Arithmetic::Atan2 => atan2(inputs, target).map(WideAnswer::from),
+        Arithmetic::Max => choose(inputs, target, Ordering::Greater).map(WideAnswer::from),
+        Arithmetic::Min => choose(inputs, target, Ordering::Less).map(WideAnswer::from),
     }
 }
 
@@ -39,6 +48,51 @@ fn add(inputs: &[WideArray], target: Target) -> Result<WideArray> {
         Class::Unsigned | Class::Signed => Wide::Int(a.int() + b.int()),
         Class::Float => Wide::Float(a.float() + b.float()),
         Class::Complex => Wide::Complex(a.complex() + b.complex()),
+    })
+}
+
+fn subtract(inputs: &[WideArray], target: Target) -> Result<WideArray> {
+    pairs(inputs, target, |a, b| match target.class() {
+        Class::Unsigned | Class::Signed => Wide::Int(a.int() - b.int()),
+        Class::Float => Wide::Float(a.float() - b.float()),
+        Class::Complex => Wide::Complex(a.complex() - b.complex()),
+    })
+}
+
+/// Complex products are (ac − bd) + (ad + bc)i also for infinite parts, which no rule of C's mends.
+fn multiply(inputs: &[WideArray], target: Target) -> Result<WideAnswer> {
+    let values = pairs(inputs, target, |a, b| match target.class() {
+        // The low bits are those of the exact product.
+        Class::Unsigned | Class::Signed => Wide::Int(a.int().wrapping_mul(b.int())),
+        Class::Float => Wide::Float(a.float() * b.float()),
+        Class::Complex => Wide::Complex(a.complex() * b.complex()),
+    })?;
+    Ok(with_modulus(values, target))
+}
+
+fn quotient(inputs: &[WideArray], target: Target) -> Result<WideArray> {
+    refuse_right(inputs, target, |b| b == 0, "integer division by zero")?;
+    // Inference refuses anything but integers.
+    pairs(inputs, target, |a, b| Wide::Int(a.int() / b.int()))
+}
+
+/// C's `atan2`, of which every operand has an answer.
+fn atan2(inputs: &[WideArray], target: Target) -> Result<WideArray> {
+    pairs(inputs, target, |y, x| {
+        Wide::Float(y.float().atan2(x.float()))
+    })
+}
+
+/// NaN where either is; else the right element where it is beyond the left one, which the other zero
+/// is not.
+fn choose(inputs: &[WideArray], target: Target, beyond: Ordering) -> Result<WideArray> {
+    let is_nan = |x: Wide| matches!(x, Wide::Float(x) if x.is_nan());
+    pairs(inputs, target, |a, b| {
+        if !is_nan(a) && (is_nan(b) || order(b, a) == beyond) {
+            b
+        } else {
+            a
+        }
     })
 }
 
