@@ -8,10 +8,14 @@ use mlx_rs::{Array, Dtype};
 use super::cast::operand;
 use super::equal::equal;
 use super::float::{widened, with_sign_of};
-use super::integer::{negate_where, sign_and_magnitude};
+use super::integer::{negate_where, sign_and_magnitude, unsigned};
+use super::less::{less, less_or_equal};
 use super::{Cx, complex};
 use crate::Device;
-use crate::mlx::{clone_array, dtype_of, integer, real, to_mlx};
+use crate::mlx::{
+    bitwise_and, bitwise_or, bitwise_xor, clone_array, dtype_of, integer, left_shift, real,
+    right_shift, to_mlx,
+};
 
 /// Arithmetic on the operands cast to the result's dtype.
 pub(super) fn arithmetic(
@@ -32,6 +36,11 @@ pub(super) fn arithmetic(
         Arithmetic::Remainder => remainder(&a, &b, ty, cx),
         Arithmetic::Pow => pow(&a, &b, ty, cx),
         Arithmetic::Atan2 => atan2(widened(&a)?, widened(&b)?)?.as_dtype(to_mlx(ty.dtype)),
+        Arithmetic::BitwiseAnd => bitwise_and(&a, &b),
+        Arithmetic::BitwiseOr => bitwise_or(&a, &b),
+        Arithmetic::BitwiseXor => bitwise_xor(&a, &b),
+        Arithmetic::LeftShift => shift_left(&a, &b, ty.dtype, cx),
+        Arithmetic::RightShift => shift_right(&a, &b, ty.dtype, cx),
         Arithmetic::Max => larger(&a, &b, cx),
         Arithmetic::Min => smaller(&a, &b, cx),
     }
@@ -39,8 +48,17 @@ pub(super) fn arithmetic(
 
 /// `u8` 1 where the comparison holds; a mask is one byte already.
 pub(super) fn compare(op: Compare, inputs: &[Array]) -> Result<Array> {
+    let (a, b) = (&inputs[0], &inputs[1]);
     let mask = match op {
-        Compare::Equal => equal(&inputs[0], &inputs[1]),
+        Compare::Equal => equal(a, b),
+        Compare::NotEqual => equal(a, b)?.logical_not(),
+        Compare::Greater => less(b, a),
+        Compare::Less => less(a, b),
+        Compare::GreaterEqual => less_or_equal(b, a),
+        Compare::LessEqual => less_or_equal(a, b),
+        Compare::LogicalAnd => not_zero(a)?.logical_and(not_zero(b)?),
+        Compare::LogicalOr => not_zero(a)?.logical_or(not_zero(b)?),
+        Compare::LogicalXor => not_zero(a)?.ne(not_zero(b)?),
     };
     mask?.view_dtype(Dtype::Uint8)
 }
@@ -67,6 +85,45 @@ fn quotient(a: &Array, b: &Array, ty: &TensorType, cx: &mut Cx) -> Result<Array>
     negate_where(&negative, &a.floor_divide(b)?)?.view_dtype(to_mlx(ty.dtype))
 }
 
+/// `a · 2^b` modulo 2^bits; 0 for a count of the width or more, which MLX takes modulo the width.
+fn shift_left(a: &Array, b: &Array, dtype: DType, cx: &mut Cx) -> Result<Array> {
+    let count = counts(a, b, dtype, "cannot left shift by a negative count", cx)?;
+    // Unsigned, where C++ defines what becomes of the bits.
+    let bits = a.view_dtype(to_mlx(unsigned(dtype)))?;
+    within_width(&left_shift(&bits, &count)?, &count, dtype)?.view_dtype(to_mlx(dtype))
+}
+
+/// `a / 2^b` rounded down, whatever the count: 0 or −1 in the end.
+fn shift_right(a: &Array, b: &Array, dtype: DType, cx: &mut Cx) -> Result<Array> {
+    let count = counts(a, b, dtype, "cannot right shift by a negative count", cx)?;
+    if dtype.class() == Class::Unsigned {
+        return within_width(&right_shift(a, &count)?, &count, dtype);
+    }
+    let last = integer(unsigned(dtype), width(dtype) - 1);
+    right_shift(a, &minimum(count, last)?.view_dtype(to_mlx(dtype))?)
+}
+
+/// Counts as unsigned integers; a negative one is an error.
+fn counts(a: &Array, b: &Array, dtype: DType, message: &str, cx: &mut Cx) -> Result<Array> {
+    if dtype.class() == Class::Unsigned {
+        return Ok(clone_array(b));
+    }
+    let negative = b.lt(integer(dtype, 0))?;
+    refuse(&negative, a, ErrorKind::Argument, message, cx);
+    b.view_dtype(to_mlx(unsigned(dtype)))
+}
+
+/// `shifted` where the count is less than the width, else 0.
+fn within_width(shifted: &Array, count: &Array, dtype: DType) -> Result<Array> {
+    let unsigned = unsigned(dtype);
+    let inside = count.lt(integer(unsigned, width(dtype)))?;
+    select(inside, shifted, integer(unsigned, 0))
+}
+
+fn width(dtype: DType) -> i128 {
+    8 * dtype.size() as i128
+}
+
 /// The larger element, the left one where they are equal; NaN where either is.
 ///
 /// MLX's CPU kernel has the second of two equal elements, a GPU's the positive zero.
@@ -88,6 +145,11 @@ fn smaller(a: &Array, b: &Array, cx: &Cx) -> Result<Array> {
 /// `b` where it is beyond `a`, or NaN.
 fn unless_left_stays(a: &Array, b: &Array, beyond: &Array) -> Result<Array> {
     select(beyond.logical_or(b.ne(b)?)?, b, a)
+}
+
+/// True of every number but the zeros, NaN too.
+fn not_zero(x: &Array) -> Result<Array> {
+    x.ne(real(dtype_of(x), 0.0))
 }
 
 /// The result is floating, so that integers become floats before they divide.
@@ -128,14 +190,14 @@ fn remainder(a: &Array, b: &Array, ty: &TensorType, cx: &mut Cx) -> Result<Array
 fn refuse_zero(a: &Array, b: &Array, message: &str, cx: &mut Cx) -> Result<Array> {
     let dtype = dtype_of(b);
     let zero = b.eq(integer(dtype, 0))?;
-    refuse(&zero, a, message, cx);
+    refuse(&zero, a, ErrorKind::Numeric, message, cx);
     select(zero, integer(dtype, 1), b)
 }
 
 /// Makes the marked elements an error. Where the other operand is empty no element takes part.
-fn refuse(marked: &Array, other: &Array, message: &str, cx: &mut Cx) {
+fn refuse(marked: &Array, other: &Array, kind: ErrorKind, message: &str, cx: &mut Cx) {
     if other.size() > 0 {
-        cx.fail_where(clone_array(marked), ErrorKind::Numeric, message);
+        cx.fail_where(clone_array(marked), kind, message);
     }
 }
 
@@ -147,7 +209,7 @@ fn pow(base: &Array, exponent: &Array, ty: &TensorType, cx: &mut Cx) -> Result<A
             let zero = integer(ty.dtype, 0);
             let negative = exponent.lt(&zero)?;
             let message = "an integer to a negative integer power; cast one operand to a float";
-            refuse(&negative, base, message, cx);
+            refuse(&negative, base, ErrorKind::Numeric, message, cx);
             integer_pow(base, &select(negative, zero, exponent)?, ty.dtype)
         }
         Class::Float => float_pow(base, exponent, ty.dtype),

@@ -21,11 +21,7 @@ pub(super) fn equal(a: &Array, b: &Array) -> Result<Array> {
         (Class::Complex, _) => equal_complex(a, b),
         (_, Class::Complex) => equal_complex(b, a),
         (Class::Float, Class::Float) => {
-            let wider = if left.size().max(right.size()) == 8 {
-                DType::F64
-            } else {
-                DType::F32
-            };
+            let wider = wider(left, right);
             at(a, wider)?.eq(at(b, wider)?)
         }
         (Class::Float, Class::Unsigned | Class::Signed) => equal_float_integer(a, b),
@@ -34,7 +30,28 @@ pub(super) fn equal(a: &Array, b: &Array) -> Result<Array> {
     }
 }
 
-fn at(x: &Array, dtype: DType) -> Result<Array> {
+/// The dtype that holds every number of two real float ones.
+pub(super) fn wider(left: DType, right: DType) -> DType {
+    if left.size().max(right.size()) == 8 {
+        DType::F64
+    } else {
+        DType::F32
+    }
+}
+
+/// From where to before which an integer dtype reaches: powers of two, or zero, so exact in every
+/// float wider than `f16`.
+pub(super) fn integer_range(dtype: DType) -> (f64, f64) {
+    let bits = 8 * dtype.size() as i32;
+    if dtype.class() == Class::Signed {
+        (-2f64.powi(bits - 1), 2f64.powi(bits - 1))
+    } else {
+        (0.0, 2f64.powi(bits))
+    }
+}
+
+/// The array at this dtype, as MLX casts.
+pub(super) fn at(x: &Array, dtype: DType) -> Result<Array> {
     x.as_dtype(to_mlx(dtype))
 }
 
@@ -62,13 +79,7 @@ fn equal_float_integer(f: &Array, i: &Array) -> Result<Array> {
     // The bounds below are `f32`s, but not all `f16`s.
     let f = widened(f)?;
     let (float, dtype) = (dtype_of(&f), dtype_of(i));
-    let bits = 8 * dtype.size() as i32;
-    // Both powers of two, or zero, so exact floats; the upper one is excluded.
-    let (low, high) = if dtype.class() == Class::Signed {
-        (-2f64.powi(bits - 1), 2f64.powi(bits - 1))
-    } else {
-        (0.0, 2f64.powi(bits))
-    };
+    let (low, high) = integer_range(dtype);
     let inside = f
         .ge(real(float, low))?
         .logical_and(f.lt(real(float, high))?)?

@@ -19,6 +19,7 @@ mod erfc;
 mod float;
 mod index;
 mod integer;
+mod less;
 mod linalg;
 mod reduce;
 mod shape;

@@ -30,6 +30,11 @@ pub(crate) fn arithmetic(
         Arithmetic::Remainder => remainder(inputs, target).map(WideAnswer::from),
         Arithmetic::Pow => pow(inputs, target),
         Arithmetic::Atan2 => atan2(inputs, target).map(WideAnswer::from),
+        Arithmetic::BitwiseAnd => bits(inputs, target, |a, b| a & b).map(WideAnswer::from),
+        Arithmetic::BitwiseOr => bits(inputs, target, |a, b| a | b).map(WideAnswer::from),
+        Arithmetic::BitwiseXor => bits(inputs, target, |a, b| a ^ b).map(WideAnswer::from),
+        Arithmetic::LeftShift => shift(inputs, target, "left", |a, by| a << by),
+        Arithmetic::RightShift => shift(inputs, target, "right", |a, by| a >> by),
         Arithmetic::Max => choose(inputs, target, Ordering::Greater).map(WideAnswer::from),
         Arithmetic::Min => choose(inputs, target, Ordering::Less).map(WideAnswer::from),
     }
@@ -37,10 +42,21 @@ pub(crate) fn arithmetic(
 
 /// Compares the operands as they are, not as a merged dtype would have them.
 pub(crate) fn compare(op: Compare, inputs: &[WideArray], target: Target) -> Result<WideArray> {
-    let holds = match op {
-        Compare::Equal => is_equal,
-    };
-    zip(inputs, target, |a, b| Wide::Int(holds(a, b).into()))
+    let ordered = |a, b, holds: fn(Ordering) -> bool| numbers(a, b).is_some_and(holds);
+    zip(inputs, target, |a, b| {
+        let holds = match op {
+            Compare::Equal => is_equal(a, b),
+            Compare::NotEqual => !is_equal(a, b),
+            Compare::Greater => ordered(a, b, Ordering::is_gt),
+            Compare::Less => ordered(a, b, Ordering::is_lt),
+            Compare::GreaterEqual => ordered(a, b, Ordering::is_ge),
+            Compare::LessEqual => ordered(a, b, Ordering::is_le),
+            Compare::LogicalAnd => !a.is_zero() && !b.is_zero(),
+            Compare::LogicalOr => !a.is_zero() || !b.is_zero(),
+            Compare::LogicalXor => a.is_zero() != b.is_zero(),
+        };
+        Wide::Int(holds.into())
+    })
 }
 
 fn add(inputs: &[WideArray], target: Target) -> Result<WideArray> {
@@ -71,7 +87,8 @@ fn multiply(inputs: &[WideArray], target: Target) -> Result<WideAnswer> {
 }
 
 fn quotient(inputs: &[WideArray], target: Target) -> Result<WideArray> {
-    refuse_right(inputs, target, |b| b == 0, "integer division by zero")?;
+    let zero = "integer division by zero";
+    refuse_right(inputs, target, |b| b == 0, ErrorKind::Numeric, zero)?;
     // Inference refuses anything but integers.
     pairs(inputs, target, |a, b| Wide::Int(a.int() / b.int()))
 }
@@ -81,6 +98,24 @@ fn atan2(inputs: &[WideArray], target: Target) -> Result<WideArray> {
     pairs(inputs, target, |y, x| {
         Wide::Float(y.float().atan2(x.float()))
     })
+}
+
+/// Integers of infinitely many bits, of which the dtype keeps the low ones.
+fn bits(inputs: &[WideArray], target: Target, f: impl Fn(i128, i128) -> i128) -> Result<WideArray> {
+    pairs(inputs, target, |a, b| Wide::Int(f(a.int(), b.int())))
+}
+
+/// No dtype has more than 64 bits, so that shifts by more than that are shifts by 64.
+fn shift(
+    inputs: &[WideArray],
+    target: Target,
+    side: &str,
+    f: impl Fn(i128, u32) -> i128,
+) -> Result<WideAnswer> {
+    let negative = format!("cannot {side} shift by a negative count");
+    refuse_right(inputs, target, |b| b < 0, ErrorKind::Argument, &negative)?;
+    let shifted = bits(inputs, target, |a, by| f(a, by.min(64) as u32))?;
+    Ok(shifted.into())
 }
 
 /// NaN where either is; else the right element where it is beyond the left one, which the other zero
@@ -110,7 +145,8 @@ fn divide(inputs: &[WideArray], target: Target) -> Result<WideAnswer> {
 /// C's `fmod`: exact, with the dividend's sign; NaN for a zero divisor or an infinite dividend,
 /// the dividend for an infinite divisor.
 fn remainder(inputs: &[WideArray], target: Target) -> Result<WideArray> {
-    refuse_right(inputs, target, |b| b == 0, "integer remainder by zero")?;
+    let zero = "integer remainder by zero";
+    refuse_right(inputs, target, |b| b == 0, ErrorKind::Numeric, zero)?;
     pairs(inputs, target, |a, b| match target.class() {
         Class::Unsigned | Class::Signed => Wide::Int(a.int() % b.int()),
         // Inference refuses complex operands.
@@ -125,6 +161,7 @@ fn pow(inputs: &[WideArray], target: Target) -> Result<WideAnswer> {
         inputs,
         target,
         |b| b < 0,
+        ErrorKind::Numeric,
         "an integer to a negative integer power; cast one operand to a float",
     )?;
     let values = pairs(inputs, target, |a, b| match target.class() {
@@ -162,11 +199,12 @@ fn refuse_right(
     inputs: &[WideArray],
     target: Target,
     bad: impl Fn(i128) -> bool,
+    kind: ErrorKind,
     message: &str,
 ) -> Result<()> {
     let right = array::broadcast(&inputs[1], &target.ty.shape)?;
     if target.dtype().is_integer() && right.iter().any(|&b| bad(target.cast(b).int())) {
-        return Err(Error::new(ErrorKind::Numeric, message));
+        return Err(Error::new(kind, message));
     }
     Ok(())
 }
@@ -218,17 +256,30 @@ fn pow_condition(z: Complex<f64>, w: Complex<f64>) -> f64 {
 /// Equality of the numbers themselves. The zeros are equal; NaN equals nothing.
 fn is_equal(a: Wide, b: Wide) -> bool {
     match (a, b) {
-        (Wide::Int(a), Wide::Int(b)) => a == b,
-        (Wide::Float(a), Wide::Float(b)) => a == b,
         (Wide::Complex(a), Wide::Complex(b)) => a == b,
-        // An f64 at or beyond 2^127 equals no integer dtype's value, below it the cast is exact.
-        (Wide::Int(a), Wide::Float(b)) => {
-            b.trunc() == b && b.abs() < 2f64.powi(127) && a == b as i128
-        }
-        (Wide::Float(_), Wide::Int(_)) => is_equal(b, a),
         (Wide::Complex(a), b @ (Wide::Int(_) | Wide::Float(_))) => {
             a.im == 0.0 && is_equal(b, Wide::Float(a.re))
         }
         (Wide::Int(_) | Wide::Float(_), Wide::Complex(_)) => is_equal(b, a),
+        (Wide::Int(_) | Wide::Float(_), Wide::Int(_) | Wide::Float(_)) => {
+            numbers(a, b) == Some(Ordering::Equal)
+        }
+    }
+}
+
+/// The order of real numbers, as they are; none beside NaN. The zeros are equal.
+fn numbers(a: Wide, b: Wide) -> Option<Ordering> {
+    match (a, b) {
+        (Wide::Int(a), Wide::Int(b)) => Some(a.cmp(&b)),
+        (Wide::Int(a), Wide::Float(b)) if b.abs() < 2f64.powi(127) => {
+            // Whole numbers first, exactly; then what the float has beyond.
+            let order = a.cmp(&(b.trunc() as i128));
+            Some(order.then(0.0.partial_cmp(&b.fract())?))
+        }
+        // Beyond every integer dtype, or NaN.
+        (Wide::Int(_), Wide::Float(b)) => 0.0.partial_cmp(&b),
+        (Wide::Float(_), Wide::Int(_)) => numbers(b, a).map(Ordering::reverse),
+        // Inference refuses complex operands.
+        _ => a.float().partial_cmp(&b.float()),
     }
 }

@@ -14,10 +14,30 @@ const BINARY: Row = Row {
     ..ROW
 };
 
+const COMPARE: Row = Row {
+    result: ResultDType::Predicate,
+    price: Price {
+        work: 4,
+        temporaries: 8,
+    },
+    ..BINARY
+};
+
 const ARITHMETIC: Row = Row {
     result: ResultDType::Merged,
     price: Price::SIMPLE,
     ..BINARY
+};
+
+const SHIFT: Row = Row {
+    accepts: Dtypes::INTEGER,
+    // Counts beyond every width, too.
+    domain: &[Domain::Any, Domain::Range(0.0, 70.0)],
+    price: Price {
+        work: 4,
+        temporaries: 8,
+    },
+    ..ARITHMETIC
 };
 
 ops! {
@@ -112,6 +132,18 @@ ops! {
             price: Price::FUNCTION,
             ..ARITHMETIC
         },
+        /// Bits that both have.
+        BitwiseAnd = Row { name: "bitwise_and", accepts: Dtypes::INTEGER, ..ARITHMETIC },
+        /// Bits that either has.
+        BitwiseOr = Row { name: "bitwise_or", accepts: Dtypes::INTEGER, ..ARITHMETIC },
+        /// Bits that just one has.
+        BitwiseXor = Row { name: "bitwise_xor", accepts: Dtypes::INTEGER, ..ARITHMETIC },
+        /// Left times 2 to the power right; bits beyond the width are lost. A negative count is an
+        /// error.
+        LeftShift = Row { name: "left_shift", ..SHIFT },
+        /// Left by 2 to the power right, rounded down: signed integers keep their sign. A negative
+        /// count is an error.
+        RightShift = Row { name: "right_shift", ..SHIFT },
         /// The larger of two elements, the left one where they are equal; NaN where either is.
         Max = Row {
             name: "max",
@@ -151,11 +183,25 @@ ops! {
     /// are, whatever their dtypes.
     pub enum Compare(Plain) {
         /// `u8` 1 where the operands are equal as numbers, whatever their dtypes; NaN equals nothing.
-        Equal = Row {
-            name: "equal",
-            result: ResultDType::Predicate,
-            price: Price { work: 4, temporaries: 8 },
-            ..BINARY
-        },
+        Equal = Row { name: "equal", ..COMPARE },
+        /// `u8` 1 where the operands are not equal as numbers, whatever their dtypes; NaN is unequal to
+        /// everything, itself too.
+        NotEqual = Row { name: "not_equal", ..COMPARE },
+        /// `u8` 1 where the left number is the greater one, whatever the dtypes; never beside NaN.
+        Greater = Row { name: "greater", accepts: Dtypes::REAL, ..COMPARE },
+        /// `u8` 1 where the left number is the lesser one, whatever the dtypes; never beside NaN.
+        Less = Row { name: "less", accepts: Dtypes::REAL, ..COMPARE },
+        /// `u8` 1 where the left number is the greater one or both are equal, whatever the dtypes;
+        /// never beside NaN.
+        GreaterEqual = Row { name: "greater_equal", accepts: Dtypes::REAL, ..COMPARE },
+        /// `u8` 1 where the left number is the lesser one or both are equal, whatever the dtypes; never
+        /// beside NaN.
+        LessEqual = Row { name: "less_equal", accepts: Dtypes::REAL, ..COMPARE },
+        /// `u8` 1 where neither operand is zero; NaN is no zero.
+        LogicalAnd = Row { name: "logical_and", ..COMPARE },
+        /// `u8` 1 where one operand or both are not zero; NaN is no zero.
+        LogicalOr = Row { name: "logical_or", ..COMPARE },
+        /// `u8` 1 where just one operand is zero; NaN is no zero.
+        LogicalXor = Row { name: "logical_xor", ..COMPARE },
     }
 }

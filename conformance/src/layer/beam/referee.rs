@@ -15,8 +15,9 @@ use crate::view::Input;
 /// The largest result, in bytes: it has no limit of its own, and would take the machine's.
 const LARGEST: usize = 64 << 20;
 
-/// The largest exponent of an integer: Erlang's integers have no bound, so a power is computed with
-/// all of its digits before it is wrapped, and one of a larger exponent does not end.
+/// The largest exponent of an integer, and the largest count of a left shift: Erlang's integers have no
+/// bound, so a power is computed with all of its digits before it is wrapped, and one of a larger
+/// exponent does not end.
 const LARGEST_EXPONENT: i128 = 1 << 16;
 
 /// True when the call can be put to it.
@@ -54,21 +55,35 @@ fn is_small(question: &Question<'_>) -> bool {
     }
 }
 
-/// False for an integer power with a huge exponent, unless all bases are -1, 0 or 1.
+/// False for an integer power with a huge exponent, unless all bases are -1, 0 or 1, and for a left
+/// shift by a huge count.
 fn ends(question: &Question<'_>) -> bool {
     let (OpKind::Arithmetic(kind), Some([base, exponent])) = (question.op.kind(), question.inputs)
     else {
         return true;
     };
-    match kind {
-        Arithmetic::Pow => {}
-        Arithmetic::Add | Arithmetic::Divide | Arithmetic::Remainder => return true,
+    let shifts = match kind {
+        Arithmetic::Pow => false,
+        Arithmetic::LeftShift => true,
+        Arithmetic::Add
+        | Arithmetic::Subtract
+        | Arithmetic::Multiply
+        | Arithmetic::Divide
+        | Arithmetic::Remainder
+        | Arithmetic::Quotient
+        | Arithmetic::Atan2
+        | Arithmetic::Max
+        | Arithmetic::Min
+        | Arithmetic::BitwiseAnd
+        | Arithmetic::BitwiseOr
+        | Arithmetic::BitwiseXor
+        | Arithmetic::RightShift => return true,
     }
     let some = |input: &Input, is: fn(i128) -> bool| {
         let dtype = input.tensor.dtype();
         number::elements(&input.tensor).any(|e| number::integer(dtype, e).is_some_and(is))
     };
-    !(some(base, |base| !(-1..=1).contains(&base))
+    !((shifts || some(base, |base| !(-1..=1).contains(&base)))
         && some(exponent, |exponent| exponent > LARGEST_EXPONENT))
 }
 
@@ -155,5 +170,8 @@ mod tests {
         assert!(sweeps(&pow, &["s32[3] 1 -1 0", "s32[3] max max max"]));
         assert!(sweeps(&pow, &["u16[1] 3", "u16[1] 65535"]));
         assert!(sweeps(&pow, &["f32[1] 2", "f32[1] 1e9"]));
+        let shift = Op::from(Arithmetic::LeftShift);
+        assert!(!sweeps(&shift, &["s32[1] 1", "s32[1] 65537"]));
+        assert!(sweeps(&shift, &["s32[1] 1", "s32[1] 64"]));
     }
 }

@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "c8832358eff6c3eb"
+  @fingerprint "e344d421dc87f691"
 
   @ops [
     %{
@@ -348,6 +348,148 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :bitwise_and,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Bits that both have.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<12, 255, 0, 170>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<10, 15, 0, 85>>)
+          iex> {:ok, [result]} = Emily.Native.bitwise_and(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<8, 15, 0, 0>>}
+      """
+    },
+    %{
+      name: :bitwise_or,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Bits that either has.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<12, 255, 0, 170>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<10, 15, 0, 85>>)
+          iex> {:ok, [result]} = Emily.Native.bitwise_or(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<14, 255, 0, 255>>}
+      """
+    },
+    %{
+      name: :bitwise_xor,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Bits that just one has.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<12, 255, 0, 170>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<10, 15, 0, 85>>)
+          iex> {:ok, [result]} = Emily.Native.bitwise_xor(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<6, 240, 0, 255>>}
+      """
+    },
+    %{
+      name: :left_shift,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Left times 2 to the power right; bits beyond the width are lost. A negative count is an
+      error.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<1, 3, 255, 129>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<3, 0, 1, 7>>)
+          iex> {:ok, [result]} = Emily.Native.left_shift(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<8, 3, 254, 128>>}
+      """
+    },
+    %{
+      name: :right_shift,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Left by 2 to the power right, rounded down: signed integers keep their sign. A negative
+      count is an error.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<1, 3, 255, 129>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<3, 0, 1, 7>>)
+          iex> {:ok, [result]} = Emily.Native.right_shift(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 3, 127, 1>>}
+      """
+    },
+    %{
       name: :max,
       family: :binary,
       kind: :arithmetic,
@@ -430,6 +572,209 @@ defmodule Emily.Native.Ops do
           iex> {:ok, [result]} = Emily.Native.equal(worker, [left, right])
           iex> Emily.Native.read(result)
           {:ok, <<0, 0, 1>>}
+      """
+    },
+    %{
+      name: :not_equal,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the operands are not equal as numbers, whatever their dtypes; NaN is unequal to
+      everything, itself too.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.not_equal(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 1, 0, 1>>}
+      """
+    },
+    %{
+      name: :greater,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the greater one, whatever the dtypes; never beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.greater(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 0, 0>>}
+      """
+    },
+    %{
+      name: :less,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the lesser one, whatever the dtypes; never beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.less(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 0, 0, 1>>}
+      """
+    },
+    %{
+      name: :greater_equal,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the greater one or both are equal, whatever the dtypes;
+      never beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.greater_equal(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 1, 0>>}
+      """
+    },
+    %{
+      name: :less_equal,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the lesser one or both are equal, whatever the dtypes; never
+      beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.less_equal(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 0, 1, 1>>}
+      """
+    },
+    %{
+      name: :logical_and,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where neither operand is zero; NaN is no zero.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logical_and(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 0, 0, 1>>}
+      """
+    },
+    %{
+      name: :logical_or,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where one operand or both are not zero; NaN is no zero.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logical_or(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 1, 1>>}
+      """
+    },
+    %{
+      name: :logical_xor,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where just one operand is zero; NaN is no zero.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logical_xor(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 1, 0>>}
       """
     },
     %{
