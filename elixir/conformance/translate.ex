@@ -19,7 +19,7 @@ defmodule Emily.Conformance.Translate do
     apply(Nx, op, tensors)
   end
 
-  defp call(:reduce, op, attrs, [tensor]) do
+  defp call(kind, op, attrs, [tensor]) when kind in [:reduce, :quantifier] do
     apply(Nx, op, [tensor, options(attrs, [:axes, :keep_axes])])
   end
 
@@ -65,6 +65,8 @@ defmodule Emily.Conformance.Translate do
     Nx.select(pred, on_true, on_false)
   end
 
+  defp call(:clip, _op, _attrs, [tensor, min, max]), do: Nx.clip(tensor, min, max)
+
   defp call(:slice, _op, attrs, [tensor]) do
     Nx.slice(tensor, attrs.starts, attrs.lengths, strides: attrs.strides)
   end
@@ -76,6 +78,10 @@ defmodule Emily.Conformance.Translate do
   defp call(:argsort, _op, attrs, [tensor]) do
     options = [stable: true] ++ options(attrs, [:axis, :direction])
     Nx.argsort(tensor, options ++ type_option(attrs))
+  end
+
+  defp call(:sort, _op, attrs, [tensor]) do
+    Nx.sort(tensor, [stable: true] ++ options(attrs, [:axis, :direction]))
   end
 
   defp call(:dot, _op, attrs, [left, right]) do

@@ -3,7 +3,8 @@
 use emily_conformance::mutants::Group;
 use emily_conformance::view::Input;
 use emily_spec::{
-    Arity, AsType, DType, Op, OpKind, Range, Result, ResultDType, Row, Tensor, TensorType,
+    Arity, AsType, DType, Op, OpKind, Quantifier, Range, Result, ResultDType, Row, Tensor,
+    TensorType,
 };
 
 use super::{
@@ -105,6 +106,16 @@ pub(super) static FAULTS: &[Fault] = &[
             };
             with_true_types(op, inputs, &changed(inputs, signed)?)
         },
+        except: &[
+            (
+                OpKind::Quantifier(Quantifier::All),
+                "0 stays 0, and what is not 0 stays so",
+            ),
+            (
+                OpKind::Quantifier(Quantifier::Any),
+                "0 stays 0, and what is not 0 stays so",
+            ),
+        ],
         ..FAULT
     },
 ];

@@ -4,8 +4,8 @@ use emily_conformance::mutants::Group;
 use emily_conformance::number::{self, Format};
 use emily_conformance::view::Input;
 use emily_spec::{
-    Arithmetic, Error, ErrorKind, Judged, Op, OpKind, Promise, Reduce, Result, ResultDType, Row,
-    Tensor, Typed, Unary,
+    ArgReduce, Arithmetic, DType, Error, ErrorKind, Judged, Op, OpKind, Promise, Quantifier,
+    Reduce, Result, ResultDType, Row, Tensor, Typed, Unary,
 };
 
 use super::{Befalls, FAULT, Fault, changed, each_float, floats, rebuild, run};
@@ -80,12 +80,7 @@ pub(super) static FAULTS: &[Fault] = &[
             let skip = |tensor: &Tensor| {
                 let mut all: Vec<u64> = number::elements(tensor).collect();
                 if all.len() > 32 {
-                    let low = number::limits(tensor.dtype()).map_or(0, |(low, _)| low);
-                    let nothing = match matches!(op, Op::ArgReduce(..)) {
-                        true => number::wrapped(tensor.dtype(), low),
-                        false => 0,
-                    };
-                    *all.last_mut().unwrap_or(&mut 0) = nothing;
+                    *all.last_mut().unwrap_or(&mut 0) = nothing(op, tensor.dtype());
                 }
                 rebuild(tensor.ty(), all)
             };
@@ -189,9 +184,32 @@ const ROUND: OpKind = OpKind::Unary(Unary::Round);
 fn adds_up(row: &Row) -> bool {
     matches!(
         row.kind,
-        OpKind::Reduce(_) | OpKind::ArgReduce(_) | OpKind::Dot
+        OpKind::Reduce(_) | OpKind::Quantifier(_) | OpKind::ArgReduce(_) | OpKind::Dot
     )
 }
+
+/// The element that changes nothing of a reduction's result.
+fn nothing(op: &Op, dtype: DType) -> u64 {
+    let format = Format::of(dtype);
+    let limit = |of_integers: i128, of_floats: fn(Format) -> u64| {
+        format.map_or(number::wrapped(dtype, of_integers), of_floats)
+    };
+    let (low, high) = number::limits(dtype).unwrap_or_default();
+    let kind = op.kind();
+    if [ARGMAX, OpKind::Reduce(Reduce::ReduceMax)].contains(&kind) {
+        limit(low, |format| format.sign() | format.inf())
+    } else if [ARGMIN, OpKind::Reduce(Reduce::ReduceMin)].contains(&kind) {
+        limit(high, Format::inf)
+    } else if [PRODUCT, OpKind::Quantifier(Quantifier::All)].contains(&kind) {
+        limit(1, Format::one)
+    } else {
+        0
+    }
+}
+
+const ARGMAX: OpKind = OpKind::ArgReduce(ArgReduce::Argmax);
+const ARGMIN: OpKind = OpKind::ArgReduce(ArgReduce::Argmin);
+const PRODUCT: OpKind = OpKind::Reduce(Reduce::Product);
 
 fn promises(row: &Row, this: Promise) -> bool {
     matches!(row.judged, Judged::Promise { promise, .. } if promise == this)

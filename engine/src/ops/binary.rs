@@ -127,7 +127,7 @@ fn width(dtype: DType) -> i128 {
 /// The larger element, the left one where they are equal; NaN where either is.
 ///
 /// MLX's CPU kernel has the second of two equal elements, a GPU's the positive zero.
-fn larger(a: &Array, b: &Array, cx: &Cx) -> Result<Array> {
+pub(super) fn larger(a: &Array, b: &Array, cx: &Cx) -> Result<Array> {
     match cx.device {
         Device::Cpu => maximum(b, a),
         Device::Gpu => unless_left_stays(a, b, &b.gt(a)?),
@@ -135,7 +135,7 @@ fn larger(a: &Array, b: &Array, cx: &Cx) -> Result<Array> {
 }
 
 /// As [`larger`], the other way.
-fn smaller(a: &Array, b: &Array, cx: &Cx) -> Result<Array> {
+pub(super) fn smaller(a: &Array, b: &Array, cx: &Cx) -> Result<Array> {
     match cx.device {
         Device::Cpu => minimum(b, a),
         Device::Gpu => unless_left_stays(a, b, &b.lt(a)?),
@@ -148,7 +148,7 @@ fn unless_left_stays(a: &Array, b: &Array, beyond: &Array) -> Result<Array> {
 }
 
 /// True of every number but the zeros, NaN too.
-fn not_zero(x: &Array) -> Result<Array> {
+pub(super) fn not_zero(x: &Array) -> Result<Array> {
     x.ne(real(dtype_of(x), 0.0))
 }
 

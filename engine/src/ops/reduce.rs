@@ -1,13 +1,17 @@
 //! Reductions.
 
-use emily_spec::{ArgReduce, ArgReduction, Reduce, Reduction, TensorType, TieBreak};
+use emily_spec::{
+    self as spec, ArgReduce, ArgReduction, Quantifier, Reduce, Reduction, TensorType, TieBreak,
+};
 use mlx_rs::error::Result;
-use mlx_rs::ops::indexing::argmax_axis;
-use mlx_rs::ops::{concatenate, zeros_dtype};
-use mlx_rs::{Array, Axes};
+use mlx_rs::ops::indexing::{argmax_axis, argmin_axis};
+use mlx_rs::ops::{concatenate, ones_dtype, select, zeros_dtype};
+use mlx_rs::{Array, Axes, Dtype};
 
+use super::binary::not_zero;
 use super::cast::cast;
 use super::float::{order_keys, widened};
+use super::integer::limits;
 use super::{axes as mlx_axes, dims, length};
 use crate::mlx::{clone_array, dtype_of, integer, real, slice_axis, to_mlx};
 
@@ -18,7 +22,66 @@ pub(super) fn reduce(op: Reduce, attrs: &Reduction, x: &Array, ty: &TensorType) 
     match op {
         Reduce::Sum if attrs.reduces_nothing() => cast(x, ty.dtype),
         Reduce::Sum => sum(x, axes, ty),
+        Reduce::Product => product(x, axes, ty),
+        Reduce::ReduceMax => extremum(x, axes, ty, |x, axes| x.max_axes(axes, true)),
+        Reduce::ReduceMin => extremum(x, axes, ty, |x, axes| x.min_axes(axes, true)),
     }
+}
+
+/// The factors are cast to the result's dtype, then multiplied: integers modulo 2^bits, `f16` and
+/// `bf16` in `f32`, rounded once. A scalar has no axis to reduce.
+fn product(x: &Array, axes: &[usize], ty: &TensorType) -> Result<Array> {
+    let x = cast(x, ty.dtype)?;
+    if x.size() == 0 {
+        return ones_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    if axes.is_empty() {
+        return Ok(x);
+    }
+    let product = widened(&x)?.prod_axes(&mlx_axes(axes), true)?;
+    cast(&product, ty.dtype)?.reshape(&dims(&ty.shape))
+}
+
+fn extremum(
+    x: &Array,
+    axes: &[usize],
+    ty: &TensorType,
+    of: impl Fn(&Array, &[i32]) -> Result<Array>,
+) -> Result<Array> {
+    let x = cast(x, ty.dtype)?;
+    if x.size() == 0 {
+        return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    if axes.is_empty() {
+        return Ok(x);
+    }
+    of(&x, &mlx_axes(axes))?.reshape(&dims(&ty.shape))
+}
+
+/// `u8` 1 where all elements, or some, are other than zero.
+pub(super) fn quantify(
+    op: Quantifier,
+    attrs: &spec::Axes,
+    x: &Array,
+    ty: &TensorType,
+) -> Result<Array> {
+    let all: Vec<usize> = (0..x.ndim()).collect();
+    let axes = mlx_axes(attrs.axes.as_deref().unwrap_or(&all));
+    let shape = dims(&ty.shape);
+    if x.size() == 0 {
+        return match op {
+            Quantifier::All => ones_dtype(&shape, Dtype::Uint8),
+            Quantifier::Any => zeros_dtype(&shape, Dtype::Uint8),
+        };
+    }
+    let mask = not_zero(x)?;
+    let mask = match op {
+        // A scalar has no axis to reduce.
+        Quantifier::All | Quantifier::Any if axes.is_empty() => mask,
+        Quantifier::All => mask.all_axes(&axes, true)?,
+        Quantifier::Any => mask.any_axes(&axes, true)?,
+    };
+    mask.view_dtype(Dtype::Uint8)?.reshape(&shape)
 }
 
 /// The terms are cast to the result's dtype, then added: integers modulo 2^bits, `f16` and `bf16`
@@ -82,8 +145,8 @@ fn split(x: &Array, axis: usize, at: i32) -> Result<(Array, Array)> {
 
 /// The chosen element's index along the axis, or in the flattened tensor.
 ///
-/// MLX takes the first largest and skips NaN, so it is asked about keys in which NaN is the
-/// largest, from the other end where the last one is wanted.
+/// MLX takes the first of several and skips NaN, so it is asked about keys in which NaN is beyond all
+/// others, from the other end where the last one is wanted.
 pub(super) fn arg_reduce(
     op: ArgReduce,
     attrs: &ArgReduction,
@@ -98,16 +161,27 @@ pub(super) fn arg_reduce(
         Some(axis) => (clone_array(x), axis as i32),
         None => (x.reshape(&[length(x.size())?])?, 0),
     };
-    let keys = match op {
-        ArgReduce::Argmax => order_keys(&x)?,
+    let (keys, find): (_, fn(&Array, i32) -> Result<Array>) = match op {
+        ArgReduce::Argmax => (order_keys(&x)?, |keys, axis| argmax_axis(keys, axis, false)),
+        ArgReduce::Argmin => (nan_first(&x)?, |keys, axis| argmin_axis(keys, axis, false)),
     };
     let index = match attrs.tie_break {
-        TieBreak::Low => cast(&argmax_axis(&keys, axis, false)?, ty.dtype)?,
+        TieBreak::Low => cast(&find(&keys, axis)?, ty.dtype)?,
         TieBreak::High => {
             let last = i128::from(keys.dim(axis)) - 1;
-            let from_end = argmax_axis(keys.flip(Axes::Axis(axis))?, axis, false)?;
+            let from_end = find(&keys.flip(Axes::Axis(axis))?, axis)?;
             integer(ty.dtype, last).subtract(cast(&from_end, ty.dtype)?)?
         }
     };
     index.reshape(&shape)
+}
+
+/// Integers in the order of the numbers, NaN below everything.
+fn nan_first(x: &Array) -> Result<Array> {
+    let keys = order_keys(x)?;
+    if dtype_of(x).is_integer() {
+        return Ok(keys);
+    }
+    let (least, _) = limits(dtype_of(&keys));
+    select(x.ne(x)?, integer(dtype_of(&keys), least), keys)
 }

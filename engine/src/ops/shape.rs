@@ -5,8 +5,9 @@ use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::{self, broadcast_to};
 
+use super::binary::{larger, smaller};
 use super::cast::operand;
-use super::{axes as mlx_axes, dims};
+use super::{Cx, axes as mlx_axes, dims};
 use crate::mlx::{self, dtype_of, integer};
 
 /// A view.
@@ -97,4 +98,12 @@ pub(super) fn select(inputs: &[Array], ty: &TensorType) -> Result<Array> {
         operand(on_true, ty.dtype)?,
         operand(on_false, ty.dtype)?,
     )
+}
+
+/// The smaller of `max` and the larger of `min` and the element; a limit where it is equal to one.
+pub(super) fn clip(inputs: &[Array], ty: &TensorType, cx: &Cx) -> Result<Array> {
+    let x = operand(&inputs[0], ty.dtype)?;
+    let min = operand(&inputs[1], ty.dtype)?;
+    let max = operand(&inputs[2], ty.dtype)?;
+    smaller(&max, &larger(&min, &x, cx)?, cx)
 }

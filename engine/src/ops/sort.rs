@@ -1,15 +1,15 @@
 //! Orders.
 
-use emily_spec::{Argsort, Direction, TensorType};
-use mlx_rs::Array;
+use emily_spec::{Argsort, Direction, Sort, TensorType};
 use mlx_rs::error::Result;
-use mlx_rs::ops::{argsort_axis, zeros_dtype};
+use mlx_rs::ops::{argsort_axis, sort_axis, zeros_dtype};
+use mlx_rs::{Array, Axes};
 
 use super::cast::cast;
 use super::float::order_keys;
 use super::{Cx, dims};
 use crate::Device;
-use crate::mlx::{dtype_of, integer, to_mlx};
+use crate::mlx::{clone_array, dtype_of, integer, to_mlx};
 
 /// Stable in both directions.
 ///
@@ -31,4 +31,25 @@ pub(super) fn argsort(op: &Argsort, x: &Array, ty: &TensorType, cx: &Cx) -> Resu
         Device::Gpu => keys.contiguous()?,
     };
     cast(&argsort_axis(keys, op.axis as i32)?, ty.dtype)
+}
+
+/// Stable in both directions, NaN above everything.
+///
+/// MLX sorts stably and upwards, NaN last. Turned round before and after, the order is downwards, NaN
+/// comes first, and equal elements are where they were.
+pub(super) fn sort(op: &Sort, x: &Array, cx: &Cx) -> Result<Array> {
+    if x.ndim() == 0 || x.size() == 0 {
+        return Ok(clone_array(x));
+    }
+    let axis = op.axis as i32;
+    let turned = |x: &Array| match op.direction {
+        Direction::Asc => Ok(clone_array(x)),
+        Direction::Desc => x.flip(Axes::Axis(axis)),
+    };
+    let x = turned(x)?;
+    let x = match cx.device {
+        Device::Cpu => x,
+        Device::Gpu => x.contiguous()?,
+    };
+    turned(&sort_axis(x, axis)?)
 }

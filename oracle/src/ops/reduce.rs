@@ -2,13 +2,16 @@
 
 use std::cmp::Ordering;
 
-use emily_spec::{ArgReduce, ArgReduction, Reduce, Reduction, Result, TieBreak};
+use emily_spec::{
+    ArgReduce, ArgReduction, Axes, Class, DType, Quantifier, Reduce, Reduction, Result, TieBreak,
+};
 use ndarray::{Array2, ArrayView1};
 
 use super::accumulate;
 use super::sort::order;
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
+use crate::format::Format;
 use crate::value::Wide;
 use crate::{Magnitude, Of};
 
@@ -24,7 +27,84 @@ pub(crate) fn reduce(
     let alone = attrs.reduces_nothing();
     match op {
         Reduce::Sum => sum(&rows, alone, target),
+        Reduce::Product => product(&rows, target),
+        Reduce::ReduceMax => extremum(&rows, target, Ordering::Greater).map(WideAnswer::from),
+        Reduce::ReduceMin => extremum(&rows, target, Ordering::Less).map(WideAnswer::from),
     }
+}
+
+/// The factors are cast to the result's dtype first; of none it is 1.
+fn product(rows: &Array2<Wide>, target: Target) -> Result<WideAnswer> {
+    let times = |a: Wide, b: Wide| match target.class() {
+        Class::Unsigned | Class::Signed => Wide::Int(a.int().wrapping_mul(b.int())),
+        Class::Float => Wide::Float(a.float() * b.float()),
+        Class::Complex => Wide::Complex(a.complex() * b.complex()),
+    };
+    let of = |row: ArrayView1<Wide>| {
+        let factors = row.iter().map(|&x| target.cast(x));
+        factors.reduce(times).unwrap_or(target.cast(Wide::Int(1)))
+    };
+    let values: Vec<Wide> = rows.rows().into_iter().map(of).collect();
+    let magnitude = Format::of(target.dtype()).map(|format| {
+        let sizes: Vec<f64> = values.iter().map(|x| x.complex().norm()).collect();
+        let worst = |&size: &f64| match size {
+            0.0 => 0.0,
+            size => (size * roundings(target.dtype(), rows.ncols())).max(format.tiny()),
+        };
+        Magnitude {
+            of: Of::Function,
+            worst: sizes.iter().map(worst).collect(),
+            sizes,
+            random: 1.0,
+        }
+    });
+    Ok(WideAnswer {
+        values: array::from_vec(&target.ty.shape, values)?,
+        magnitude,
+    })
+}
+
+/// How many units a product of n factors may be off: half a one for each of its n − 1 roundings, √5 of
+/// those in a complex product (Brent, Percival and Zimmermann, *Error bounds on complex
+/// floating-point multiplication*), and half a one of the reference's own. The small floats multiply
+/// in `f32`, of whose roundings they see a thousandth, and are rounded once.
+fn roundings(dtype: DType, factors: usize) -> f64 {
+    let n = factors as f64;
+    match dtype.class() {
+        Class::Float if dtype.size() == 2 => 1.0 + n / 2.0 * 2f64.powi(-13),
+        Class::Complex => 0.5 + n * 5f64.sqrt() / 2.0,
+        Class::Float | Class::Unsigned | Class::Signed => 0.5 + n / 2.0,
+    }
+}
+
+/// The first of the elements that are beyond all others; NaN is beyond everything.
+fn extremum(rows: &Array2<Wide>, target: Target, beyond: Ordering) -> Result<WideArray> {
+    let of = |row: ArrayView1<Wide>| {
+        let cast: Vec<Wide> = row.iter().map(|&x| target.cast(x)).collect();
+        cast[chosen(&cast, beyond, TieBreak::Low)]
+    };
+    let values = rows.rows().into_iter().map(of).collect();
+    array::from_vec(&target.ty.shape, values)
+}
+
+/// NaN is no zero. All of nothing are other than zero, and none of it is.
+pub(crate) fn quantify(
+    op: Quantifier,
+    attrs: &Axes,
+    input: &WideArray,
+    target: Target,
+) -> Result<WideArray> {
+    let all: Vec<_> = (0..input.ndim()).collect();
+    let rows = array::rows(input, attrs.axes.as_deref().unwrap_or(&all))?;
+    let holds = |row: ArrayView1<Wide>| match op {
+        Quantifier::All => row.iter().all(|x| !x.is_zero()),
+        Quantifier::Any => row.iter().any(|x| !x.is_zero()),
+    };
+    let values = rows
+        .rows()
+        .into_iter()
+        .map(|row| Wide::Int(holds(row).into()));
+    array::from_vec(&target.ty.shape, values.collect())
 }
 
 /// The terms are cast to the result's dtype before they are added to 0; what stands alone is not
@@ -54,15 +134,16 @@ fn sum(rows: &Array2<Wide>, alone: bool, target: Target) -> Result<WideAnswer> {
     })
 }
 
-/// Along the axis, or over the flattened tensor. NaN is the largest; zeros are equal.
+/// Along the axis, or over the flattened tensor. NaN is chosen before all others; zeros are equal.
 pub(crate) fn arg_reduce(
     op: ArgReduce,
     attrs: &ArgReduction,
     input: &WideArray,
     target: Target,
 ) -> Result<WideArray> {
-    let choose = match op {
-        ArgReduce::Argmax => largest,
+    let beyond = match op {
+        ArgReduce::Argmax => Ordering::Greater,
+        ArgReduce::Argmin => Ordering::Less,
     };
     let axes = match attrs.axis {
         Some(axis) => vec![axis],
@@ -72,20 +153,22 @@ pub(crate) fn arg_reduce(
     let best = rows
         .rows()
         .into_iter()
-        .map(|row| Wide::Int(choose(row, attrs.tie_break) as i128))
+        .map(|row| Wide::Int(chosen(&row.to_vec(), beyond, attrs.tie_break) as i128))
         .collect();
     array::from_vec(&target.ty.shape, best)
 }
 
-/// The index of the largest element of a row that has one.
-fn largest(row: ArrayView1<Wide>, tie_break: TieBreak) -> usize {
+/// The index of the element of a row, which has one, that is beyond all others, as NaN is.
+fn chosen(row: &[Wide], beyond: Ordering, tie_break: TieBreak) -> usize {
+    let is_nan = |x: Wide| matches!(x, Wide::Float(x) if x.is_nan());
     let mut best = 0;
     for (i, &x) in row.iter().enumerate() {
-        let wins = match (order(x, row[best]), tie_break) {
-            (Ordering::Greater, _) | (Ordering::Equal, TieBreak::High) => true,
-            (Ordering::Equal, TieBreak::Low) | (Ordering::Less, _) => false,
+        let order = match (is_nan(x), is_nan(row[best])) {
+            (true, false) => beyond,
+            (false, true) => beyond.reverse(),
+            (true, true) | (false, false) => order(x, row[best]),
         };
-        if wins {
+        if order == beyond || (order.is_eq() && tie_break == TieBreak::High) {
             best = i;
         }
     }

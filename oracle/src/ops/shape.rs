@@ -5,8 +5,10 @@ use emily_spec::{
 };
 use ndarray::{ArrayD, Axis, IxDyn, Zip};
 
+use super::sort::order;
 use crate::array::{self, WideArray};
 use crate::eval::Target;
+use crate::value::Wide;
 
 pub(crate) fn transpose(op: &Transpose, input: &WideArray) -> WideArray {
     input.view().permuted_axes(&op.axes[..]).to_owned()
@@ -91,4 +93,29 @@ pub(crate) fn select(inputs: &[WideArray], target: Target) -> Result<WideArray> 
         .map_collect(|pred, &on_true, &on_false| {
             target.cast(if pred.is_zero() { on_false } else { on_true })
         }))
+}
+
+/// Equal to a limit is that limit, also of zeros; above both limits is the upper one.
+pub(crate) fn clip(inputs: &[WideArray], target: Target) -> WideArray {
+    let limit = |operand: &WideArray| operand.iter().map(|&x| target.cast(x)).next();
+    let limits = (limit(&inputs[1]), limit(&inputs[2]));
+    inputs[0].mapv(|x| {
+        let x = target.cast(x);
+        match limits {
+            (Some(min), Some(max)) => within(x, min, max),
+            _ => x,
+        }
+    })
+}
+
+fn within(x: Wide, min: Wide, max: Wide) -> Wide {
+    let is_nan = |x: Wide| matches!(x, Wide::Float(x) if x.is_nan());
+    let nan = [x, min, max].into_iter().find(|&x| is_nan(x));
+    let raised = if order(x, min).is_gt() { x } else { min };
+    let lowered = if order(raised, max).is_lt() {
+        raised
+    } else {
+        max
+    };
+    nan.unwrap_or(lowered)
 }

@@ -2,13 +2,12 @@
 
 use std::cmp::Ordering;
 
-use emily_spec::{Argsort, Direction};
-use ndarray::{ArrayD, Axis, Zip};
+use emily_spec::{Argsort, Direction, Sort};
+use ndarray::{ArrayD, ArrayView1, Axis, Zip};
 
 use crate::array::WideArray;
 use crate::value::Wide;
 
-/// Stable in both directions: equal elements keep their order.
 pub(crate) fn argsort(op: &Argsort, input: &WideArray) -> WideArray {
     let mut result = ArrayD::from_elem(input.raw_dim(), Wide::Int(0));
     if input.ndim() == 0 {
@@ -17,16 +16,38 @@ pub(crate) fn argsort(op: &Argsort, input: &WideArray) -> WideArray {
     Zip::from(input.lanes(Axis(op.axis)))
         .and(result.lanes_mut(Axis(op.axis)))
         .for_each(|values, mut indices| {
-            let mut sorted: Vec<_> = (0..values.len()).collect();
-            sorted.sort_by(|&i, &j| match op.direction {
-                Direction::Asc => order(values[i], values[j]),
-                Direction::Desc => order(values[j], values[i]),
-            });
+            let sorted = sorted(values, op.direction).into_iter();
             for (index, i) in indices.iter_mut().zip(sorted) {
                 *index = Wide::Int(i as i128);
             }
         });
     result
+}
+
+pub(crate) fn sort(op: &Sort, input: &WideArray) -> WideArray {
+    let mut result = input.clone();
+    if input.ndim() == 0 {
+        return result;
+    }
+    Zip::from(input.lanes(Axis(op.axis)))
+        .and(result.lanes_mut(Axis(op.axis)))
+        .for_each(|values, mut places| {
+            let sorted = sorted(values, op.direction).into_iter();
+            for (place, i) in places.iter_mut().zip(sorted) {
+                *place = values[i];
+            }
+        });
+    result
+}
+
+/// The indices in order. Stable in both directions: equal elements keep theirs.
+fn sorted(values: ArrayView1<Wide>, direction: Direction) -> Vec<usize> {
+    let mut sorted: Vec<_> = (0..values.len()).collect();
+    sorted.sort_by(|&i, &j| match direction {
+        Direction::Asc => order(values[i], values[j]),
+        Direction::Desc => order(values[j], values[i]),
+    });
+    sorted
 }
 
 /// The order of real elements of one dtype: the zeros are equal, NaNs too and above everything.

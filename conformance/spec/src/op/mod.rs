@@ -23,9 +23,11 @@ pub use binary::{Arithmetic, Compare, Typed};
 pub use creation::{Constant, Eye, Iota};
 pub use index::{DynamicSlice, Gather, Slice};
 pub use linalg::{Dot, Qr, QrMode};
-pub use reduce::{ArgReduce, ArgReduction, Reduce, Reduction, TieBreak};
-pub use shape::{Broadcast, Concatenate, Pad, Reshape, Reverse, Select, Squeeze, Stack, Transpose};
-pub use sort::{Argsort, Direction};
+pub use reduce::{ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak};
+pub use shape::{
+    Broadcast, Clip, Concatenate, Pad, Reshape, Reverse, Select, Squeeze, Stack, Transpose,
+};
+pub use sort::{Argsort, Direction, Sort};
 pub use unary::{AsType, Unary};
 
 use serde::Deserialize;
@@ -177,12 +179,15 @@ pub enum Op {
     Concatenate(Concatenate),
     Stack(Stack),
     Select(Select),
+    Clip(Clip),
     Slice(Slice),
     DynamicSlice(DynamicSlice),
     Gather(Gather),
     Reduce(Reduce, Reduction),
+    Quantifier(Quantifier, Axes),
     ArgReduce(ArgReduce, ArgReduction),
     Argsort(Argsort),
+    Sort(Sort),
     Dot(Dot),
     Qr(Qr),
 }
@@ -215,12 +220,15 @@ pub enum OpKind {
     Concatenate,
     Stack,
     Select,
+    Clip,
     Slice,
     DynamicSlice,
     Gather,
     Reduce(Reduce),
+    Quantifier(Quantifier),
     ArgReduce(ArgReduce),
     Argsort,
+    Sort,
     Dot,
     Qr,
 }
@@ -243,11 +251,13 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         Concatenate::ROW,
         Stack::ROW,
         Select::ROW,
+        Clip::ROW,
     ]);
     rows.extend([Slice::ROW, DynamicSlice::ROW, Gather::ROW]);
     rows.extend(Reduce::ALL.iter().map(|kind| kind.row()));
+    rows.extend(Quantifier::ALL.iter().map(|kind| kind.row()));
     rows.extend(ArgReduce::ALL.iter().map(|kind| kind.row()));
-    rows.extend([Argsort::ROW, Dot::ROW, Qr::ROW]);
+    rows.extend([Argsort::ROW, Sort::ROW, Dot::ROW, Qr::ROW]);
     rows
 });
 
@@ -286,12 +296,15 @@ impl OpKind {
             OpKind::Concatenate => Op::Concatenate(from(attrs)?),
             OpKind::Stack => Op::Stack(from(attrs)?),
             OpKind::Select => Op::Select(from(attrs)?),
+            OpKind::Clip => Op::Clip(from(attrs)?),
             OpKind::Slice => Op::Slice(from(attrs)?),
             OpKind::DynamicSlice => Op::DynamicSlice(from(attrs)?),
             OpKind::Gather => Op::Gather(from(attrs)?),
             OpKind::Reduce(kind) => Op::Reduce(kind, from(attrs)?),
+            OpKind::Quantifier(kind) => Op::Quantifier(kind, from(attrs)?),
             OpKind::ArgReduce(kind) => Op::ArgReduce(kind, from(attrs)?),
             OpKind::Argsort => Op::Argsort(from(attrs)?),
+            OpKind::Sort => Op::Sort(from(attrs)?),
             OpKind::Dot => Op::Dot(from(attrs)?),
             OpKind::Qr => Op::Qr(from(attrs)?),
         })
@@ -336,12 +349,15 @@ impl Op {
             Op::Concatenate(attrs) => (Concatenate::ROW, attrs),
             Op::Stack(attrs) => (Stack::ROW, attrs),
             Op::Select(attrs) => (Select::ROW, attrs),
+            Op::Clip(attrs) => (Clip::ROW, attrs),
             Op::Slice(attrs) => (Slice::ROW, attrs),
             Op::DynamicSlice(attrs) => (DynamicSlice::ROW, attrs),
             Op::Gather(attrs) => (Gather::ROW, attrs),
             Op::Reduce(kind, attrs) => (kind.row(), attrs),
+            Op::Quantifier(kind, attrs) => (kind.row(), attrs),
             Op::ArgReduce(kind, attrs) => (kind.row(), attrs),
             Op::Argsort(attrs) => (Argsort::ROW, attrs),
+            Op::Sort(attrs) => (Sort::ROW, attrs),
             Op::Dot(attrs) => (Dot::ROW, attrs),
             Op::Qr(attrs) => (Qr::ROW, attrs),
         }

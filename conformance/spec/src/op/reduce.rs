@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
-    DType, Dtypes, Error, ErrorKind, Judged, List, Price, Result, ResultDType, Row, Shape,
-    TensorType,
+    DType, Dtypes, Error, ErrorKind, Judged, List, OpKind, Price, Result, ResultDType, Row, Shape,
+    TensorType, Tolerance,
 };
 
 const REDUCE: Row = Row {
@@ -16,6 +16,14 @@ const REDUCE: Row = Row {
         temporaries: 4,
     },
     ..ROW
+};
+
+const EXTREMUM: Row = Row {
+    accepts: Dtypes::REAL,
+    // Which of several zeros is met first depends on the order of a reduction, which has none.
+    open_zero: Dtypes::FLOAT,
+    grad: Some(SMOOTH),
+    ..REDUCE
 };
 
 ops! {
@@ -29,6 +37,22 @@ ops! {
             grad: Some(SMOOTH),
             ..REDUCE
         },
+        /// Product over axes; small floats multiply wide, integers wrap.
+        Product = Row {
+            name: "product",
+            result: ResultDType::Aggregate,
+            // One unit of the magnitude, which counts a rounding per factor.
+            judged: Judged::Values(|dtype| match dtype.is_integer() {
+                true => Tolerance::Exact,
+                false => Tolerance::Accum(1.0),
+            }),
+            grad: Some(SMOOTH),
+            ..REDUCE
+        },
+        /// Largest element over axes; NaN where there is one.
+        ReduceMax = Row { name: "reduce_max", ..EXTREMUM },
+        /// Smallest element over axes; NaN where there is one.
+        ReduceMin = Row { name: "reduce_min", ..EXTREMUM },
     }
 }
 
@@ -57,6 +81,54 @@ impl Attributes for Reduction {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let shape = reduced(&inputs[0].shape, self.axes.as_deref(), self.keep_axes)?;
         let dtype = row.result_dtype(inputs, self.dtype)?;
+        if matches!(
+            row.kind,
+            OpKind::Reduce(Reduce::ReduceMax | Reduce::ReduceMin)
+        ) {
+            row.check_dtype(dtype)?;
+            check_choice(&inputs[0].shape, &shape)?;
+        }
+        Ok(vec![TensorType::new(dtype, shape)])
+    }
+}
+
+/// Checks that there is an element to choose for each of the result's.
+fn check_choice(input: &Shape, result: &Shape) -> Result<()> {
+    if input.contains(&0) && result.size()? > 0 {
+        return Err(Error::new(
+            ErrorKind::Shape,
+            format!("no element to choose among none: {input} is empty there"),
+        ));
+    }
+    Ok(())
+}
+
+ops! {
+    /// Whether elements are other than zero.
+    pub enum Quantifier(Axes) {
+        /// `u8` 1 where all elements over axes are other than zero, as NaN is; of none it is 1.
+        All = Row { name: "all", result: ResultDType::Predicate, ..REDUCE },
+        /// `u8` 1 where some element over axes is other than zero, as NaN is; of none it is 0.
+        Any = Row { name: "any", result: ResultDType::Predicate, ..REDUCE },
+    }
+}
+
+ops! {
+    /// The attributes of reductions that say what holds.
+    pub struct Axes {
+        /// The axes to reduce; all when absent.
+        axes: Option<List<usize>>,
+        /// Keep reduced axes with size 1.
+        #[serde(default)]
+        keep_axes: bool,
+    }
+}
+
+impl Attributes for Axes {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        row.check_dtype(inputs[0].dtype)?;
+        let shape = reduced(&inputs[0].shape, self.axes.as_deref(), self.keep_axes)?;
+        let dtype = row.result_dtype(inputs, None)?;
         Ok(vec![TensorType::new(dtype, shape)])
     }
 }
@@ -67,6 +139,13 @@ ops! {
         /// Index of the largest element. NaN counts as the largest.
         Argmax = Row {
             name: "argmax",
+            accepts: Dtypes::REAL,
+            result: ResultDType::Index,
+            ..REDUCE
+        },
+        /// Index of the smallest element. NaN counts as the smallest.
+        Argmin = Row {
+            name: "argmin",
             accepts: Dtypes::REAL,
             result: ResultDType::Index,
             ..REDUCE
@@ -109,15 +188,7 @@ impl Attributes for ArgReduction {
             None => (0..input.shape.rank()).collect(),
         };
         let shape = reduced(&input.shape, Some(&axes), self.keep_axis)?;
-        if axes.iter().any(|&axis| input.shape[axis] == 0) && shape.size()? > 0 {
-            return Err(Error::new(
-                ErrorKind::Shape,
-                format!(
-                    "no element to choose among none: {} is empty there",
-                    input.shape
-                ),
-            ));
-        }
+        check_choice(&input.shape, &shape)?;
         let dtype = row.result_dtype(inputs, self.dtype)?;
         Ok(vec![TensorType::new(dtype, shape)])
     }

@@ -3,7 +3,8 @@
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, check_per_axis};
 use crate::{
-    Arity, DType, Error, ErrorKind, List, Price, Result, ResultDType, Role, Row, Shape, TensorType,
+    Arity, DType, Domain, Dtypes, Error, ErrorKind, Grad, List, Price, Result, ResultDType, Role, Row,
+    Shape, TensorType,
 };
 
 const SHAPE: Row = Row {
@@ -299,6 +300,47 @@ ops! {
     }; {
         /// The result's dtype; the branches' merged dtype when absent.
         dtype: Option<DType>,
+    }
+}
+
+ops! {
+    /// Each element, but `min` where it is not greater than that, and `max` where it is not less than
+    /// that; NaN stays.
+    pub struct Clip = Row {
+        name: "clip",
+        operands: &["tensor", "min", "max"],
+        arity: Arity::Exactly(3),
+        accepts: Dtypes::REAL,
+        result: ResultDType::Merged,
+        grad: Some(Grad {
+            domain: &[
+                Domain::Range(-2.0, 2.0),
+                Domain::Range(-1.0, -0.5),
+                Domain::Range(0.5, 1.0),
+            ],
+            ..SMOOTH
+        }),
+        price: Price { work: 2, temporaries: 4 },
+        ..SHAPE
+    }; {
+        /// The result's dtype; the operands' merged dtype when absent.
+        dtype: Option<DType>,
+    }
+}
+
+impl Attributes for Clip {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        for (name, ty) in row.operands.iter().zip(inputs).skip(1) {
+            if ty.shape.rank() > 0 {
+                return Err(Error::new(
+                    ErrorKind::Shape,
+                    format!("{name} value must be a scalar, got shape {}", ty.shape),
+                ));
+            }
+        }
+        let results = row.elementwise(inputs, self.dtype)?;
+        row.check_dtype(results[0].dtype)?;
+        Ok(results)
     }
 }
 

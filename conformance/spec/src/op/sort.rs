@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Attributes, ops};
-use crate::row::ROW;
+use crate::row::{ROW, SMOOTH};
 use crate::{Cost, DType, Dtypes, Price, Result, ResultDType, Row, TensorType};
 
 ops! {
@@ -26,6 +26,24 @@ ops! {
     }
 }
 
+ops! {
+    /// Sorts along an axis, equal elements in their order; NaN is above everything.
+    pub struct Sort = Row {
+        name: "sort",
+        family: "sort",
+        accepts: Dtypes::REAL,
+        grad: Some(SMOOTH),
+        price: Price { work: 8, temporaries: 8 },
+        ..ROW
+    }; {
+        /// The axis to sort along.
+        axis: usize,
+        /// Smallest or largest first.
+        #[serde(default)]
+        direction: Direction,
+    }
+}
+
 /// The order of a sort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,23 +57,42 @@ pub enum Direction {
 
 impl Attributes for Argsort {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let input = &inputs[0];
-        // Nx sorts a scalar along axis 0 into itself.
-        if input.shape.rank() > 0 || self.axis > 0 {
-            input.shape.check_axis(self.axis)?;
-        }
         let dtype = row.result_dtype(inputs, self.dtype)?;
-        Ok(vec![TensorType::new(dtype, input.shape.clone())])
+        along(&inputs[0], self.axis, dtype)
     }
 
-    /// Comparisons grow with the logarithm of the axis.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
-        let axis = inputs[0].shape.get(self.axis).copied().unwrap_or(1);
-        let levels = u64::from(axis.max(2).ilog2());
-        Ok(Cost {
-            work: cost.work.saturating_mul(levels),
-            ..cost
-        })
+        comparisons(row, inputs, results, self.axis)
     }
+}
+
+impl Attributes for Sort {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let dtype = row.result_dtype(inputs, None)?;
+        along(&inputs[0], self.axis, dtype)
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        comparisons(row, inputs, results, self.axis)
+    }
+}
+
+/// A result of the input's shape.
+fn along(input: &TensorType, axis: usize, dtype: DType) -> Result<Vec<TensorType>> {
+    // Nx sorts a scalar along axis 0 into itself.
+    if input.shape.rank() > 0 || axis > 0 {
+        input.shape.check_axis(axis)?;
+    }
+    Ok(vec![TensorType::new(dtype, input.shape.clone())])
+}
+
+/// Comparisons grow with the logarithm of the axis.
+fn comparisons(row: &Row, inputs: &[TensorType], results: &[TensorType], axis: usize) -> Result<Cost> {
+    let cost = row.price.of(inputs, results)?;
+    let axis = inputs[0].shape.get(axis).copied().unwrap_or(1);
+    let levels = u64::from(axis.max(2).ilog2());
+    Ok(Cost {
+        work: cost.work.saturating_mul(levels),
+        ..cost
+    })
 }

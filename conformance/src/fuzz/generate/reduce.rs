@@ -1,6 +1,8 @@
 //! Calls of reductions.
 
-use emily_spec::{ArgReduce, ArgReduction, DType, Op, Reduce, Reduction, Row, Shape, TieBreak};
+use emily_spec::{
+    ArgReduce, ArgReduction, Axes, DType, Op, Quantifier, Reduce, Reduction, Row, Shape, TieBreak,
+};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -22,6 +24,21 @@ pub(super) fn reduce(row: &'static Row, op: Reduce) -> BoxedStrategy<Specimen> {
         specimen(row, op.boxed(), vec![(dtype, shape)])
     };
     (shape(3), dtype_of(row), any::<bool>(), rarely_a_dtype())
+        .prop_flat_map(of)
+        .boxed()
+}
+
+pub(super) fn quantify(row: &'static Row, op: Quantifier) -> BoxedStrategy<Specimen> {
+    let of = move |(shape, dtype, keep_axes): (Shape, DType, bool)| {
+        let all: Vec<usize> = (0..shape.rank()).collect();
+        let axes = proptest::option::of(subsequence(all, 0..=shape.rank()));
+        let op = axes.prop_map(move |axes| {
+            let axes = axes.map(Into::into);
+            Op::Quantifier(op, Axes { axes, keep_axes })
+        });
+        specimen(row, op.boxed(), vec![(dtype, shape)])
+    };
+    (shape(3), dtype_of(row), any::<bool>())
         .prop_flat_map(of)
         .boxed()
 }

@@ -1,8 +1,8 @@
 //! Calls that move elements.
 
 use emily_spec::{
-    Broadcast, Concatenate, DType, Op, Pad, Reshape, Reverse, Row, Select, Shape, Squeeze, Stack,
-    Transpose,
+    Broadcast, Clip, Concatenate, DType, Op, Pad, Reshape, Reverse, Row, Select, Shape, Squeeze,
+    Stack, Transpose,
 };
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -187,4 +187,19 @@ pub(super) fn choose(row: &'static Row) -> BoxedStrategy<Specimen> {
         )
     };
     (shapes, dtypes, rarely_a_dtype()).prop_flat_map(of).boxed()
+}
+
+pub(super) fn clip(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let dtypes = prop_oneof![
+        3 => dtype_of(row).prop_map(|dtype| [dtype; 3]),
+        1 => [dtype_of(row), dtype_of(row), dtype_of(row)],
+    ];
+    let of = move |(shape, [tensor, min, max], dtype): (Shape, [DType; 3], Option<DType>)| {
+        let limits = [min, max].map(|dtype| (dtype, Shape::scalar()));
+        let types = [vec![(tensor, shape)], limits.to_vec()].concat();
+        specimen(row, Just(Op::Clip(Clip { dtype })).boxed(), types)
+    };
+    (shape(3), dtypes, rarely_a_dtype())
+        .prop_flat_map(of)
+        .boxed()
 }

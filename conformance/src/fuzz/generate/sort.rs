@@ -1,6 +1,6 @@
 //! Calls that order.
 
-use emily_spec::{Argsort, DType, Direction, Op, Row, Shape};
+use emily_spec::{Argsort, DType, Direction, Op, Row, Shape, Sort};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -17,6 +17,18 @@ pub(super) fn argsort(row: &'static Row) -> BoxedStrategy<Specimen> {
                 dtype,
             })
         });
+        specimen(row, op.boxed(), vec![(dtype, shape)])
+    };
+    (shape(3), dtype_of(row), direction)
+        .prop_flat_map(of)
+        .boxed()
+}
+
+pub(super) fn sort(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let direction = select(vec![Direction::Asc, Direction::Desc]);
+    let of = move |(shape, dtype, direction): (Shape, DType, Direction)| {
+        let axis = 0..shape.rank().max(1);
+        let op = axis.prop_map(move |axis| Op::Sort(Sort { axis, direction }));
         specimen(row, op.boxed(), vec![(dtype, shape)])
     };
     (shape(3), dtype_of(row), direction)

@@ -2,8 +2,8 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use emily_spec::{
-    Arity, Broadcast, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, Pad, Reduction,
-    Reshape, Role, Select, Stack, TensorType, Typed,
+    Arity, Axes, Broadcast, Clip, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, Pad,
+    Reduction, Reshape, Role, Select, Stack, TensorType, Typed,
 };
 
 use crate::layer::Question;
@@ -37,7 +37,9 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         // Without an axis there is none that Nx would keep.
         Op::ArgReduce(_, attrs) => attrs.axis.is_some() || !attrs.keep_axis,
         // Nx counts no axis of a scalar, not even the first.
-        Op::Argsort(_) => inputs[0].shape.rank() > 0,
+        Op::Argsort(_) | Op::Sort(_) => inputs[0].shape.rank() > 0,
+        // Over no axes Nx casts the tensor, whatever the backend.
+        Op::Quantifier(_, Axes { axes, .. }) => axes.as_ref().is_none_or(|axes| !axes.is_empty()),
         // An axis without elements is no axis in Nx, which does not look.
         Op::Pad(Pad { dtype, .. }) => {
             let results = op.infer(inputs).unwrap_or_default();
@@ -48,6 +50,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Stack(Stack { dtype, .. })
         | Op::Concatenate(Concatenate { dtype, .. })
         | Op::Select(Select { dtype })
+        | Op::Clip(Clip { dtype })
         | Op::Reduce(_, Reduction { dtype, .. })
         | Op::Dot(Dot { dtype, .. }) => dtype.is_none_or(|asked| infers(op, inputs, asked)),
         Op::Unary(_)

@@ -28,6 +28,7 @@ pub(super) fn takes(question: &Question<'_>) -> bool {
         && ends(question)
         && pads(question)
         && (!question.generated || is_plain(question))
+        && (!question.generated || tells_zeros(question))
 }
 
 /// What it decomposes leaves rounding where the contract promises zeros, below R's diagonal.
@@ -78,7 +79,7 @@ fn ends(question: &Question<'_>) -> bool {
         | Arithmetic::BitwiseOr
         | Arithmetic::BitwiseXor
         | Arithmetic::RightShift => return true,
-    }
+    };
     let some = |input: &Input, is: fn(i128) -> bool| {
         let dtype = input.tensor.dtype();
         number::elements(&input.tensor).any(|e| number::integer(dtype, e).is_some_and(is))
@@ -102,13 +103,19 @@ fn pads(question: &Question<'_>) -> bool {
     !per_axis || tensor.shape.iter().enumerate().all(fits)
 }
 
+/// Its `all` and `any` take every complex number for true; facts record that.
+fn tells_zeros(question: &Question<'_>) -> bool {
+    let complex = |ty: &TensorType| ty.dtype.is_complex();
+    !matches!(question.op, Op::Quantifier(..)) || !question.types.iter().any(complex)
+}
+
 /// True for finite operands, of one type where they meet, without bf16.
 fn is_plain(question: &Question<'_>) -> bool {
     let Question { op, types, .. } = *question;
     let results = op.infer(types).unwrap_or_default();
     let one_type = types.windows(2).all(|pair| pair[0].dtype == pair[1].dtype);
     let mut inputs = question.inputs.into_iter().flatten();
-    let meet = op.row().family == "binary" || op.kind() == OpKind::Pad;
+    let meet = op.row().family == "binary" || matches!(op.kind(), OpKind::Pad | OpKind::Clip);
     (one_type || !meet)
         && types
             .iter()
@@ -131,7 +138,7 @@ fn is_finite(tensor: &Tensor) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use emily_spec::{Select, TensorType};
+    use emily_spec::{Axes, Quantifier, Select, TensorType};
 
     use super::*;
     use crate::literal::Literal;
@@ -159,6 +166,10 @@ mod tests {
         assert!(!sweeps(&add, &["c64[1] (1,0)", "c64[1] (0,nan)"]));
         assert!(!sweeps(&add, &["f32[1] 1", "s32[1] 1"]));
         assert!(!sweeps(&add, &["bf16[1] 1", "bf16[1] 1"]));
+        let (axes, keep_axes) = (None, false);
+        let all = Op::Quantifier(Quantifier::All, Axes { axes, keep_axes });
+        assert!(sweeps(&all, &["f32[1] 1"]));
+        assert!(!sweeps(&all, &["c64[1] 1"]));
         let select = Op::Select(Select { dtype: None });
         assert!(sweeps(&select, &["u8[1] 1", "f32[1] 1", "f32[1] 2"]));
     }

@@ -30,6 +30,10 @@ defmodule Emily.Backend.Shape do
     Call.run(:stack, out, tensors, %{axis: axis, dtype: out.type})
   end
 
+  def clip(out, tensor, min, max) do
+    Call.run(:clip, out, [tensor, min, max], %{dtype: out.type})
+  end
+
   def select(out, pred, on_true, on_false) do
     Call.run(:select, out, [pred, on_true, on_false], %{dtype: out.type})
   end

@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "e344d421dc87f691"
+  @fingerprint "317362e61b302ea9"
 
   @ops [
     %{
@@ -974,6 +974,39 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :clip,
+      family: :shape,
+      kind: :clip,
+      operands: [:tensor, :min, :max],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Each element, but `min` where it is not greater than that, and `max` where it is not less than
+      that; NaN stays.
+
+      Operands: `tensor`, `min`, `max`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 2.0, 3.0, 5.0, 9.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {5}, bytes)
+          iex> bytes = for x <- [2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, min} = Emily.Native.from_binary(worker, :f32, {}, bytes)
+          iex> bytes = for x <- [5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, max} = Emily.Native.from_binary(worker, :f32, {}, bytes)
+          iex> {:ok, [result]} = Emily.Native.clip(worker, [tensor, min, max])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [2.0, 2.0, 3.0, 5.0, 5.0]
+      """
+    },
+    %{
       name: :slice,
       family: :index,
       kind: :slice,
@@ -1098,6 +1131,152 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :product,
+      family: :reduce,
+      kind: :reduce,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes, :dtype],
+      doc: """
+      Product over axes; small floats multiply wide, integers wrap.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+        * `:dtype` - The result's dtype; Nx's aggregate of the operand's when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.product(worker, [tensor], %{axes: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [6.0, 120.0]
+      """
+    },
+    %{
+      name: :reduce_max,
+      family: :reduce,
+      kind: :reduce,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes, :dtype],
+      doc: """
+      Largest element over axes; NaN where there is one.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+        * `:dtype` - The result's dtype; Nx's aggregate of the operand's when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 5.0, 3.0, 4.0, 2.0, 6.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.reduce_max(worker, [tensor], %{axes: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [5.0, 6.0]
+      """
+    },
+    %{
+      name: :reduce_min,
+      family: :reduce,
+      kind: :reduce,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes, :dtype],
+      doc: """
+      Smallest element over axes; NaN where there is one.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+        * `:dtype` - The result's dtype; Nx's aggregate of the operand's when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 5.0, 3.0, 4.0, 2.0, 6.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.reduce_min(worker, [tensor], %{axes: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [1.0, 2.0]
+      """
+    },
+    %{
+      name: :all,
+      family: :reduce,
+      kind: :quantifier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes],
+      doc: """
+      `u8` 1 where all elements over axes are other than zero, as NaN is; of none it is 1.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 2.0, 0.0, 4.0, 5.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.all(worker, [tensor], %{axes: [1]})
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 0>>}
+      """
+    },
+    %{
+      name: :any,
+      family: :reduce,
+      kind: :quantifier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes],
+      doc: """
+      `u8` 1 where some element over axes is other than zero, as NaN is; of none it is 0.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 2.0, 0.0, 4.0, 5.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.any(worker, [tensor], %{axes: [1]})
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 1>>}
+      """
+    },
+    %{
       name: :argmax,
       family: :reduce,
       kind: :arg_reduce,
@@ -1137,6 +1316,45 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :argmin,
+      family: :reduce,
+      kind: :arg_reduce,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :tie_break, :keep_axis, :dtype],
+      doc: """
+      Index of the smallest element. NaN counts as the smallest.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - The axis to reduce; the flattened tensor when absent.
+        * `:tie_break` - Which of several equal elements wins.
+        * `:keep_axis` - Keep the reduced axis with size 1.
+        * `:dtype` - The result's integer dtype; `s32` when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [5.0, 1.0, 2.0, 1.0, 3.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
+          iex> {:ok, [result]} = Emily.Native.argmin(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [1]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [5.0, 1.0, 2.0, 1.0, 3.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
+          iex> {:ok, [result]} = Emily.Native.argmin(worker, [tensor], %{axis: 0, tie_break: :high})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [5]
+      """
+    },
+    %{
       name: :argsort,
       family: :sort,
       kind: :argsort,
@@ -1164,6 +1382,35 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::signed-32-little <- bytes>>, do: x
           [1, 2, 0]
+      """
+    },
+    %{
+      name: :sort,
+      family: :sort,
+      kind: :sort,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :direction],
+      doc: """
+      Sorts along an axis, equal elements in their order; NaN is above everything.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to sort along.
+        * `:direction` - Smallest or largest first.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [2.0, 0.0, 3.0, 1.0, 2.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
+          iex> {:ok, [result]} = Emily.Native.sort(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [0.0, 0.0, 1.0, 2.0, 2.0, 3.0]
       """
     },
     %{
