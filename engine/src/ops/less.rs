@@ -84,9 +84,10 @@ struct Limits {
 
 impl Limits {
     fn of(f: &Array, i: &Array) -> Result<Limits> {
-        let integer = match dtype_of(i) {
-            DType::U64 => DType::U64,
-            _ => DType::S64,
+        let integer = if dtype_of(i) == DType::U64 {
+            DType::U64
+        } else {
+            DType::S64
         };
         let (low, high) = integer_range(integer);
         Ok(Limits {

@@ -84,8 +84,8 @@ fn ends(question: &Question<'_>) -> bool {
         let dtype = input.tensor.dtype();
         number::elements(&input.tensor).any(|e| number::integer(dtype, e).is_some_and(is))
     };
-    !((shifts || some(base, |base| !(-1..=1).contains(&base)))
-        && some(exponent, |exponent| exponent > LARGEST_EXPONENT))
+    let grows = shifts || some(base, |base| !(-1..=1).contains(&base));
+    !(grows && some(exponent, |exponent| exponent > LARGEST_EXPONENT))
 }
 
 /// False for a padding that takes away more than there is, which it cannot match, though something is

@@ -5,7 +5,8 @@ defmodule Emily.Backend.Reduce do
   alias Emily.Backend.Call
   alias Emily.Native.Ops
 
-  for kind <- [:reduce, :quantifier, :arg_reduce], %{name: name, attrs: attrs} <- Ops.of_kind(kind) do
+  for kind <- [:reduce, :quantifier, :arg_reduce],
+      %{name: name, attrs: attrs} <- Ops.of_kind(kind) do
     def unquote(name)(out, tensor, opts) do
       attrs = opts |> Map.new() |> Map.put(:dtype, out.type) |> Map.take(unquote(attrs))
       Call.run(unquote(name), out, [tensor], attrs)
