@@ -46,6 +46,8 @@ ops! {
                 true => Tolerance::Exact,
                 false => Tolerance::Accum(1.0),
             }),
+            // From 1 + 0i on or from the first factor: that decides a zero part's sign.
+            open_zero: Dtypes::COMPLEX,
             grad: Some(SMOOTH),
             ..REDUCE
         },

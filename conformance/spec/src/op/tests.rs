@@ -48,6 +48,9 @@ fn binary_ops_merge_and_broadcast() {
     gives(r#"{"op":"divide","attrs":{}}"#, &["s64[]", "u8[]"], "f32[]");
     gives(r#"{"op":"divide","attrs":{}}"#, &["f16[]", "u8[]"], "f16[]");
     gives(r#"{"op":"equal"}"#, &["u64[2]", "c64[2]"], "u8[2]");
+    fails(r#"{"op":"less"}"#, &["u64[2]", "c64[2]"], ErrorKind::Dtype);
+    gives(r#"{"op":"quotient"}"#, &["u8[]", "s8[]"], "s16[]");
+    fails(r#"{"op":"quotient"}"#, &["u8[]", "f32[]"], ErrorKind::Dtype);
     fails(add, &["f32[2]", "f32[3]"], ErrorKind::Shape);
     fails(add, &["f32[2]"], ErrorKind::Argument);
     let remainder = r#"{"op":"remainder","attrs":{}}"#;
@@ -166,6 +169,14 @@ fn select_takes_its_shape_from_a_non_scalar_predicate() {
 }
 
 #[test]
+fn limits_are_scalars() {
+    let clip = r#"{"op":"clip","attrs":{}}"#;
+    gives(clip, &["u8[2,3]", "s8[]", "f16[]"], "f16[2,3]");
+    fails(clip, &["f32[2]", "f32[2]", "f32[]"], ErrorKind::Shape);
+    fails(clip, &["f32[2]", "f32[]", "c64[]"], ErrorKind::Dtype);
+}
+
+#[test]
 fn slices_and_gathers() {
     let slice = r#"{"op":"slice","attrs":{"starts":[0,9],"lengths":[2,3],"strides":[1,2]}}"#;
     gives(slice, &["f32[2,5]"], "f32[2,2]");
@@ -211,6 +222,23 @@ fn reductions_aggregate_as_nx_does() {
         r#"{"op":"argmax","attrs":{"dtype":"f32"}}"#,
         &["f32[2]"],
         ErrorKind::Dtype,
+    );
+    gives(r#"{"op":"product","attrs":{}}"#, &["u8[0]"], "u32[]");
+    let largest = r#"{"op":"reduce_max","attrs":{"axes":[0]}}"#;
+    gives(largest, &["u8[2,3]"], "u8[3]");
+    gives(largest, &["u8[0,0]"], "u8[0]");
+    fails(largest, &["u8[0,3]"], ErrorKind::Shape);
+    fails(largest, &["c64[2]"], ErrorKind::Dtype);
+    gives(r#"{"op":"all","attrs":{}}"#, &["c64[2,0]"], "u8[]");
+    gives(
+        r#"{"op":"sort","attrs":{"axis":0}}"#,
+        &["f16[0,3]"],
+        "f16[0,3]",
+    );
+    fails(
+        r#"{"op":"sort","attrs":{"axis":1}}"#,
+        &["f16[3]"],
+        ErrorKind::Argument,
     );
     gives(
         r#"{"op":"argsort","attrs":{"axis":1}}"#,
