@@ -38,7 +38,10 @@ fn product(x: &Array, axes: &[usize], ty: &TensorType) -> Result<Array> {
     if axes.is_empty() {
         return Ok(x);
     }
-    let product = widened(&x)?.prod_axes(&mlx_axes(axes), true)?;
+    let product = match ty.dtype.is_integer() {
+        true => x.prod_axes(&mlx_axes(axes), true)?,
+        false => widened(&x)?.prod_axes(&mlx_axes(axes), true)?,
+    };
     cast(&product, ty.dtype)?.reshape(&dims(&ty.shape))
 }
 

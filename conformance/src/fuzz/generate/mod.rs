@@ -14,14 +14,14 @@ mod sort;
 mod unary;
 mod values;
 
-use emily_spec::{DType, Op, OpKind, Row, Shape, Tensor, TensorType};
+use emily_spec::{DType, Op, OpKind, Reduce, Row, Shape, Tensor, TensorType};
 use proptest::prelude::*;
 
 use super::Specimen;
 use crate::number;
 use crate::plan::domain;
 use crate::view::{Input, View};
-use values::{accumulates, element, finite, tame, view};
+use values::{accumulates, element, factor, finite, tame, view};
 
 /// Calls of the op of this row.
 pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
@@ -66,7 +66,9 @@ fn specimen(
         .prop_flat_map(move |view| {
             let operand = |(i, (dtype, shape)): (usize, &(DType, Shape))| {
                 let ty = TensorType::new(*dtype, shape.clone());
-                let elements = if accumulates(row, DType::F32) {
+                let elements = if row.kind == OpKind::Reduce(Reduce::Product) {
+                    factor(*dtype)
+                } else if accumulates(row, DType::F32) {
                     tame(*dtype)
                 } else if dtype.is_complex() && accumulates(row, *dtype) {
                     // Nx names no rule for complex functions of infinities and NaN.

@@ -11,6 +11,9 @@ use super::{Specimen, specimen};
 
 pub(super) fn reduce(row: &'static Row, op: Reduce) -> BoxedStrategy<Specimen> {
     let of = move |(shape, dtype, keep_axes, result): (Shape, DType, bool, Option<DType>)| {
+        // Products of any integers wrap, but overflow in a float, where depends on the order.
+        let wraps = op == Reduce::Product && dtype.is_integer();
+        let result = result.filter(|asked| !wraps || asked.is_integer());
         let all: Vec<usize> = (0..shape.rank()).collect();
         let axes = proptest::option::of(subsequence(all, 0..=shape.rank()));
         let op = axes.prop_map(move |axes| {

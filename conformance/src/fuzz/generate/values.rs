@@ -67,6 +67,19 @@ pub(super) fn finite(dtype: DType) -> BoxedStrategy<u64> {
     }
 }
 
+/// Factors of which partial products neither overflow nor vanish, however many there are and in
+/// whatever order; any integers.
+pub(super) fn factor(dtype: DType) -> BoxedStrategy<u64> {
+    let Some(format) = Format::of(dtype) else {
+        return element(dtype, Domain::Any);
+    };
+    let near_one = (0.99..1.01f64, any::<bool>());
+    let near_one = near_one.prop_map(move |(x, negative)| if negative { -x } else { x });
+    prop_oneof![15 => near_one, 1 => Just(0.0)]
+        .prop_map(move |value| format.nearest(value))
+        .boxed()
+}
+
 /// A whole number of the dtype: the absolute value where it has no sign.
 pub(super) fn small(dtype: DType, value: i32) -> u64 {
     match (dtype.class(), Format::of(dtype)) {
