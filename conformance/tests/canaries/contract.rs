@@ -146,6 +146,9 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Slice
         | OpKind::DynamicSlice
         | OpKind::Gather
+        | OpKind::Clip
+        | OpKind::Quantifier(_)
+        | OpKind::Sort
         | OpKind::Reduce(_)
         | OpKind::ArgReduce(_)
         | OpKind::Argsort

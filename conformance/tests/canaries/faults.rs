@@ -88,6 +88,9 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Slice
         | OpKind::DynamicSlice
         | OpKind::Gather
+        | OpKind::Clip
+        | OpKind::Quantifier(_)
+        | OpKind::Sort
         | OpKind::Reduce(_)
         | OpKind::ArgReduce(_)
         | OpKind::Argsort

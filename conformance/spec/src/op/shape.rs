@@ -3,8 +3,8 @@
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, check_per_axis};
 use crate::{
-    Arity, DType, Domain, Dtypes, Error, ErrorKind, Grad, List, Price, Result, ResultDType, Role, Row,
-    Shape, TensorType,
+    Arity, DType, Domain, Dtypes, Error, ErrorKind, Grad, List, Price, Result, ResultDType, Role,
+    Row, Shape, TensorType,
 };
 
 const SHAPE: Row = Row {

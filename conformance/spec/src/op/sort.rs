@@ -87,7 +87,12 @@ fn along(input: &TensorType, axis: usize, dtype: DType) -> Result<Vec<TensorType
 }
 
 /// Comparisons grow with the logarithm of the axis.
-fn comparisons(row: &Row, inputs: &[TensorType], results: &[TensorType], axis: usize) -> Result<Cost> {
+fn comparisons(
+    row: &Row,
+    inputs: &[TensorType],
+    results: &[TensorType],
+    axis: usize,
+) -> Result<Cost> {
     let cost = row.price.of(inputs, results)?;
     let axis = inputs[0].shape.get(axis).copied().unwrap_or(1);
     let levels = u64::from(axis.max(2).ilog2());

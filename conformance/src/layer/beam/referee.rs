@@ -105,8 +105,8 @@ fn pads(question: &Question<'_>) -> bool {
 
 /// Its `all` and `any` take every complex number for true; facts record that.
 fn tells_zeros(question: &Question<'_>) -> bool {
-    let complex = |ty: &TensorType| ty.dtype.is_complex();
-    !matches!(question.op, Op::Quantifier(..)) || !question.types.iter().any(complex)
+    let complex = question.types.iter().any(|ty| ty.dtype.is_complex());
+    !matches!(question.op, Op::Quantifier(..)) || !complex
 }
 
 /// True for finite operands, of one type where they meet, without bf16.

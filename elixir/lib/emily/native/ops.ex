@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "317362e61b302ea9"
+  @fingerprint "3064389948e87bb2"
 
   @ops [
     %{
@@ -883,6 +883,124 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :reshape,
+      family: :shape,
+      kind: :reshape,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:shape],
+      doc: """
+      The same elements, row-major, in another shape.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:shape` - required. The result's shape, of as many elements.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.reshape(worker, [tensor], %{shape: [3, 2]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+      """
+    },
+    %{
+      name: :squeeze,
+      family: :shape,
+      kind: :squeeze,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes],
+      doc: """
+      Leaves out axes of size 1.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - required. The axes to leave out.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.squeeze(worker, [tensor], %{axes: [0]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [1.0, 2.0, 3.0, 4.0]
+      """
+    },
+    %{
+      name: :reverse,
+      family: :shape,
+      kind: :reverse,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes],
+      doc: """
+      The other way round along axes.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - required. The axes to turn round.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.reverse(worker, [tensor], %{axes: [0]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [3.0, 4.0, 5.0, 0.0, 1.0, 2.0]
+      """
+    },
+    %{
+      name: :pad,
+      family: :shape,
+      kind: :pad,
+      operands: [:tensor, :value],
+      open: false,
+      results: 1,
+      attrs: [:low, :high, :interior, :dtype],
+      doc: """
+      Puts elements between, before and after those of the first operand: all equal to the second.
+      Fewer than none before or after take elements away, those put between them too.
+
+      Operands: `tensor`, `value`.
+
+      Attributes:
+
+        * `:low` - required. How many before the first element of each axis, less than 0 to take away.
+        * `:high` - required. How many after the last element of each axis, less than 0 to take away.
+        * `:interior` - required. How many between two neighbours of each axis.
+        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3}, bytes)
+          iex> bytes = for x <- [9.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, value} = Emily.Native.from_binary(worker, :f32, {}, bytes)
+          iex> {:ok, [result]} = Emily.Native.pad(worker, [tensor, value], %{high: [1], interior: [0], low: [2]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [9.0, 9.0, 1.0, 2.0, 3.0, 9.0]
+      """
+    },
+    %{
       name: :broadcast,
       family: :shape,
       kind: :broadcast,
@@ -940,6 +1058,39 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::float-32-little <- bytes>>, do: x
           [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]
+      """
+    },
+    %{
+      name: :stack,
+      family: :shape,
+      kind: :stack,
+      operands: [:tensors],
+      open: true,
+      results: 1,
+      attrs: [:axis, :dtype],
+      doc: """
+      Joins tensors of one shape along a new axis.
+
+      Operands: `tensors`, the last one any number of times.
+
+      Attributes:
+
+        * `:axis` - required. The new axis of the result.
+        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensors1} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> bytes = for x <- [3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensors2} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> bytes = for x <- [5.0, 6.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensors3} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.stack(worker, [tensors1, tensors2, tensors3], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
       """
     },
     %{
