@@ -153,6 +153,27 @@ impl DType {
         }
     }
 
+    /// The dtype of a complex number's parts; of a real one, its own.
+    pub const fn to_real(self) -> DType {
+        match self.class() {
+            Class::Complex => DType::F32,
+            Class::Unsigned | Class::Signed | Class::Float => self,
+        }
+    }
+
+    /// The complex dtype that holds this one, as `Nx.Type.to_complex/1` has it.
+    ///
+    /// That of `f64` would be `c128`, which MLX does not have: an error.
+    pub fn to_complex(self) -> Result<DType> {
+        if self == DType::F64 {
+            return Err(Error::new(
+                ErrorKind::Dtype,
+                "f64 becomes c128, which MLX does not have; cast the operand to f32",
+            ));
+        }
+        Ok(DType::C64)
+    }
+
     /// The dtype that sums accumulate to, as `Nx.Type.to_aggregate/1` has it.
     pub const fn to_aggregate(self) -> DType {
         match self {
@@ -257,6 +278,14 @@ mod tests {
             assert_eq!(b.merge(a).unwrap(), want, "{b} {a}");
         }
         assert_eq!(F64.merge(C64).unwrap_err().kind, ErrorKind::Dtype);
+    }
+
+    #[test]
+    fn complex_types_and_their_parts_follow_nx() {
+        assert_eq!(DType::C64.to_real(), DType::F32);
+        assert_eq!(DType::S8.to_real(), DType::S8);
+        assert_eq!(DType::S8.to_complex(), Ok(DType::C64));
+        assert_eq!(DType::F64.to_complex().unwrap_err().kind, ErrorKind::Dtype);
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Row {
     pub open_zero: Dtypes,
     /// The values that its results have.
     pub range: Range,
+    /// The operands' dtypes that give zeros only.
+    pub vanishes: Dtypes,
     /// Per operand, the values that generated inputs are drawn from; the last one repeats.
     pub domain: &'static [Domain],
     /// Where the op can be differentiated; `None` where its gradient is zero or undefined.
@@ -72,6 +74,10 @@ pub enum ResultDType {
     Merged,
     /// The same, and `f32` where that is an integer's.
     Floating,
+    /// The operand's, and that of its parts where it is complex.
+    Real,
+    /// The complex dtype that holds the operand's.
+    Complex,
     /// Nx's aggregate of the operand's: integers widen.
     Aggregate,
     /// `u8`, for what holds or does not.
@@ -249,6 +255,8 @@ impl Row {
                 )),
                 Some(dtype) => Ok(dtype),
             },
+            ResultDType::Real => merged(inputs).map(DType::to_real),
+            ResultDType::Complex => merged(inputs)?.to_complex(),
             ResultDType::Aggregate => match asked {
                 Some(dtype) => Ok(dtype),
                 None => merged(inputs).map(DType::to_aggregate),
@@ -368,6 +376,7 @@ pub(crate) const ROW: Row = Row {
     judged: EXACT,
     open_zero: Dtypes::NONE,
     range: Range::Any,
+    vanishes: Dtypes::NONE,
     domain: &[Domain::Any],
     grad: None,
     price: Price::SIMPLE,

@@ -52,6 +52,8 @@ impl Group {
         let decided = |dtype: DType| match row.result {
             ResultDType::Floating => dtype.to_floating(),
             ResultDType::Aggregate => dtype.to_aggregate(),
+            ResultDType::Real => dtype.to_real(),
+            ResultDType::Complex => DType::C64,
             ResultDType::Same
             | ResultDType::Merged
             | ResultDType::Predicate

@@ -58,7 +58,8 @@ impl Mutant {
     pub fn equivalent(self, row: &Row, group: Group) -> Option<Reason> {
         match self {
             Mutant::Lost(loss) => loss.equivalent(row, group),
-            Mutant::Swapped(_) | Mutant::Attribute(..) | Mutant::Perturbed => None,
+            Mutant::Swapped(by) => swapped::equivalent(by, row, group),
+            Mutant::Attribute(..) | Mutant::Perturbed => None,
         }
     }
 

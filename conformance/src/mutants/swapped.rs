@@ -1,9 +1,9 @@
 //! Another op in an op's place.
 
-use emily_spec::{AsType, Op, ROWS, Result, Row, Tensor};
+use emily_spec::{AsType, Op, OpKind, ROWS, Result, ResultDType, Row, Tensor, Unary};
 use serde_json::Value as Json;
 
-use super::{attributes, run as oracle, types};
+use super::{Equivalent, Group, attributes, run as oracle, types};
 use crate::view::Input;
 
 /// The ops that an op may be mistaken for: the other kinds of its enum; where it has none, those of
@@ -30,6 +30,15 @@ pub(super) fn others(row: &'static Row) -> Vec<&'static Row> {
     } else {
         callable
     }
+}
+
+/// Why the other op gives the same, where the rows say so.
+pub(super) fn equivalent(by: &Row, row: &Row, group: Group) -> Option<Equivalent> {
+    if [by, row].iter().all(|row| group.is_within(row.vanishes)) {
+        return Some("both give zeros only");
+    }
+    let conjugates = by.result == ResultDType::Complex && row.kind == OpKind::Unary(Unary::Real);
+    conjugates.then_some("a number's conjugate has its real part")
 }
 
 /// The other op on the same operands, with those attributes that it has, its results cast to the

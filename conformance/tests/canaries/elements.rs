@@ -4,7 +4,7 @@ use emily_conformance::mutants::Group;
 use emily_conformance::view::Input;
 use emily_spec::{
     Arity, AsType, DType, Op, OpKind, Quantifier, Range, Result, ResultDType, Row, Tensor,
-    TensorType,
+    TensorType, Unary,
 };
 
 use super::{
@@ -138,14 +138,19 @@ fn overflows(row: &Row, group: Group) -> bool {
 /// Whether an integer's sign is more than one of its bits: moves, casts and wrapping sums give the
 /// same bits in integers, but not where an integer is cast to a float first.
 fn sees_the_sign(row: &Row, group: Group) -> bool {
-    let computes = matches!(row.kind, OpKind::Unary(_) | OpKind::Arithmetic(_));
+    let computes = match row.kind {
+        OpKind::Unary(kind) => !of_bits(kind),
+        _ => matches!(row.kind, OpKind::Arithmetic(_)),
+    };
     let meet = row.arity != Arity::Exactly(1);
     let casts = match row.result {
         ResultDType::Asked => true,
         // Alone, it becomes f32.
         ResultDType::Floating => meet || group == Group::Floats,
+        ResultDType::Complex => true,
         ResultDType::Merged => meet,
         ResultDType::Same
+        | ResultDType::Real
         | ResultDType::Aggregate
         | ResultDType::Predicate
         | ResultDType::Index => false,
@@ -153,9 +158,17 @@ fn sees_the_sign(row: &Row, group: Group) -> bool {
     row.accepts.integer
         && has_operands(row)
         && match group {
-            Group::Integers => computes || speaks_of_operands(row),
+            Group::Integers => (computes || speaks_of_operands(row)) && !row.vanishes.integer,
             Group::Floats | Group::SmallFloats | Group::Complex => casts,
         }
+}
+
+/// Whether an integer's bits decide the result's, whatever they stand for.
+fn of_bits(kind: Unary) -> bool {
+    matches!(
+        kind,
+        Unary::Negate | Unary::BitwiseNot | Unary::CountLeadingZeros | Unary::PopulationCount
+    )
 }
 
 /// The op on changed operands, with the results' types as for the true ones.

@@ -36,6 +36,14 @@ pub(crate) fn right_shift(a: &Array, b: &Array) -> Result<Array> {
     binary("right_shift", mlx_sys::mlx_right_shift, a, b)
 }
 
+/// The complex conjugate of complex numbers.
+pub(crate) fn conjugate(a: &Array) -> Result<Array> {
+    call("conjugate", |result, stream| {
+        // SAFETY: the handle is live, and `call` passes a valid place and a live stream.
+        unsafe { mlx_sys::mlx_conjugate(result, a.as_ptr(), stream) }
+    })
+}
+
 /// `0, 1, … len − 1`, counted in the dtype, so integers wrap.
 pub(crate) fn arange(len: i32, dtype: Dtype) -> Result<Array> {
     call("arange", |result, stream| {

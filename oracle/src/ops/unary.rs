@@ -12,11 +12,79 @@ use crate::{Magnitude, Of};
 /// A function of each element, cast to the result's dtype.
 pub(crate) fn unary(op: Unary, input: &WideArray, target: Target) -> WideAnswer {
     match op {
+        Unary::Abs => input.mapv(|x| abs(x, target)).into(),
+        Unary::Negate => input.mapv(|x| negative(target.cast(x))).into(),
+        Unary::Sign => input.mapv(|x| sign(target.cast(x))).into(),
+        Unary::Floor => real(input, target, f64::floor).into(),
+        Unary::Ceil => real(input, target, f64::ceil).into(),
+        Unary::BitwiseNot => bits(input, target, |x, _| !x).into(),
+        Unary::CountLeadingZeros => bits(input, target, |x, width| {
+            (x.leading_zeros() + width - 128).into()
+        })
+        .into(),
+        Unary::PopulationCount => bits(input, target, |x, _| x.count_ones().into()).into(),
+        Unary::Real => part(input, |z| z.re).into(),
+        Unary::Imag => part(input, |z| z.im).into(),
+        Unary::Conjugate => {
+            let conjugate = |x: Wide| Wide::Complex(target.cast(x).complex().conj());
+            input.mapv(conjugate).into()
+        }
+        Unary::IsNan => any_part(input, f64::is_nan).into(),
+        Unary::IsInfinity => any_part(input, f64::is_infinite).into(),
         // Halves away from zero; a zero result has the operand's sign.
         Unary::Round => real(input, target, f64::round).into(),
         Unary::Exp => exp(input, target),
         Unary::Erfc => real(input, target, libm::erfc).into(),
     }
+}
+
+/// The modulus is infinite where either part is, also beside NaN.
+fn abs(x: Wide, target: Target) -> Wide {
+    match x {
+        Wide::Complex(z) => Wide::Float(z.re.hypot(z.im)),
+        Wide::Int(_) | Wide::Float(_) => match target.cast(x) {
+            Wide::Int(x) => Wide::Int(x.abs()),
+            x @ (Wide::Float(_) | Wide::Complex(_)) => Wide::Float(x.float().abs()),
+        },
+    }
+}
+
+fn negative(x: Wide) -> Wide {
+    match x {
+        Wide::Int(x) => Wide::Int(-x),
+        Wide::Float(x) => Wide::Float(-x),
+        Wide::Complex(x) => Wide::Complex(-x),
+    }
+}
+
+/// Zeros and NaN are their own.
+fn sign(x: Wide) -> Wide {
+    match x {
+        Wide::Int(x) => Wide::Int(x.signum()),
+        Wide::Float(_) | Wide::Complex(_) if x.is_zero() => x,
+        Wide::Float(_) | Wide::Complex(_) => Wide::Float(x.float().signum()),
+    }
+}
+
+/// A function of an integer's bits, zero-extended, and of their number.
+fn bits(input: &WideArray, target: Target, f: impl Fn(u128, u32) -> u128) -> WideArray {
+    let width = 8 * target.dtype().size() as u32;
+    input.mapv(|x| {
+        let bits = target.cast(x).to_bits(target.dtype());
+        Wide::Int(f(bits.into(), width) as i128)
+    })
+}
+
+fn part(input: &WideArray, of: impl Fn(Complex<f64>) -> f64) -> WideArray {
+    input.mapv(|x| Wide::Float(of(x.complex())))
+}
+
+/// 1 where this holds of an element or of either of its parts.
+fn any_part(input: &WideArray, holds: impl Fn(f64) -> bool) -> WideArray {
+    input.mapv(|x| {
+        let Complex { re, im } = x.complex();
+        Wide::Int((holds(re) || holds(im)).into())
+    })
 }
 
 /// Complex exponentials are e^re · (cos im + i·sin im) with num-complex's special cases for
