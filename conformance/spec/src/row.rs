@@ -180,6 +180,8 @@ pub enum Range {
     Any,
     /// Of real dtypes, none below zero, nor −0; NaN is among them.
     NonNegative,
+    /// Of real dtypes, every value but −0.
+    NoNegativeZero,
     /// Every value but −0: sums start from +0, and only what underflows may end there.
     Sums,
     /// Finite numbers from +0 up.

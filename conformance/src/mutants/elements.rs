@@ -52,6 +52,9 @@ impl Loss {
             Loss::SignOfZero if real && row.range == Range::NonNegative => {
                 Some("no result is below zero")
             }
+            Loss::SignOfZero if real && row.range == Range::NoNegativeZero => {
+                Some("no result is −0")
+            }
             Loss::SignOfZero if row.range == Range::Sums => Some("sums start from +0"),
             Loss::SignOfZero if group.is_within(row.open_zero) => {
                 Some("the definition leaves a zero's sign open")

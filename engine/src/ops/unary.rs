@@ -1,12 +1,15 @@
 //! Element-wise operations on one operand.
 
 mod bits;
+mod function;
 
 use std::borrow::Cow;
 
 use emily_spec::{Class, DType, ResultDType, TensorType, Unary};
 use mlx_rs::error::Result;
-use mlx_rs::ops::{ceil, select};
+use mlx_rs::ops::{
+    acos, acosh, asin, asinh, atan, atanh, ceil, cosh, expm1, select, sinh, tan, tanh,
+};
 use mlx_rs::{Array, Dtype};
 
 use super::cast::operand;
@@ -45,6 +48,27 @@ pub(super) fn unary(op: Unary, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Ar
         }),
         Unary::Round => round(&x),
         Unary::Exp => exp(&x, ty, cx),
+        Unary::Sqrt => real_function(&x, Array::sqrt),
+        Unary::Rsqrt => real_function(&x, Array::rsqrt),
+        Unary::Cbrt => real_function(&x, |x| function::cbrt(x, cx)),
+        Unary::Log => real_function(&x, Array::log),
+        Unary::Log1p => real_function(&x, Array::log1p),
+        Unary::Expm1 => real_function(&x, |x| expm1(x)),
+        Unary::Sigmoid => real_function(&x, |x| function::sigmoid(x, cx)),
+        Unary::Sin => real_function(&x, |x| function::sin(x, cx)),
+        Unary::Cos => real_function(&x, |x| function::cos(x, cx)),
+        Unary::Tan => real_function(&x, |x| tan(x)),
+        Unary::Asin => real_function(&x, |x| asin(x)),
+        Unary::Acos => real_function(&x, |x| acos(x)),
+        Unary::Atan => real_function(&x, |x| atan(x)),
+        Unary::Sinh => real_function(&x, |x| sinh(x)),
+        Unary::Cosh => real_function(&x, |x| cosh(x)),
+        Unary::Tanh => real_function(&x, |x| tanh(x)),
+        Unary::Asinh => real_function(&x, |x| asinh(x)),
+        Unary::Acosh => real_function(&x, |x| acosh(x)),
+        Unary::Atanh => real_function(&x, |x| atanh(x)),
+        Unary::Erf => real_function(&x, |x| function::erf(x, cx)),
+        Unary::ErfInv => real_function(&x, |x| function::erf_inv(x, cx)),
         Unary::Erfc => real_function(&x, |x| special::erfc(x, cx)),
     }
 }

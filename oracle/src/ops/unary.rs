@@ -34,6 +34,27 @@ pub(crate) fn unary(op: Unary, input: &WideArray, target: Target) -> WideAnswer 
         // Halves away from zero; a zero result has the operand's sign.
         Unary::Round => real(input, target, f64::round).into(),
         Unary::Exp => exp(input, target),
+        Unary::Sqrt => real(input, target, f64::sqrt).into(),
+        Unary::Rsqrt => real(input, target, |x| 1.0 / x.sqrt()).into(),
+        Unary::Cbrt => real(input, target, libm::cbrt).into(),
+        Unary::Log => real(input, target, libm::log).into(),
+        Unary::Log1p => real(input, target, libm::log1p).into(),
+        Unary::Expm1 => real(input, target, libm::expm1).into(),
+        Unary::Sigmoid => real(input, target, sigmoid).into(),
+        Unary::Sin => real(input, target, libm::sin).into(),
+        Unary::Cos => real(input, target, libm::cos).into(),
+        Unary::Tan => real(input, target, libm::tan).into(),
+        Unary::Asin => real(input, target, libm::asin).into(),
+        Unary::Acos => real(input, target, libm::acos).into(),
+        Unary::Atan => real(input, target, libm::atan).into(),
+        Unary::Sinh => real(input, target, libm::sinh).into(),
+        Unary::Cosh => real(input, target, libm::cosh).into(),
+        Unary::Tanh => real(input, target, libm::tanh).into(),
+        Unary::Asinh => real(input, target, libm::asinh).into(),
+        Unary::Acosh => real(input, target, acosh).into(),
+        Unary::Atanh => real(input, target, libm::atanh).into(),
+        Unary::Erf => real(input, target, libm::erf).into(),
+        Unary::ErfInv => real(input, target, erf_inv).into(),
         Unary::Erfc => real(input, target, libm::erfc).into(),
     }
 }
@@ -85,6 +106,53 @@ fn any_part(input: &WideArray, holds: impl Fn(f64) -> bool) -> WideArray {
         let Complex { re, im } = x.complex();
         Wide::Int((holds(re) || holds(im)).into())
     })
+}
+
+/// The crate's own has numbers far below 1.
+fn acosh(x: f64) -> f64 {
+    if x < 1.0 { f64::NAN } else { libm::acosh(x) }
+}
+
+/// 1 / (1 + e^−x); e^x where e^−x would overflow, and is all of the sum.
+fn sigmoid(x: f64) -> f64 {
+    if x < -700.0 {
+        return x.exp();
+    }
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The y with erf(y) = x, by bisection of the floats between 0 and 28, beyond which erf is 1 in every
+/// dtype. Above ½ it is erfc(y) = 1 − x, which is exact there and keeps its digits.
+fn erf_inv(x: f64) -> f64 {
+    let magnitude = x.abs();
+    if x == 0.0 || x.is_nan() {
+        return x;
+    }
+    if magnitude >= 1.0 {
+        return if magnitude == 1.0 {
+            x * f64::INFINITY
+        } else {
+            f64::NAN
+        };
+    }
+    let above = |y: f64| {
+        if magnitude < 0.5 {
+            libm::erf(y) > magnitude
+        } else {
+            libm::erfc(y) < 1.0 - magnitude
+        }
+    };
+    // Positive floats are in the order of their bits.
+    let (mut low, mut high) = (0u64, 28f64.to_bits());
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if above(f64::from_bits(middle)) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    f64::from_bits(low).copysign(x)
 }
 
 /// Complex exponentials are e^re · (cos im + i·sin im) with num-complex's special cases for

@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "9fe0e24cfe3994eb"
+  @fingerprint "4db294de9e6568da"
 
   @ops [
     %{
@@ -365,6 +365,510 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
           [1.0, 2.7183, 0.3679, 1.6487]
+      """
+    },
+    %{
+      name: :sqrt,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Square root, correctly rounded; NaN below zero, and −0 of −0.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 2.0, 0.5, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.sqrt(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.7071, 1.4142, 0.7071, 1.4142]
+      """
+    },
+    %{
+      name: :rsqrt,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Reciprocal of the square root: ±infinity of ±0, NaN below zero.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 2.0, 0.5, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.rsqrt(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [1.4142, 0.7071, 1.4142, 0.7071]
+      """
+    },
+    %{
+      name: :cbrt,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Cube root, also of negative numbers.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, -0.125, 0.5, -0.125], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.cbrt(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.7937, -0.5, 0.7937, -0.5]
+      """
+    },
+    %{
+      name: :log,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Natural logarithm: −infinity of zeros, NaN below.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 2.0, 0.5, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.log(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [-0.6931, 0.6931, -0.6931, 0.6931]
+      """
+    },
+    %{
+      name: :log1p,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Natural logarithm of 1 + x, accurate near zero.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 2.0, 0.5, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.log1p(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.4055, 1.0986, 0.4055, 1.0986]
+      """
+    },
+    %{
+      name: :expm1,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      e to the power of each element, minus 1, accurate near zero.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 2.0, 0.5, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.expm1(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.6487, 6.3891, 0.6487, 6.3891]
+      """
+    },
+    %{
+      name: :sigmoid,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      1 / (1 + e^−x), accurate where it is small.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 2.0, 0.5, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.sigmoid(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.6225, 0.8808, 0.6225, 0.8808]
+      """
+    },
+    %{
+      name: :sin,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Sine, of arguments of any size.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 1.0, 0.5, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.sin(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.4794, 0.8415, 0.4794, 0.8415]
+      """
+    },
+    %{
+      name: :cos,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Cosine, of arguments of any size.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 1.0, 0.5, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.cos(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.8776, 0.5403, 0.8776, 0.5403]
+      """
+    },
+    %{
+      name: :tan,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Tangent, of arguments of any size.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 0.5, 0.5, 0.5], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.tan(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.5463, 0.5463, 0.5463, 0.5463]
+      """
+    },
+    %{
+      name: :asin,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Inverse sine; NaN beyond −1 and 1.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 0.75, 0.5, 0.75], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.asin(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.5236, 0.8481, 0.5236, 0.8481]
+      """
+    },
+    %{
+      name: :acos,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Inverse cosine; NaN beyond −1 and 1.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 0.0, 0.5, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.acos(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [1.0472, 1.5708, 1.0472, 1.5708]
+      """
+    },
+    %{
+      name: :atan,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Inverse tangent.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 1.0, 0.5, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.atan(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.4636, 0.7854, 0.4636, 0.7854]
+      """
+    },
+    %{
+      name: :sinh,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Hyperbolic sine.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 1.0, 0.5, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.sinh(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.5211, 1.1752, 0.5211, 1.1752]
+      """
+    },
+    %{
+      name: :cosh,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Hyperbolic cosine.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 1.0, 0.5, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.cosh(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [1.1276, 1.5431, 1.1276, 1.5431]
+      """
+    },
+    %{
+      name: :tanh,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Hyperbolic tangent.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 1.0, 0.5, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.tanh(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.4621, 0.7616, 0.4621, 0.7616]
+      """
+    },
+    %{
+      name: :asinh,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Inverse hyperbolic sine.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 1.0, 0.5, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.asinh(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.4812, 0.8814, 0.4812, 0.8814]
+      """
+    },
+    %{
+      name: :acosh,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Inverse hyperbolic cosine; NaN below 1.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.5, 2.0, 1.5, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.acosh(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.9624, 1.317, 0.9624, 1.317]
+      """
+    },
+    %{
+      name: :atanh,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Inverse hyperbolic tangent: ±infinity at ±1, NaN beyond.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 0.75, 0.5, 0.75], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.atanh(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.5493, 0.973, 0.5493, 0.973]
+      """
+    },
+    %{
+      name: :erf,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Error function, the integral of 2/√π · e^(−t²) from 0.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 1.0, 0.5, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.erf(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.5205, 0.8427, 0.5205, 0.8427]
+      """
+    },
+    %{
+      name: :erf_inv,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Inverse error function: ±infinity at ±1, NaN beyond.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.5, 0.75, 0.5, 0.75], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.erf_inv(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.4769, 0.8134, 0.4769, 0.8134]
       """
     },
     %{
