@@ -5,6 +5,7 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{atan2, maximum, select, stack, tan};
 use mlx_rs::{Array, Dtype};
 
+use super::unary::function;
 use super::{Cx, float};
 use crate::Device;
 use crate::mlx::{bitwise_and, dtype_of, integer, real, to_mlx};
@@ -132,6 +133,64 @@ pub(super) fn divide_scaled(z: &Array, w: &Array) -> Result<Array> {
     let b = b.map(|part| part.divide(&scale_b))?;
     let scale = scale_a.divide(&scale_b)?;
     a.quotient(&b)?.map(|part| part.multiply(&scale))?.join()
+}
+
+/// 1 / √z.
+pub(super) fn rsqrt(z: &Array, _: &Cx) -> Result<Array> {
+    divide(&crate::mlx::complex(1.0, 0.0), &z.sqrt()?)
+}
+
+/// ln(1 + z). Near 0 the logarithm of the modulus is half that of 1 + re·(2 + re) + im².
+pub(super) fn log1p(z: &Array) -> Result<Array> {
+    let z = Parts::of(z, DType::F64)?;
+    let constant = |value: f64| real(DType::F64, value);
+    let squared =
+        z.re.multiply(z.re.add(constant(2.0))?)?
+            .add(z.im.multiply(&z.im)?)?;
+    let near = mlx_rs::ops::log1p(squared)?.multiply(constant(0.5))?;
+    let is_near = maximum(z.re.abs()?, z.im.abs()?)?.lt(constant(0.5))?;
+    let far = Parts {
+        re: z.re.add(constant(1.0))?,
+        im: z.im,
+    }
+    .ln()?;
+    let re = select(is_near, near, far.re)?;
+    Parts { re, im: far.im }.join()
+}
+
+/// e^z − 1. Near 0 its real part is (e^re − 1)·cos im − 2·sin²(im / 2), of which nothing cancels.
+pub(super) fn expm1(z: &Array, cx: &Cx) -> Result<Array> {
+    let z = Parts::of(z, DType::F64)?;
+    let constant = |value: f64| real(DType::F64, value);
+    let power = z.exp(cx)?;
+    let half = function::sin(&z.im.multiply(constant(0.5))?, cx)?;
+    let near = mlx_rs::ops::expm1(&z.re)?
+        .multiply(function::cos(&z.im, cx)?)?
+        .subtract(half.multiply(&half)?.multiply(constant(2.0))?)?;
+    let far = power.re.subtract(constant(1.0))?;
+    let re = select(z.re.abs()?.lt(constant(1.0))?, near, far)?;
+    Parts { re, im: power.im }.join()
+}
+
+/// 1 / (1 + e^−z) in the right half plane and e^z / (1 + e^z) in the left, where the exponentials do
+/// not overflow.
+pub(super) fn sigmoid(z: &Array, cx: &Cx) -> Result<Array> {
+    let z = Parts::of(z, DType::F64)?;
+    let constant = |value: f64| real(DType::F64, value);
+    let (zero, one) = (constant(0.0), constant(1.0));
+    let left = z.re.lt(&zero)?;
+    let power = z
+        .map(|part| select(&left, part, part.negative()?))?
+        .exp(cx)?;
+    let above = Parts {
+        re: select(&left, &power.re, &one)?,
+        im: select(&left, &power.im, &zero)?,
+    };
+    let below = Parts {
+        re: power.re.add(&one)?,
+        im: power.im,
+    };
+    above.quotient(&below)?.join()
 }
 
 fn nan_to_zero(x: &Array) -> Result<Array> {

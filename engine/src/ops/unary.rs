@@ -1,7 +1,7 @@
 //! Element-wise operations on one operand.
 
 mod bits;
-mod function;
+pub(super) mod function;
 
 use std::borrow::Cow;
 
@@ -10,12 +10,13 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{
     acos, acosh, asin, asinh, atan, atanh, ceil, cosh, expm1, select, sinh, tan, tanh,
 };
-use mlx_rs::{Array, Dtype};
+use mlx_rs::{Array, Dtype, with_stream};
 
 use super::cast::operand;
 use super::float::{widened, with_sign_of};
 use super::integer::{negate_where, sign_and_magnitude, unsigned};
-use super::{Cx, erfc as special, float};
+use super::{Cx, complex, erfc as special, float};
+use crate::Device;
 use crate::mlx::{bitwise_xor, clone_array, conjugate, dtype_of, integer, real, to_mlx};
 
 /// A function of each element, cast to the result's dtype unless that is the dtype of something said
@@ -47,26 +48,26 @@ pub(super) fn unary(op: Unary, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Ar
             part.abs()?.eq(real(dtype_of(part), f64::INFINITY))
         }),
         Unary::Round => round(&x),
-        Unary::Exp => exp(&x, ty, cx),
-        Unary::Sqrt => real_function(&x, Array::sqrt),
-        Unary::Rsqrt => real_function(&x, Array::rsqrt),
+        Unary::Exp => function(&x, cx, |z, _| z.exp(), |x| float::exp(x, cx)),
+        Unary::Sqrt => function(&x, cx, |z, _| z.sqrt(), Array::sqrt),
+        Unary::Rsqrt => function(&x, cx, complex::rsqrt, Array::rsqrt),
         Unary::Cbrt => real_function(&x, |x| function::cbrt(x, cx)),
-        Unary::Log => real_function(&x, Array::log),
-        Unary::Log1p => real_function(&x, Array::log1p),
-        Unary::Expm1 => real_function(&x, |x| expm1(x)),
-        Unary::Sigmoid => real_function(&x, |x| function::sigmoid(x, cx)),
-        Unary::Sin => real_function(&x, |x| function::sin(x, cx)),
-        Unary::Cos => real_function(&x, |x| function::cos(x, cx)),
-        Unary::Tan => real_function(&x, |x| tan(x)),
-        Unary::Asin => real_function(&x, |x| asin(x)),
-        Unary::Acos => real_function(&x, |x| acos(x)),
-        Unary::Atan => real_function(&x, |x| atan(x)),
-        Unary::Sinh => real_function(&x, |x| sinh(x)),
-        Unary::Cosh => real_function(&x, |x| cosh(x)),
-        Unary::Tanh => real_function(&x, |x| tanh(x)),
-        Unary::Asinh => real_function(&x, |x| asinh(x)),
-        Unary::Acosh => real_function(&x, |x| acosh(x)),
-        Unary::Atanh => real_function(&x, |x| atanh(x)),
+        Unary::Log => function(&x, cx, |z, _| z.log(), Array::log),
+        Unary::Log1p => function(&x, cx, |z, _| complex::log1p(z), Array::log1p),
+        Unary::Expm1 => function(&x, cx, complex::expm1, |x| expm1(x)),
+        Unary::Sigmoid => function(&x, cx, complex::sigmoid, |x| function::sigmoid(x, cx)),
+        Unary::Sin => function(&x, cx, |z, _| z.sin(), |x| function::sin(x, cx)),
+        Unary::Cos => function(&x, cx, |z, _| z.cos(), |x| function::cos(x, cx)),
+        Unary::Tan => function(&x, cx, |z, _| tan(z), |x| tan(x)),
+        Unary::Asin => function(&x, cx, |z, _| asin(z), |x| asin(x)),
+        Unary::Acos => function(&x, cx, |z, _| acos(z), |x| acos(x)),
+        Unary::Atan => function(&x, cx, |z, _| atan(z), |x| atan(x)),
+        Unary::Sinh => function(&x, cx, |z, _| sinh(z), |x| sinh(x)),
+        Unary::Cosh => function(&x, cx, |z, _| cosh(z), |x| cosh(x)),
+        Unary::Tanh => function(&x, cx, |z, _| tanh(z), |x| tanh(x)),
+        Unary::Asinh => function(&x, cx, |z, _| asinh(z), |x| asinh(x)),
+        Unary::Acosh => function(&x, cx, |z, _| acosh(z), |x| acosh(x)),
+        Unary::Atanh => function(&x, cx, |z, _| atanh(z), |x| atanh(x)),
         Unary::Erf => real_function(&x, |x| function::erf(x, cx)),
         Unary::ErfInv => real_function(&x, |x| function::erf_inv(x, cx)),
         Unary::Erfc => real_function(&x, |x| special::erfc(x, cx)),
@@ -127,11 +128,22 @@ fn round(x: &Array) -> Result<Array> {
     with_sign_of(&rounded, x)
 }
 
-/// e^x.
-fn exp(x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
-    match ty.dtype.class() {
-        Class::Complex => x.exp(),
-        Class::Unsigned | Class::Signed | Class::Float => real_function(x, |x| float::exp(x, cx)),
+/// A function of real and one of complex numbers.
+///
+/// Complex ones are the C library's, to which MLX's kernels go on the CPU: they keep both parts'
+/// digits, and follow C's Annex G at infinities and branch cuts.
+fn function(
+    x: &Array,
+    cx: &Cx,
+    complex: impl Fn(&Array, &Cx) -> Result<Array>,
+    real: impl Fn(&Array) -> Result<Array>,
+) -> Result<Array> {
+    match dtype_of(x).class() {
+        Class::Complex => {
+            let cpu = Cx::new(Device::Cpu, cx.cpu);
+            with_stream(cx.cpu, || complex(x, &cpu))
+        }
+        Class::Unsigned | Class::Signed | Class::Float => real_function(x, real),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod accumulate;
 pub(crate) mod binary;
+pub(crate) mod complex;
 pub(crate) mod creation;
 pub(crate) mod index;
 pub(crate) mod linalg;

@@ -3,6 +3,8 @@
 use emily_spec::{Class, Unary};
 use num_complex::Complex;
 
+use super::complex;
+pub(super) use super::complex::exp as complex_exp;
 use crate::array::WideArray;
 use crate::eval::{Target, WideAnswer};
 use crate::format::Format;
@@ -33,26 +35,31 @@ pub(crate) fn unary(op: Unary, input: &WideArray, target: Target) -> WideAnswer 
         Unary::IsInfinity => any_part(input, f64::is_infinite).into(),
         // Halves away from zero; a zero result has the operand's sign.
         Unary::Round => real(input, target, f64::round).into(),
-        Unary::Exp => exp(input, target),
-        Unary::Sqrt => real(input, target, f64::sqrt).into(),
-        Unary::Rsqrt => real(input, target, |x| 1.0 / x.sqrt()).into(),
+        Unary::Exp => function(input, target, complex::exp, f64::exp),
+        Unary::Sqrt => function(input, target, complex::sqrt, f64::sqrt),
+        Unary::Rsqrt => function(
+            input,
+            target,
+            |z| complex::sqrt(z).inv(),
+            |x| 1.0 / x.sqrt(),
+        ),
         Unary::Cbrt => real(input, target, libm::cbrt).into(),
-        Unary::Log => real(input, target, libm::log).into(),
-        Unary::Log1p => real(input, target, libm::log1p).into(),
-        Unary::Expm1 => real(input, target, libm::expm1).into(),
-        Unary::Sigmoid => real(input, target, sigmoid).into(),
-        Unary::Sin => real(input, target, libm::sin).into(),
-        Unary::Cos => real(input, target, libm::cos).into(),
-        Unary::Tan => real(input, target, libm::tan).into(),
-        Unary::Asin => real(input, target, libm::asin).into(),
-        Unary::Acos => real(input, target, libm::acos).into(),
-        Unary::Atan => real(input, target, libm::atan).into(),
-        Unary::Sinh => real(input, target, libm::sinh).into(),
-        Unary::Cosh => real(input, target, libm::cosh).into(),
-        Unary::Tanh => real(input, target, libm::tanh).into(),
-        Unary::Asinh => real(input, target, libm::asinh).into(),
-        Unary::Acosh => real(input, target, acosh).into(),
-        Unary::Atanh => real(input, target, libm::atanh).into(),
+        Unary::Log => function(input, target, complex::ln, libm::log),
+        Unary::Log1p => function(input, target, complex::log1p, libm::log1p),
+        Unary::Expm1 => function(input, target, complex::expm1, libm::expm1),
+        Unary::Sigmoid => function(input, target, complex::sigmoid, sigmoid),
+        Unary::Sin => function(input, target, complex::sin, libm::sin),
+        Unary::Cos => function(input, target, complex::cos, libm::cos),
+        Unary::Tan => function(input, target, complex::tan, libm::tan),
+        Unary::Asin => function(input, target, complex::asin, libm::asin),
+        Unary::Acos => function(input, target, complex::acos, libm::acos),
+        Unary::Atan => function(input, target, complex::atan, libm::atan),
+        Unary::Sinh => function(input, target, complex::sinh, libm::sinh),
+        Unary::Cosh => function(input, target, complex::cosh, libm::cosh),
+        Unary::Tanh => function(input, target, complex::tanh, libm::tanh),
+        Unary::Asinh => function(input, target, complex::asinh, libm::asinh),
+        Unary::Acosh => function(input, target, complex::acosh, acosh),
+        Unary::Atanh => function(input, target, complex::atanh, libm::atanh),
         Unary::Erf => real(input, target, libm::erf).into(),
         Unary::ErfInv => real(input, target, erf_inv).into(),
         Unary::Erfc => real(input, target, libm::erfc).into(),
@@ -155,12 +162,16 @@ fn erf_inv(x: f64) -> f64 {
     f64::from_bits(low).copysign(x)
 }
 
-/// Complex exponentials are e^re · (cos im + i·sin im) with num-complex's special cases for
-/// infinite and NaN parts.
-fn exp(input: &WideArray, target: Target) -> WideAnswer {
+/// A function of real and one of complex numbers.
+fn function(
+    input: &WideArray,
+    target: Target,
+    of_complex: impl Fn(Complex<f64>) -> Complex<f64>,
+    of_real: impl Fn(f64) -> f64,
+) -> WideAnswer {
     let values = match target.class() {
-        Class::Complex => input.mapv(|x| Wide::Complex(complex_exp(target.cast(x).complex()))),
-        Class::Float | Class::Unsigned | Class::Signed => real(input, target, f64::exp),
+        Class::Complex => input.mapv(|x| Wide::Complex(of_complex(target.cast(x).complex()))),
+        Class::Float | Class::Unsigned | Class::Signed => real(input, target, of_real),
     };
     with_modulus(values, target)
 }
@@ -201,12 +212,4 @@ pub(super) fn conditioned(
         }
     });
     WideAnswer { values, magnitude }
-}
-
-/// e^z. On the real line it stays there, also where e^re is infinite.
-pub(super) fn complex_exp(z: Complex<f64>) -> Complex<f64> {
-    if z.im == 0.0 {
-        return Complex::new(z.re.exp(), z.im);
-    }
-    z.exp()
 }

@@ -129,10 +129,13 @@ ops! {
         /// Square root, correctly rounded; NaN below zero, and −0 of −0.
         Sqrt = Row {
             name: "sqrt",
-            accepts: Dtypes::REAL,
             // IEEE 754 rounds it correctly, and from f32 to f16 and bf16 once more does no harm: 24 digits
             // are more than twice 11 and two.
-            judged: Judged::Values(|_| Tolerance::Exact),
+            // Complex: csqrtf, 2 ulp a part in glibc.
+            judged: Judged::Values(|dtype| match dtype.is_complex() {
+                true => library(dtype, 2),
+                false => Tolerance::Exact,
+            }),
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
             price: Price::SIMPLE,
             ..UNARY
@@ -140,9 +143,14 @@ ops! {
         /// Reciprocal of the square root: ±infinity of ±0, NaN below zero.
         Rsqrt = Row {
             name: "rsqrt",
-            accepts: Dtypes::REAL,
             // rsqrtf: 2 ulp in CUDA's table; a root and a quotient, each rounded, are less.
-            judged: Judged::Values(|dtype| library(dtype, 2)),
+            // Complex: a root within 4 units of its modulus, and a quotient within 8.
+            judged: Judged::Values(|dtype| match dtype.is_complex() {
+                true => Tolerance::Accum(12.0),
+                false => library(dtype, 2),
+            }),
+            // A quotient: no definition of one says which zero.
+            open_zero: Dtypes::COMPLEX,
             range: Range::NoNegativeZero,
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
             price: Price::FUNCTION,
@@ -161,7 +169,6 @@ ops! {
         /// Natural logarithm: −infinity of zeros, NaN below.
         Log = Row {
             name: "log",
-            accepts: Dtypes::REAL,
             // logf: 1 ulp in glibc and CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             range: Range::NoNegativeZero,
@@ -172,7 +179,6 @@ ops! {
         /// Natural logarithm of 1 + x, accurate near zero.
         Log1p = Row {
             name: "log1p",
-            accepts: Dtypes::REAL,
             // log1pf: 1 ulp in glibc and CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(within(&[Domain::Range(-0.5, 2.0)])),
@@ -182,7 +188,6 @@ ops! {
         /// e to the power of each element, minus 1, accurate near zero.
         Expm1 = Row {
             name: "expm1",
-            accepts: Dtypes::REAL,
             // expm1f: 1 ulp in glibc and CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
@@ -192,9 +197,10 @@ ops! {
         /// 1 / (1 + e^−x), accurate where it is small.
         Sigmoid = Row {
             name: "sigmoid",
-            accepts: Dtypes::REAL,
             // An exponential within 4, a sum and a quotient.
             judged: Judged::Values(|dtype| library(dtype, 6)),
+            // A quotient: no definition of one says which zero.
+            open_zero: Dtypes::COMPLEX,
             range: Range::NonNegative,
             grad: Some(SMOOTH),
             price: Price { work: 40, temporaries: 8 },
@@ -203,7 +209,6 @@ ops! {
         /// Sine, of arguments of any size.
         Sin = Row {
             name: "sin",
-            accepts: Dtypes::REAL,
             // sinf: 1 ulp in glibc, 2 in CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
@@ -213,7 +218,6 @@ ops! {
         /// Cosine, of arguments of any size.
         Cos = Row {
             name: "cos",
-            accepts: Dtypes::REAL,
             // cosf: 1 ulp in glibc, 2 in CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             range: Range::NoNegativeZero,
@@ -224,7 +228,6 @@ ops! {
         /// Tangent, of arguments of any size.
         Tan = Row {
             name: "tan",
-            accepts: Dtypes::REAL,
             // tanf: 1 ulp in glibc, 4 in CUDA's table, 6 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 6)),
             grad: Some(within(&[Domain::Range(-1.0, 1.0)])),
@@ -234,7 +237,6 @@ ops! {
         /// Inverse sine; NaN beyond −1 and 1.
         Asin = Row {
             name: "asin",
-            accepts: Dtypes::REAL,
             // asinf: 1 ulp in glibc, 2 in CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(within(&[Domain::Range(-0.7, 0.7)])),
@@ -244,7 +246,6 @@ ops! {
         /// Inverse cosine; NaN beyond −1 and 1.
         Acos = Row {
             name: "acos",
-            accepts: Dtypes::REAL,
             // acosf: 1 ulp in glibc, 2 in CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             range: Range::NonNegative,
@@ -255,7 +256,6 @@ ops! {
         /// Inverse tangent.
         Atan = Row {
             name: "atan",
-            accepts: Dtypes::REAL,
             // atanf: 1 ulp in glibc, 2 in CUDA's table, 5 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 5)),
             grad: Some(SMOOTH),
@@ -265,7 +265,6 @@ ops! {
         /// Hyperbolic sine.
         Sinh = Row {
             name: "sinh",
-            accepts: Dtypes::REAL,
             // sinhf: 2 ulp in glibc, 3 in CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
@@ -275,7 +274,6 @@ ops! {
         /// Hyperbolic cosine.
         Cosh = Row {
             name: "cosh",
-            accepts: Dtypes::REAL,
             // coshf: 2 ulp in glibc and CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             range: Range::NonNegative,
@@ -286,7 +284,6 @@ ops! {
         /// Hyperbolic tangent.
         Tanh = Row {
             name: "tanh",
-            accepts: Dtypes::REAL,
             // tanhf: 3 ulp in glibc, 2 in CUDA's table, 5 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 5)),
             grad: Some(SMOOTH),
@@ -296,7 +293,6 @@ ops! {
         /// Inverse hyperbolic sine.
         Asinh = Row {
             name: "asinh",
-            accepts: Dtypes::REAL,
             // asinhf: 2 ulp in glibc, 3 in CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
@@ -306,7 +302,6 @@ ops! {
         /// Inverse hyperbolic cosine; NaN below 1.
         Acosh = Row {
             name: "acosh",
-            accepts: Dtypes::REAL,
             // acoshf: 3 ulp in glibc, 4 in CUDA's and Metal's tables.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             range: Range::NonNegative,
@@ -317,7 +312,6 @@ ops! {
         /// Inverse hyperbolic tangent: ±infinity at ±1, NaN beyond.
         Atanh = Row {
             name: "atanh",
-            accepts: Dtypes::REAL,
             // atanhf: 2 ulp in glibc, 3 in CUDA's table, 5 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 5)),
             grad: Some(within(&[Domain::Range(-0.7, 0.7)])),

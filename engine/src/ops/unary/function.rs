@@ -57,7 +57,7 @@ pub(super) fn sigmoid(x: &Array, cx: &Cx) -> Result<Array> {
 }
 
 /// With t = tan(x / 2) it is 2t / (1 + t²); near 0 it is x, of which subnormal halves lose digits.
-pub(super) fn sin(x: &Array, cx: &Cx) -> Result<Array> {
+pub(crate) fn sin(x: &Array, cx: &Cx) -> Result<Array> {
     if cx.device == Device::Gpu {
         return x.sin();
     }
@@ -71,7 +71,7 @@ pub(super) fn sin(x: &Array, cx: &Cx) -> Result<Array> {
 
 /// 1 / √(1 + tan² x), which has all its digits also where it is small, with the sign of
 /// sin x / tan x: the sine has that of tan(x / 2).
-pub(super) fn cos(x: &Array, cx: &Cx) -> Result<Array> {
+pub(crate) fn cos(x: &Array, cx: &Cx) -> Result<Array> {
     if cx.device == Device::Gpu {
         return x.cos();
     }
