@@ -135,9 +135,20 @@ pub(super) fn divide_scaled(z: &Array, w: &Array) -> Result<Array> {
     a.quotient(&b)?.map(|part| part.multiply(&scale))?.join()
 }
 
-/// 1 / √z.
+/// 1 / √z, which is 0 at every infinity.
 pub(super) fn rsqrt(z: &Array, _: &Cx) -> Result<Array> {
-    divide(&crate::mlx::complex(1.0, 0.0), &z.sqrt()?)
+    let root = Parts::of(&z.sqrt()?, DType::F64)?;
+    let constant = |value: f64| real(DType::F64, value);
+    let one = Parts {
+        re: constant(1.0),
+        im: constant(0.0),
+    };
+    let infinity = constant(f64::INFINITY);
+    let infinite = |part: &Array| part.abs()?.eq(&infinity);
+    let vanishes = infinite(&root.re)?.logical_or(infinite(&root.im)?)?;
+    one.quotient(&root)?
+        .map(|part| select(&vanishes, constant(0.0), part))?
+        .join()
 }
 
 /// ln(1 + z). Near 0 the logarithm of the modulus is half that of 1 + re·(2 + re) + im².

@@ -100,6 +100,15 @@ pub(super) fn sqrt(z: C) -> C {
     }
 }
 
+/// 1 / √z, which is 0 at every infinity.
+pub(super) fn rsqrt(z: C) -> C {
+    let root = sqrt(z);
+    if root.re.is_infinite() || root.im.is_infinite() {
+        return C::new(0.0, 0.0);
+    }
+    root.inv()
+}
+
 /// sinh re · cos im + i·cosh re · sin im, on either axis as real functions have it.
 pub(super) fn sinh(z: C) -> C {
     let C { re, im } = z;
