@@ -153,7 +153,10 @@ ops! {
             open_zero: Dtypes::COMPLEX,
             range: Range::NoNegativeZero,
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
-            price: Price::FUNCTION,
+            price: Price {
+                work: 40,
+                temporaries: 12,
+            },
             ..UNARY
         },
         /// Cube root, also of negative numbers.
@@ -182,7 +185,10 @@ ops! {
             // log1pf: 1 ulp in glibc and CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(within(&[Domain::Range(-0.5, 2.0)])),
-            price: Price::FUNCTION,
+            price: Price {
+                work: 40,
+                temporaries: 12,
+            },
             ..UNARY
         },
         /// e to the power of each element, minus 1, accurate near zero.
@@ -191,7 +197,10 @@ ops! {
             // expm1f: 1 ulp in glibc and CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
-            price: Price::FUNCTION,
+            price: Price {
+                work: 40,
+                temporaries: 12,
+            },
             ..UNARY
         },
         /// 1 / (1 + e^−x), accurate where it is small.
@@ -203,7 +212,10 @@ ops! {
             open_zero: Dtypes::COMPLEX,
             range: Range::NonNegative,
             grad: Some(SMOOTH),
-            price: Price { work: 40, temporaries: 8 },
+            price: Price {
+                work: 40,
+                temporaries: 12,
+            },
             ..UNARY
         },
         /// Sine, of arguments of any size.

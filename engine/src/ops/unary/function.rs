@@ -114,23 +114,21 @@ fn series(x: &Array) -> Result<Array> {
 
 const TERMS: u32 = 18;
 
-/// A guess, of which two of Halley's steps leave an error below the dtype's digits.
+/// A guess, of which two of Halley's steps leave an error below the dtype's digits; the first need
+/// not be in `f64`, since the second cubes what it leaves.
 pub(super) fn erf_inv(x: &Array, cx: &Cx) -> Result<Array> {
     if cx.device == Device::Gpu {
         return mlx_rs::ops::erfinv(x);
     }
-    wide(x, cx, |x| {
-        let constant = constants(x);
-        let magnitude = x.abs()?;
-        let mut y = guess(&magnitude)?;
-        for _ in 0..2 {
-            y = halley(&y, &magnitude, cx)?;
-        }
-        let one = constant(1.0);
-        let y = select(magnitude.eq(&one)?, constant(f64::INFINITY), y)?;
-        let y = select(magnitude.gt(&one)?, constant(f64::NAN), y)?;
-        with_sign_of(&y, x)
-    })
+    let magnitude = x.abs()?;
+    let near = halley(&guess(&magnitude)?, &magnitude, cx)?;
+    let [y, wide] = [&near, &magnitude].map(|x| x.as_dtype(Dtype::Float64));
+    let y = halley(&y?, &wide?, cx)?.as_dtype(x.dtype())?;
+    let constant = constants(x);
+    let one = constant(1.0);
+    let y = select(magnitude.eq(&one)?, constant(f64::INFINITY), y)?;
+    let y = select(magnitude.gt(&one)?, constant(f64::NAN), y)?;
+    with_sign_of(&y, x)
 }
 
 /// Below ½ two terms of the series, within 1 %; above it after Winitzki, "A handy approximation for
@@ -163,9 +161,11 @@ const WINITZKI: f64 = 0.147;
 /// their digits.
 fn halley(y: &Array, x: &Array, cx: &Cx) -> Result<Array> {
     let constant = constants(y);
-    let near = erf(y, cx)?.subtract(x)?;
+    let is_near = x.lt(constant(0.5))?;
+    let inside = select(&is_near, y, constant(0.0))?;
+    let near = series(&inside)?.subtract(x)?;
     let far = constant(1.0).subtract(x)?.subtract(erfc::erfc(y, cx)?)?;
-    let f = select(x.lt(constant(0.5))?, near, far)?;
+    let f = select(is_near, near, far)?;
     // 1/f' is √π/2 · e^(y²), and f''/f' is −2y.
     let step = f
         .multiply(exp(&y.multiply(y)?, cx)?)?
