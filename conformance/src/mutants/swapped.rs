@@ -3,7 +3,7 @@
 use emily_spec::{AsType, Op, OpKind, ROWS, Result, ResultDType, Row, Tensor, Unary};
 use serde_json::Value as Json;
 
-use super::{Equivalent, Group, attributes, run as oracle, types};
+use super::{Reason, Group, attributes, run as oracle, types};
 use crate::view::Input;
 
 /// The ops that an op may be mistaken for: the other kinds of its enum; where it has none, those of
@@ -33,7 +33,7 @@ pub(super) fn others(row: &'static Row) -> Vec<&'static Row> {
 }
 
 /// Why the other op gives the same, where the rows say so.
-pub(super) fn equivalent(by: &Row, row: &Row, group: Group) -> Option<Equivalent> {
+pub(super) fn equivalent(by: &Row, row: &Row, group: Group) -> Option<Reason> {
     if [by, row].iter().all(|row| group.is_within(row.vanishes)) {
         return Some("both give zeros only");
     }

@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "4db294de9e6568da"
+  @fingerprint "0aedeba08d4668c8"
 
   @ops [
     %{
@@ -953,6 +953,62 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :subtract,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Difference of two tensors; integers wrap.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<1, 0, 200, 128>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<2, 255, 100, 128>>)
+          iex> {:ok, [result]} = Emily.Native.subtract(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<255, 1, 100, 0>>}
+      """
+    },
+    %{
+      name: :multiply,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Product of two tensors; integers wrap.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<16, 255, 200, 0>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<16, 255, 3, 7>>)
+          iex> {:ok, [result]} = Emily.Native.multiply(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 88, 0>>}
+      """
+    },
+    %{
       name: :divide,
       family: :binary,
       kind: :arithmetic,
@@ -981,6 +1037,38 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::float-32-little <- bytes>>, do: x
           [3.5, -3.5, -3.5, 3.5]
+      """
+    },
+    %{
+      name: :quotient,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Quotient of integers, truncated towards zero; a zero divisor is a numeric error, and the
+      least integer by −1 wraps to itself.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [7, -7, 7, -7], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> bytes = for x <- [2, 2, -2, -2], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.quotient(worker, [left, right])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [3, -3, -3, 3]
       """
     },
     %{
@@ -1043,6 +1131,242 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :atan2,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Angle of the point (right, left) from the positive x-axis, from −π to π; a zero's sign says
+      from which side.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 1.0, -1.0, -1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [1.0, -1.0, -1.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.atan2(worker, [left, right])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.7854, 2.3562, -2.3562, -0.7854]
+      """
+    },
+    %{
+      name: :bitwise_and,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Bits that both have.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<12, 255, 0, 170>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<10, 15, 0, 85>>)
+          iex> {:ok, [result]} = Emily.Native.bitwise_and(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<8, 15, 0, 0>>}
+      """
+    },
+    %{
+      name: :bitwise_or,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Bits that either has.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<12, 255, 0, 170>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<10, 15, 0, 85>>)
+          iex> {:ok, [result]} = Emily.Native.bitwise_or(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<14, 255, 0, 255>>}
+      """
+    },
+    %{
+      name: :bitwise_xor,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Bits that just one has.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<12, 255, 0, 170>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<10, 15, 0, 85>>)
+          iex> {:ok, [result]} = Emily.Native.bitwise_xor(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<6, 240, 0, 255>>}
+      """
+    },
+    %{
+      name: :left_shift,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Left times 2 to the power right; bits beyond the width are lost. A negative count is an
+      error.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<1, 3, 255, 129>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<3, 0, 1, 7>>)
+          iex> {:ok, [result]} = Emily.Native.left_shift(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<8, 3, 254, 128>>}
+      """
+    },
+    %{
+      name: :right_shift,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Left by 2 to the power right, rounded down: signed integers keep their sign. A negative
+      count is an error.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {4}, <<1, 3, 255, 129>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :u8, {4}, <<3, 0, 1, 7>>)
+          iex> {:ok, [result]} = Emily.Native.right_shift(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 3, 127, 1>>}
+      """
+    },
+    %{
+      name: :max,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      The larger of two elements, the left one where they are equal; NaN where either is.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 5.0, 3.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [4.0, 2.0, 3.0, 7.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.max(worker, [left, right])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [4.0, 5.0, 3.0, 7.0]
+      """
+    },
+    %{
+      name: :min,
+      family: :binary,
+      kind: :arithmetic,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      The smaller of two elements, the left one where they are equal; NaN where either is.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype, made floating where the op's result
+          always is, when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 5.0, 3.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [4.0, 2.0, 3.0, 7.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.min(worker, [left, right])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [1.0, 2.0, 3.0, 0.0]
+      """
+    },
+    %{
       name: :equal,
       family: :binary,
       kind: :compare,
@@ -1063,6 +1387,209 @@ defmodule Emily.Native.Ops do
           iex> {:ok, [result]} = Emily.Native.equal(worker, [left, right])
           iex> Emily.Native.read(result)
           {:ok, <<0, 0, 1>>}
+      """
+    },
+    %{
+      name: :not_equal,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the operands are not equal as numbers, whatever their dtypes; NaN is unequal to
+      everything, itself too.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.not_equal(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 1, 0, 1>>}
+      """
+    },
+    %{
+      name: :greater,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the greater one, whatever the dtypes; never beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.greater(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 0, 0>>}
+      """
+    },
+    %{
+      name: :less,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the lesser one, whatever the dtypes; never beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.less(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 0, 0, 1>>}
+      """
+    },
+    %{
+      name: :greater_equal,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the greater one or both are equal, whatever the dtypes;
+      never beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.greater_equal(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 1, 0>>}
+      """
+    },
+    %{
+      name: :less_equal,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the lesser one or both are equal, whatever the dtypes; never
+      beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.less_equal(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 0, 1, 1>>}
+      """
+    },
+    %{
+      name: :logical_and,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where neither operand is zero; NaN is no zero.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logical_and(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 0, 0, 1>>}
+      """
+    },
+    %{
+      name: :logical_or,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where one operand or both are not zero; NaN is no zero.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logical_or(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 1, 1>>}
+      """
+    },
+    %{
+      name: :logical_xor,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where just one operand is zero; NaN is no zero.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logical_xor(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 1, 0>>}
       """
     },
     %{
@@ -1171,6 +1698,124 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :reshape,
+      family: :shape,
+      kind: :reshape,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:shape],
+      doc: """
+      The same elements, row-major, in another shape.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:shape` - required. The result's shape, of as many elements.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.reshape(worker, [tensor], %{shape: [3, 2]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+      """
+    },
+    %{
+      name: :squeeze,
+      family: :shape,
+      kind: :squeeze,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes],
+      doc: """
+      Leaves out axes of size 1.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - required. The axes to leave out.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.squeeze(worker, [tensor], %{axes: [0]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [1.0, 2.0, 3.0, 4.0]
+      """
+    },
+    %{
+      name: :reverse,
+      family: :shape,
+      kind: :reverse,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes],
+      doc: """
+      The other way round along axes.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - required. The axes to turn round.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.reverse(worker, [tensor], %{axes: [0]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [3.0, 4.0, 5.0, 0.0, 1.0, 2.0]
+      """
+    },
+    %{
+      name: :pad,
+      family: :shape,
+      kind: :pad,
+      operands: [:tensor, :value],
+      open: false,
+      results: 1,
+      attrs: [:low, :high, :interior, :dtype],
+      doc: """
+      Puts elements between, before and after those of the first operand: all equal to the second.
+      Fewer than none before or after take elements away, those put between them too.
+
+      Operands: `tensor`, `value`.
+
+      Attributes:
+
+        * `:low` - required. How many before the first element of each axis, less than 0 to take away.
+        * `:high` - required. How many after the last element of each axis, less than 0 to take away.
+        * `:interior` - required. How many between two neighbours of each axis.
+        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3}, bytes)
+          iex> bytes = for x <- [9.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, value} = Emily.Native.from_binary(worker, :f32, {}, bytes)
+          iex> {:ok, [result]} = Emily.Native.pad(worker, [tensor, value], %{high: [1], interior: [0], low: [2]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [9.0, 9.0, 1.0, 2.0, 3.0, 9.0]
+      """
+    },
+    %{
       name: :broadcast,
       family: :shape,
       kind: :broadcast,
@@ -1231,6 +1876,39 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :stack,
+      family: :shape,
+      kind: :stack,
+      operands: [:tensors],
+      open: true,
+      results: 1,
+      attrs: [:axis, :dtype],
+      doc: """
+      Joins tensors of one shape along a new axis.
+
+      Operands: `tensors`, the last one any number of times.
+
+      Attributes:
+
+        * `:axis` - required. The new axis of the result.
+        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensors1} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> bytes = for x <- [3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensors2} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> bytes = for x <- [5.0, 6.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensors3} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.stack(worker, [tensors1, tensors2, tensors3], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+      """
+    },
+    %{
       name: :select,
       family: :shape,
       kind: :select,
@@ -1259,6 +1937,39 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::float-32-little <- bytes>>, do: x
           [1.0, 20.0, 30.0, 4.0]
+      """
+    },
+    %{
+      name: :clip,
+      family: :shape,
+      kind: :clip,
+      operands: [:tensor, :min, :max],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      Each element, but `min` where it is not greater than that, and `max` where it is not less than
+      that; NaN stays.
+
+      Operands: `tensor`, `min`, `max`.
+
+      Attributes:
+
+        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 2.0, 3.0, 5.0, 9.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {5}, bytes)
+          iex> bytes = for x <- [2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, min} = Emily.Native.from_binary(worker, :f32, {}, bytes)
+          iex> bytes = for x <- [5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, max} = Emily.Native.from_binary(worker, :f32, {}, bytes)
+          iex> {:ok, [result]} = Emily.Native.clip(worker, [tensor, min, max])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [2.0, 2.0, 3.0, 5.0, 5.0]
       """
     },
     %{
@@ -1386,6 +2097,152 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :product,
+      family: :reduce,
+      kind: :reduce,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes, :dtype],
+      doc: """
+      Product over axes; small floats multiply wide, integers wrap.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+        * `:dtype` - The result's dtype; Nx's aggregate of the operand's when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.product(worker, [tensor], %{axes: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [6.0, 120.0]
+      """
+    },
+    %{
+      name: :reduce_max,
+      family: :reduce,
+      kind: :reduce,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes, :dtype],
+      doc: """
+      Largest element over axes; NaN where there is one.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+        * `:dtype` - The result's dtype; Nx's aggregate of the operand's when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 5.0, 3.0, 4.0, 2.0, 6.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.reduce_max(worker, [tensor], %{axes: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [5.0, 6.0]
+      """
+    },
+    %{
+      name: :reduce_min,
+      family: :reduce,
+      kind: :reduce,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes, :dtype],
+      doc: """
+      Smallest element over axes; NaN where there is one.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+        * `:dtype` - The result's dtype; Nx's aggregate of the operand's when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 5.0, 3.0, 4.0, 2.0, 6.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.reduce_min(worker, [tensor], %{axes: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [1.0, 2.0]
+      """
+    },
+    %{
+      name: :all,
+      family: :reduce,
+      kind: :quantifier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes],
+      doc: """
+      `u8` 1 where all elements over axes are other than zero, as NaN is; of none it is 1.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 2.0, 0.0, 4.0, 5.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.all(worker, [tensor], %{axes: [1]})
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 0>>}
+      """
+    },
+    %{
+      name: :any,
+      family: :reduce,
+      kind: :quantifier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes],
+      doc: """
+      `u8` 1 where some element over axes is other than zero, as NaN is; of none it is 0.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 2.0, 0.0, 4.0, 5.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.any(worker, [tensor], %{axes: [1]})
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 1>>}
+      """
+    },
+    %{
       name: :argmax,
       family: :reduce,
       kind: :arg_reduce,
@@ -1425,6 +2282,45 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :argmin,
+      family: :reduce,
+      kind: :arg_reduce,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :tie_break, :keep_axis, :dtype],
+      doc: """
+      Index of the smallest element. NaN counts as the smallest.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - The axis to reduce; the flattened tensor when absent.
+        * `:tie_break` - Which of several equal elements wins.
+        * `:keep_axis` - Keep the reduced axis with size 1.
+        * `:dtype` - The result's integer dtype; `s32` when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [5.0, 1.0, 2.0, 1.0, 3.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
+          iex> {:ok, [result]} = Emily.Native.argmin(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [1]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [5.0, 1.0, 2.0, 1.0, 3.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
+          iex> {:ok, [result]} = Emily.Native.argmin(worker, [tensor], %{axis: 0, tie_break: :high})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [5]
+      """
+    },
+    %{
       name: :argsort,
       family: :sort,
       kind: :argsort,
@@ -1452,6 +2348,35 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::signed-32-little <- bytes>>, do: x
           [1, 2, 0]
+      """
+    },
+    %{
+      name: :sort,
+      family: :sort,
+      kind: :sort,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :direction],
+      doc: """
+      Sorts along an axis, equal elements in their order; NaN is above everything.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to sort along.
+        * `:direction` - Smallest or largest first.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [2.0, 0.0, 3.0, 1.0, 2.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {6}, bytes)
+          iex> {:ok, [result]} = Emily.Native.sort(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [0.0, 0.0, 1.0, 2.0, 2.0, 3.0]
       """
     },
     %{
