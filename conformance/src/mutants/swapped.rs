@@ -3,7 +3,7 @@
 use emily_spec::{AsType, Op, OpKind, ROWS, Result, ResultDType, Row, Tensor, Unary};
 use serde_json::Value as Json;
 
-use super::{Reason, Group, attributes, run as oracle, types};
+use super::{Group, Reason, attributes, run as oracle, types};
 use crate::view::Input;
 
 /// The ops that an op may be mistaken for: the other kinds of its enum; where it has none, those of
