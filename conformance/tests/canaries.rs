@@ -5,6 +5,7 @@
 //! once per group of dtypes, and at each place in each group a case must turn red. Where the fault
 //! shows on no special value at all, as a swap of a sum's operands, it is *equivalent*; the line at
 //! the end counts those. Gradients have canaries of their own.
+#![deny(clippy::wildcard_enum_match_arm)]
 #![forbid(unsafe_code)]
 
 #[path = "canaries/faults.rs"]

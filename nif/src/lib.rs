@@ -7,6 +7,7 @@
 //!
 //! **Architecture invariants:** no policy lives here; nothing calls into Elixir; every function
 //! that may take long runs on a dirty scheduler or on a worker.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 mod decode;
 mod encode;
