@@ -100,9 +100,12 @@ pub(super) static FAULTS: &[Fault] = &[
         what: "u64 operands are taken for s64",
         befalls: Befalls::Calls(sees_the_sign),
         run: |op, inputs| {
-            let signed = |tensor: &Tensor| match tensor.dtype() {
-                DType::U64 => relabel(tensor, DType::S64),
-                _ => Ok(tensor.clone()),
+            let signed = |tensor: &Tensor| {
+                if tensor.dtype() == DType::U64 {
+                    relabel(tensor, DType::S64)
+                } else {
+                    Ok(tensor.clone())
+                }
             };
             with_true_types(op, inputs, &changed(inputs, signed)?)
         },
@@ -138,9 +141,10 @@ fn overflows(row: &Row, group: Group) -> bool {
 /// Whether an integer's sign is more than one of its bits: moves, casts and wrapping sums give the
 /// same bits in integers, but not where an integer is cast to a float first.
 fn sees_the_sign(row: &Row, group: Group) -> bool {
-    let computes = match row.kind {
-        OpKind::Unary(kind) => !of_bits(kind),
-        _ => matches!(row.kind, OpKind::Arithmetic(_)),
+    let computes = if let OpKind::Unary(kind) = row.kind {
+        !of_bits(kind)
+    } else {
+        matches!(row.kind, OpKind::Arithmetic(_))
     };
     let meet = row.arity != Arity::Exactly(1);
     let casts = match row.result {
