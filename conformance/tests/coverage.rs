@@ -1,0 +1,101 @@
+//! Every op has a fact, and every dtype that its row takes has a case with an answer.
+
+use std::collections::BTreeSet;
+
+use emily_conformance::case::{Body, Case, Want};
+use emily_conformance::fixtures::{Fixtures, repository};
+use emily_spec::{DType, Judged, Op, ROWS, ResultDType, Role, Row, TensorType};
+
+#[test]
+fn every_op_has_a_fact_with_an_answer() {
+    let cases = cases();
+    let states = |case: &Case| {
+        case.readings.iter().any(|reading| match &reading.body {
+            Body::Fact { want, .. } => match want {
+                Want::Values(_) => true,
+                // What is judged by what it promises has no other answer.
+                Want::Oracle => matches!(case.row.judged, Judged::Promise { .. }),
+                Want::Error(_) => false,
+            },
+            Body::Sweep(_) => false,
+        })
+    };
+    let without: Vec<&str> = ROWS
+        .iter()
+        .filter(|row| !of(row, &cases).any(states))
+        .map(|row| row.name)
+        .collect();
+    assert!(without.is_empty(), "no fact says what {without:?} answers");
+}
+
+#[test]
+fn every_dtype_that_an_op_takes_has_a_case_with_an_answer() {
+    let cases = cases();
+    let mut missing = Vec::new();
+    for row in ROWS.iter() {
+        let covered: BTreeSet<DType> = of(row, &cases).flat_map(answered).collect();
+        let taken = DType::ALL.into_iter().filter(|dtype| takes(row, *dtype));
+        let open: Vec<&str> = taken
+            .filter(|dtype| !covered.contains(dtype))
+            .map(DType::name)
+            .collect();
+        if !open.is_empty() {
+            missing.push(format!("{}: {}", row.name, open.join(" ")));
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "no case has an answer for:\n{}",
+        missing.join("\n")
+    );
+}
+
+fn cases() -> Vec<Case> {
+    Fixtures::load(&repository())
+        .expect("the fixtures can be read")
+        .cases
+}
+
+fn of<'a>(row: &'static Row, cases: &'a [Case]) -> impl Iterator<Item = &'a Case> {
+    cases
+        .iter()
+        .filter(move |case| case.row.name == row.name && case.is_for("native"))
+}
+
+/// Whether the row takes the dtype, and its result has one: that of a complex `f64` does not exist.
+fn takes(row: &Row, dtype: DType) -> bool {
+    let complex = row.result == ResultDType::Complex;
+    row.accepts.contains(dtype) && (!complex || dtype.to_complex().is_ok())
+}
+
+/// The dtypes of a case's data: of the operands, or of what is made out of none.
+fn answered(case: &Case) -> BTreeSet<DType> {
+    let mut found = BTreeSet::new();
+    for reading in &case.readings {
+        match &reading.body {
+            Body::Fact {
+                want: Want::Error(_),
+                ..
+            } => {}
+            Body::Fact { call, .. } => found.extend(data(case.row, &call.op, &call.types())),
+            Body::Sweep(plans) => {
+                for plan in plans {
+                    found.extend(data(case.row, plan.op(), &plan.types()));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn data(row: &Row, op: &Op, operands: &[TensorType]) -> Vec<DType> {
+    if operands.is_empty() {
+        let results = op.infer(operands).expect("the case has an answer");
+        return results.iter().map(|ty| ty.dtype).collect();
+    }
+    let data = operands
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| row.role(*index) == Role::Data);
+    data.map(|(_, ty)| ty.dtype).collect()
+}
