@@ -12,6 +12,7 @@ pub mod case;
 pub mod codegen_elixir;
 pub mod compare;
 pub mod exam;
+pub mod exhaust;
 pub mod fixtures;
 pub mod fuzz;
 pub mod gradients;

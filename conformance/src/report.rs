@@ -4,7 +4,8 @@
 //! - [`print_matrix`]: the op × dtype matrix and the totals, for the terminal;
 //! - [`print_timings`]: where the time went;
 //! - [`accuracy`]: `accuracy.json`, which is committed and checked to be current;
-//! - [`Asked`]: `asked.json`, likewise.
+//! - [`Asked`]: `asked.json`, likewise;
+//! - [`Exhaustions`]: `exhausted.json`, which maintainers measure.
 //!
 //! The pages ACCURACY.md, OPS.md and DIVERGENCES.md show what is committed: those files, the cases
 //! ([`ops`]) and the ledger ([`divergences`]).
@@ -15,6 +16,7 @@
 pub mod accuracy;
 mod asked;
 pub mod divergences;
+mod exhausted;
 mod face;
 mod grid;
 mod html;
@@ -32,6 +34,7 @@ use anyhow::Context as _;
 pub use accuracy::Accuracy;
 pub use asked::Asked;
 pub use divergences::{Recorded, divergences_markdown};
+pub use exhausted::{EXHAUSTED, Exhaustions};
 pub use matrix::print_matrix;
 pub use ops::{Planned, ops_markdown};
 pub use timings::print_timings;

@@ -11,6 +11,7 @@ mod codegen;
 mod conformance;
 mod cross;
 mod doctor;
+mod exhaust;
 mod fuzz;
 mod mutants;
 mod shell;
@@ -37,6 +38,8 @@ enum Command {
     Ci,
     /// Search for new failures; each one found becomes a ready case in fixtures/cases/found.
     Fuzz(fuzz::Args),
+    /// Judge a unary op on every f32 there is, which takes minutes; ACCURACY.md keeps the result.
+    Exhaust(exhaust::Args),
     /// Plant systematic mistakes in the oracle, op by op; a case has to catch each one.
     Mutants(mutants::Args),
     /// Measure the promised figures: a row each, a ratio within one run.
@@ -56,6 +59,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test => test::run(&shell),
         Command::Ci => ci::run(&shell),
         Command::Fuzz(args) => fuzz::run(&shell, &args),
+        Command::Exhaust(args) => exhaust::run(&shell, &args),
         Command::Mutants(args) => mutants::run(&shell, &args),
         Command::Bench(args) => bench::run(&shell, &args),
         Command::Codegen(args) => codegen::run(&shell, &args),

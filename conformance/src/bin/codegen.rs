@@ -13,7 +13,9 @@ use emily_conformance::codegen_elixir::{ELIXIR_OPS, elixir_ops};
 use emily_conformance::fixtures::{Fixtures, repository};
 use emily_conformance::layer;
 use emily_conformance::outcome::Report;
-use emily_conformance::report::{Accuracy, Asked, divergences_markdown, ops_markdown};
+use emily_conformance::report::{
+    Accuracy, Asked, EXHAUSTED, Exhaustions, divergences_markdown, ops_markdown,
+};
 use emily_conformance::run::{Filter, Run};
 
 const ACCURACY: &str = "conformance/accuracy.json";
@@ -54,6 +56,7 @@ fn main() -> anyhow::Result<()> {
 struct Measured {
     accuracy: Accuracy,
     asked: Asked,
+    exhausted: Exhaustions,
 }
 
 impl Measured {
@@ -71,6 +74,9 @@ impl Measured {
         if let Some(text) = text(ASKED)? {
             stated.asked = Asked::parse(&text).context(ASKED)?;
         }
+        if let Some(text) = text(EXHAUSTED)? {
+            stated.exhausted = Exhaustions::parse(&text).context(EXHAUSTED)?;
+        }
         Ok(stated)
     }
 
@@ -79,6 +85,7 @@ impl Measured {
         let mut measured = Measured {
             accuracy: Accuracy::measured(report),
             asked: Asked::counted(report),
+            exhausted: self.exhausted,
         };
         measured.accuracy.keep_absent(self.accuracy);
         measured.asked.keep_absent(self.asked);
@@ -105,7 +112,10 @@ fn pages(measured: &Measured) -> anyhow::Result<Vec<(&'static str, String)>> {
             ops_markdown(&run.layer_names(), run.planned(), &measured.asked),
         ),
         ("DIVERGENCES.md", divergences_markdown(run.recorded())),
-        ("ACCURACY.md", measured.accuracy.markdown()),
+        (
+            "ACCURACY.md",
+            measured.accuracy.markdown() + &measured.exhausted.markdown(),
+        ),
         (ELIXIR_OPS, ops),
     ])
 }
@@ -116,6 +126,9 @@ fn check(root: &Path, stated: &Measured, report: Option<&Report>) -> anyhow::Res
         if read(&root.join(name))? != text {
             stale.push(format!("{name} is stale"));
         }
+    }
+    if let Err(reason) = stated.exhausted.check() {
+        stale.push(format!("{EXHAUSTED} is stale: {reason}"));
     }
     if let Some(report) = report {
         let accuracy = (ACCURACY, stated.accuracy.check(report));
