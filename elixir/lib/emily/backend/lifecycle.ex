@@ -10,12 +10,14 @@ defmodule Emily.Backend.Lifecycle do
 
   def init(opts), do: Lane.validate!(opts)
 
-  def to_binary(%T{shape: shape, type: {_class, bits}} = tensor, limit) do
+  # A vectorized tensor's shape leaves axes out, and the limit counts all elements.
+  def to_binary(%T{type: {_class, bits}} = tensor, limit) do
     binary = Emily.to_binary(tensor)
+    size = limit * div(bits, 8)
 
-    if limit < Nx.size(shape) do
+    if size < byte_size(binary) do
       # A copy, so that a few elements do not keep the whole buffer.
-      binary |> binary_part(0, limit * div(bits, 8)) |> :binary.copy()
+      binary |> binary_part(0, size) |> :binary.copy()
     else
       binary
     end

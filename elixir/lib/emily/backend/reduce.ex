@@ -1,6 +1,6 @@
 defmodule Emily.Backend.Reduce do
   @moduledoc false
-  # Reductions. Nx's options have the attributes' names, and are all given.
+  # Reductions. Nx's options have the attributes' names, and are all given; nil is one left out.
 
   alias Emily.Backend.Call
   alias Emily.Native.Ops
@@ -8,7 +8,12 @@ defmodule Emily.Backend.Reduce do
   for kind <- [:reduce, :quantifier, :arg_reduce],
       %{name: name, attrs: attrs} <- Ops.of_kind(kind) do
     def unquote(name)(out, tensor, opts) do
-      attrs = opts |> Map.new() |> Map.put(:dtype, out.type) |> Map.take(unquote(attrs))
+      attrs =
+        for {attr, value} <- [{:dtype, out.type} | opts],
+            attr in unquote(attrs) and value != nil,
+            into: %{},
+            do: {attr, value}
+
       Call.run(unquote(name), out, [tensor], attrs)
     end
   end
