@@ -198,11 +198,36 @@ impl Source<'_> {
     }
 }
 
-/// Reads one case file. Its problems are all of them, not the first.
+/// Reads one case file of `fixtures/`, which stands where its op's cases belong. Its problems are all
+/// of them, not the first.
 ///
 /// # Errors
 /// A file that is not TOML is one problem; each case that says something impossible is another.
 pub fn parse(file: &Path, text: &str) -> Result<Vec<Case>, Vec<Problem>> {
+    parse_where(file, text, is_at_home)
+}
+
+/// Reads one case file from anywhere, as `Emily.Case.record` writes them.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_anywhere(file: &Path, text: &str) -> Result<Vec<Case>, Vec<Problem>> {
+    parse_where(file, text, |_, _| true)
+}
+
+/// Whether a file is where the op's cases belong.
+fn is_at_home(file: &Path, row: &Row) -> bool {
+    let folder = file.parent().and_then(Path::file_name);
+    let folder = folder.and_then(|name| name.to_str());
+    let stem = file.file_stem().and_then(|name| name.to_str());
+    stem == Some(row.name) && (folder == Some(row.family) || folder == Some("found"))
+}
+
+fn parse_where(
+    file: &Path,
+    text: &str,
+    belongs: fn(&Path, &Row) -> bool,
+) -> Result<Vec<Case>, Vec<Problem>> {
     let source = Source { file, text };
     let parsed: FileText = toml::from_str(text).map_err(|e| vec![source.toml(&e)])?;
     let at_op = parsed.op.span().start;
@@ -214,12 +239,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Vec<Case>, Vec<Problem>> {
     if parsed.doc.trim().is_empty() {
         problems.push(source.problem(at_op, "doc is empty"));
     }
-    let folder = file
-        .parent()
-        .and_then(Path::file_name)
-        .and_then(|name| name.to_str());
-    let stem = file.file_stem().and_then(|name| name.to_str());
-    if stem != Some(row.name) || !(folder == Some(row.family) || folder == Some("found")) {
+    if !belongs(file, row) {
         let message = format!(
             "cases of {} belong in {}/{}.toml",
             row.name, row.family, row.name

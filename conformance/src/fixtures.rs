@@ -60,6 +60,29 @@ impl Fixtures {
     }
 }
 
+impl Fixtures {
+    /// These case files alone, wherever they are, without a ledger.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn of(files: &[PathBuf]) -> Result<Fixtures, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut fixtures = Fixtures::default();
+        for file in files {
+            let text = std::fs::read_to_string(file).map_err(|e| vec![unreadable(file, &e)]);
+            match text.and_then(|text| case::parse_anywhere(file, &text)) {
+                Ok(cases) => fixtures.cases.extend(cases),
+                Err(more) => problems.extend(more),
+            }
+        }
+        if problems.is_empty() {
+            Ok(fixtures)
+        } else {
+            Err(problems)
+        }
+    }
+}
+
 /// Two cases of one name, in a family's file and in `found/`.
 fn twins(cases: &[Case]) -> Vec<Problem> {
     let mut problems = Vec::new();

@@ -32,6 +32,9 @@ struct Options {
     /// Only on this device: cpu or gpu. May be given again.
     #[arg(long = "device", value_name = "DEVICE")]
     devices: Vec<String>,
+    /// Only the cases in this file, which may stand anywhere. May be given again.
+    #[arg(long = "case", value_name = "FILE")]
+    cases: Vec<PathBuf>,
     /// Red when this layer cannot run here. May be given again.
     #[arg(
         long = "require",
@@ -103,7 +106,11 @@ fn prepare(options: &Options) -> Result<Run, Vec<String>> {
     let texts = |problems: Vec<emily_conformance::case::Problem>| -> Vec<String> {
         problems.iter().map(ToString::to_string).collect()
     };
-    let fixtures = Fixtures::load(&repository()).map_err(texts)?;
+    let fixtures = match options.cases.as_slice() {
+        [] => Fixtures::load(&repository()),
+        files => Fixtures::of(files),
+    };
+    let fixtures = fixtures.map_err(texts)?;
     let run = Run::new(fixtures, layer::all(), &options.filter()).map_err(texts)?;
     let unknown = options.unknown_names(&run);
     if unknown.is_empty() {

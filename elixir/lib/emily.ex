@@ -12,6 +12,7 @@ defmodule Emily do
     * `Emily.Compiler` runs `defn`: `Nx.Defn.default_options(compiler: Emily.Compiler)`.
     * `Emily.Stream` lets processes compute side by side.
     * `Emily.Memory` and `Emily.Telemetry` show what it does.
+    * `Emily.Case` writes a wrong number down as a case of the conformance suite.
     * `mix emily.doctor` checks the installation.
 
   This module has what a tensor needs besides Nx. Its functions take a tensor of `Emily.Backend`,

@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Run the one trial of this name.
     #[arg(long, value_name = "NAME")]
     exact: Option<String>,
+    /// Run the cases in this file only, which may stand anywhere (repeatable).
+    #[arg(long, value_name = "FILE")]
+    case: Vec<PathBuf>,
     /// Fail when this layer cannot run here (repeatable).
     #[arg(long, value_name = "LAYER")]
     require: Vec<String>,
@@ -73,6 +76,11 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         for value in values {
             flags.extend([flag.to_owned(), value.clone()]);
         }
+    }
+    for file in &args.case {
+        // The trials run in another folder.
+        let file = std::path::absolute(file)?;
+        flags.extend(["--case".to_owned(), file.display().to_string()]);
     }
     let asked = |layer: &&&str| args.layer.is_empty() || args.layer.iter().any(|l| l == **layer);
     let layers = beam.as_ref().map_or(&[][..], Beam::layers);

@@ -179,3 +179,23 @@ fn an_example_is_a_fact_with_an_answer() {
         refused(ROUND, &case(rest), "round.toml:5: an example is a fact");
     }
 }
+
+#[test]
+fn what_elixir_records_is_a_case_wherever_it_stands() {
+    let text = include_str!("recorded.toml");
+    let cases = parse_anywhere(Path::new("elsewhere.toml"), text).unwrap();
+    let calls: Vec<_> = cases
+        .iter()
+        .map(|case| match &case.readings[0].body {
+            Body::Fact { call, want } => (call, want),
+            Body::Sweep(_) => panic!("a fact"),
+        })
+        .collect();
+    assert_eq!(calls.len(), 2);
+    for (call, want) in calls {
+        assert_eq!(call.op.name(), "remainder");
+        assert_eq!(call.results()[0].to_string(), "f32[3]");
+        assert_eq!(*want, Want::Oracle);
+    }
+    assert!(parse(Path::new("elsewhere.toml"), text).is_err());
+}

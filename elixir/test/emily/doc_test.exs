@@ -3,6 +3,7 @@ defmodule Emily.DocTest do
 
   doctest Emily
   doctest Emily.Backend
+  doctest Emily.Case
   doctest Emily.Compiler
   doctest Emily.Doctor
   doctest Emily.Error

@@ -32,6 +32,7 @@ defmodule Emily.Backend.Call do
   def apply!(lane, op, tensors, attrs) do
     attrs = dtype_attr(attrs, lane)
     refs = Enum.map(tensors, &ref(&1, lane))
+    Emily.Case.note(op, attrs, refs)
 
     results =
       try do

@@ -1,0 +1,162 @@
+defmodule Emily.Case do
+  @moduledoc """
+  A wrong number, written down so that it can be judged.
+
+  `record/3` runs a function and writes each operation that it called, with its operands to the bit,
+  as a case of the conformance suite. In a checkout of Emily,
+
+      cargo xtask conformance --case emily_cases/remainder.toml
+
+  replays it on every layer against the reference, which says which layer is wrong, and by how much.
+  Such a file is what a bug report needs.
+  """
+
+  alias Emily.{Backend, Native, Reply}
+  alias Nx.Tensor, as: T
+
+  @calls {__MODULE__, :calls}
+  @most 65_536
+
+  @doc """
+  Runs `fun` with `args` and writes what it called; gives the files, one per operation.
+
+  Tensors among the arguments are copied to `Emily.Backend` unless they are there. An error that
+  `fun` raises is what the last case is about, and is not raised again. What it calls in other
+  processes is not recorded.
+
+  ## Options
+
+    * `:to` - the folder to write to, made if it is missing. Defaults to `"emily_cases"`.
+    * `:why` - what looks wrong, for whoever reads the case.
+
+  Raises `ArgumentError` where nothing was called on Emily, and for an operand of more than
+  #{@most} elements.
+
+  ## Examples
+
+      iex> folder = Path.join(System.tmp_dir!(), "emily_cases")
+      iex> t = Nx.tensor([5.5, -5.5], backend: Emily.Backend)
+      iex> [file] = Emily.Case.record(&Nx.remainder/2, [t, 2], to: folder)
+      iex> Path.basename(file)
+      "remainder.toml"
+
+  """
+  @spec record(fun(), [term()], keyword()) :: [Path.t()]
+  def record(fun, args, opts \\ []) when is_function(fun) and is_list(args) do
+    opts = Keyword.validate!(opts, to: "emily_cases", why: "recorded by Emily.Case.record/3")
+
+    calls =
+      fun
+      |> calls(Enum.map(args, &to_emily/1))
+      |> Enum.map(fn {op, attrs, refs} -> {op, fields(attrs, refs)} end)
+      |> Enum.uniq()
+
+    if calls == [] do
+      raise ArgumentError,
+            "Emily.Case.record: the function called no operation of Emily.Backend; " <>
+              "pass it tensors, or make them with backend: Emily.Backend"
+    end
+
+    File.mkdir_p!(opts[:to])
+    names = calls |> Enum.map(&elem(&1, 0)) |> Enum.uniq()
+
+    for name <- names do
+      file = Path.join(opts[:to], "#{name}.toml")
+      File.write!(file, text(name, for({^name, fields} <- calls, do: fields), opts[:why]))
+      file
+    end
+  end
+
+  @doc false
+  # Called by the backend with every operation.
+  def note(op, attrs, refs) do
+    case Process.get(@calls) do
+      nil -> :ok
+      calls -> Process.put(@calls, [{op, attrs, refs} | calls])
+    end
+
+    :ok
+  end
+
+  defp to_emily(%T{data: %Backend{}} = tensor), do: tensor
+  defp to_emily(%T{} = tensor), do: Nx.backend_copy(tensor, Backend)
+  defp to_emily(other), do: other
+
+  defp calls(fun, args) do
+    Process.put(@calls, [])
+
+    try do
+      apply(fun, args)
+    rescue
+      _error -> :recorded
+    end
+
+    @calls |> Process.delete() |> Enum.reverse()
+  end
+
+  # A case's fields but for its name.
+  defp fields(attrs, refs) do
+    attrs = for {name, value} <- Enum.sort(attrs), value != nil, do: "#{name} = #{toml(value)}"
+    operands = Enum.map(refs, &inspect(literal(&1), printable_limit: :infinity))
+
+    [
+      if(attrs != [], do: "attrs = { #{Enum.join(attrs, ", ")} }\n", else: ""),
+      if(operands != [], do: "in = [#{Enum.join(operands, ", ")}]\n", else: "")
+    ]
+  end
+
+  defp text(name, cases, why) do
+    date = Date.utc_today()
+    day = date |> Date.to_iso8601() |> String.replace("-", "_")
+
+    cases =
+      for {fields, number} <- Enum.with_index(cases, 1) do
+        ["\n[[case]]\nname = \"recorded_#{day}_#{number}\"\nwhy = #{inspect(why)}\n" | fields]
+      end
+
+    ["op = \"#{name}\"\ndoc = \"Calls recorded on #{date}.\"\n" | cases]
+  end
+
+  defp literal(ref) do
+    {dtype, shape} = Native.type(ref)
+
+    if Tuple.product(shape) > @most do
+      raise ArgumentError,
+            "Emily.Case.record: an operand of #{inspect(shape)} is over #{@most} elements; " <>
+              "pass a part of it that shows the same"
+    end
+
+    bytes = ref |> Native.read() |> Reply.ok!()
+    dims = shape |> Tuple.to_list() |> Enum.join(",")
+    Enum.join(["#{dtype}[#{dims}]" | elements(dtype, bytes)], " ")
+  end
+
+  # A complex number is its parts.
+  defp elements(:c64, bytes) do
+    for <<re::binary-4, im::binary-4 <- bytes>>, do: "(#{bits(re)},#{bits(im)})"
+  end
+
+  defp elements(dtype, bytes) do
+    size = dtype |> Backend.Type.from_dtype() |> elem(1)
+    for <<element::binary-size(div(size, 8)) <- bytes>>, do: bits(element)
+  end
+
+  # Most significant digit first; the bytes are little-endian.
+  defp bits(element) do
+    size = 8 * byte_size(element)
+    <<bits::little-size(size)>> = element
+    "#" <> Base.encode16(<<bits::size(size)>>, case: :lower)
+  end
+
+  defp toml(value) when is_boolean(value) or is_float(value), do: to_string(value)
+  # TOML's integers end at 2^63; an attribute counts modulo 2^64.
+  defp toml(value) when is_integer(value) and value > 0x7FFF_FFFF_FFFF_FFFF,
+    do: to_string(value - 0x1_0000_0000_0000_0000)
+
+  defp toml(value) when is_integer(value), do: to_string(value)
+  defp toml(:infinity), do: ~s("inf")
+  defp toml(:neg_infinity), do: ~s("-inf")
+  defp toml(value) when is_atom(value), do: inspect(to_string(value))
+  defp toml(value) when is_tuple(value), do: value |> Tuple.to_list() |> toml()
+  defp toml(values) when is_list(values), do: "[#{Enum.map_join(values, ", ", &toml/1)}]"
+end

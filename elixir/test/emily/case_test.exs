@@ -1,0 +1,62 @@
+defmodule Emily.CaseTest do
+  use ExUnit.Case, async: true
+
+  @moduletag :tmp_dir
+
+  # The suite reads this file, in conformance/src/case/tests.rs.
+  @recorded Path.expand("../../../conformance/src/case/recorded.toml", __DIR__)
+
+  defp without_dates(text),
+    do: String.replace(text, ~r/\d{4}([-_])\d\d[-_]\d\d/, "2026\\g{1}11\\g{1}27")
+
+  test "a call is a case, with its operands to the bit", %{tmp_dir: folder} do
+    floats = Nx.tensor([5.5, -0.0, :nan], backend: Emily.Backend)
+    numbers = Nx.tensor([Complex.new(1, -2)], type: :c64, backend: Emily.Backend)
+
+    two = Nx.tensor([2.0], backend: Emily.Backend)
+    three = Nx.tensor(3, type: :u8, backend: Emily.Backend)
+
+    record = fn ->
+      Nx.remainder(floats, two)
+      Nx.remainder(floats, three)
+      Nx.sum(numbers, axes: [0], keep_axes: true)
+    end
+
+    [remainder, sum] = Emily.Case.record(record, [], to: folder, why: "it \"looks\" wrong")
+    assert Enum.map([remainder, sum], &Path.basename/1) == ["remainder.toml", "sum.toml"]
+    assert remainder |> File.read!() |> without_dates() == File.read!(@recorded)
+    assert File.read!(sum) =~ "attrs = { axes = [0], dtype = \"c64\", keep_axes = true }"
+    assert File.read!(sum) =~ ~s|in = ["c64[1] (#3f800000,#c0000000)"]|
+  end
+
+  test "an error is recorded with the call that it is about", %{tmp_dir: folder} do
+    zero = Nx.tensor(0, backend: Emily.Backend)
+    [file] = Emily.Case.record(&Nx.to_number(Nx.quotient(&1, &2)), [zero, zero], to: folder)
+    assert File.read!(file) =~ ~s(in = ["s32[] #00000000", "s32[] #00000000"])
+  end
+
+  test "tensors of another backend are copied to Emily", %{tmp_dir: folder} do
+    tensor = Nx.tensor([1, 2], type: :u8, backend: Nx.BinaryBackend)
+    [file] = Emily.Case.record(&Nx.negate/1, [tensor], to: folder)
+    assert File.read!(file) =~ ~s(in = ["u8[2] #01 #02"])
+  end
+
+  test "what is not on Emily, or too large, is told", %{tmp_dir: folder} do
+    assert_raise ArgumentError, ~r/called no operation/, fn ->
+      Emily.Case.record(fn -> 1 end, [], to: folder)
+    end
+
+    large = Nx.iota({65_537}, type: :u8, backend: Emily.Backend)
+
+    assert_raise ArgumentError, ~r/over 65536 elements/, fn ->
+      Emily.Case.record(&Nx.negate/1, [large], to: folder)
+    end
+  end
+
+  test "nothing is recorded afterwards" do
+    tensor = Nx.tensor([1], backend: Emily.Backend)
+    Emily.Case.record(&Nx.negate/1, [tensor], to: System.tmp_dir!())
+    Nx.negate(tensor)
+    assert Process.get({Emily.Case, :calls}) == nil
+  end
+end
