@@ -75,6 +75,14 @@ defmodule Emily.Conformance.Translate do
     Nx.slice(tensor, starts, attrs.lengths, strides: attrs.strides)
   end
 
+  defp call(:put_slice, _op, attrs, [tensor, slice]) do
+    Nx.put_slice(tensor, attrs.starts, slice)
+  end
+
+  defp call(:dynamic_put_slice, _op, _attrs, [tensor, slice | starts]) do
+    Nx.put_slice(tensor, starts, slice)
+  end
+
   defp call(:argsort, _op, attrs, [tensor]) do
     options = [stable: true] ++ options(attrs, [:axis, :direction])
     Nx.argsort(tensor, options ++ type_option(attrs))

@@ -93,6 +93,8 @@ pub(crate) fn eval_wide(
         Op::Slice(op) => one(index::slice(op, &inputs[0]).into()),
         Op::DynamicSlice(op) => one(index::dynamic_slice(op, inputs).into()),
         Op::Gather(op) => one(index::gather(op, inputs, target)?.into()),
+        Op::PutSlice(op) => one(index::put_slice(op, inputs, target).into()),
+        Op::DynamicPutSlice(_) => one(index::dynamic_put_slice(inputs, target).into()),
         Op::Reduce(op, attrs) => one(reduce::reduce(*op, attrs, &inputs[0], target)?),
         Op::Quantifier(op, attrs) => one(reduce::quantify(*op, attrs, &inputs[0], target)?.into()),
         Op::ArgReduce(op, attrs) => one(reduce::arg_reduce(*op, attrs, &inputs[0], target)?.into()),

@@ -146,6 +146,8 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Slice
         | OpKind::DynamicSlice
         | OpKind::Gather
+        | OpKind::PutSlice
+        | OpKind::DynamicPutSlice
         | OpKind::Clip
         | OpKind::Quantifier(_)
         | OpKind::Sort

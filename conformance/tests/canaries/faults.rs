@@ -88,6 +88,8 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Slice
         | OpKind::DynamicSlice
         | OpKind::Gather
+        | OpKind::PutSlice
+        | OpKind::DynamicPutSlice
         | OpKind::Clip
         | OpKind::Quantifier(_)
         | OpKind::Sort

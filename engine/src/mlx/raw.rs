@@ -129,6 +129,29 @@ pub(crate) fn slice_dynamic(a: &Array, starts: &Array, size: &[i32]) -> Result<A
     })
 }
 
+/// `a` with `update` in place of the window of its shape that begins at `starts`, an integer vector with
+/// one entry per axis.
+///
+/// The starts are read when the array is evaluated; a window that does not fit inside `a` is written
+/// beyond it, so the caller clamps them.
+pub(crate) fn slice_update_dynamic(a: &Array, update: &Array, starts: &Array) -> Result<Array> {
+    let axes: Vec<c_int> = (0..a.ndim() as c_int).collect();
+    call("slice_update_dynamic", |result, stream| {
+        // SAFETY: the handles are live, the list outlives the call, and goes with its length.
+        unsafe {
+            mlx_sys::mlx_slice_update_dynamic(
+                result,
+                a.as_ptr(),
+                update.as_ptr(),
+                starts.as_ptr(),
+                axes.as_ptr(),
+                axes.len(),
+                stream,
+            )
+        }
+    })
+}
+
 /// The parts of `size` of `a` at the positions that `indices` give along `axes`, one array each,
 /// all of one integer dtype and shape. The result's axes are the indices', then `a`'s.
 ///

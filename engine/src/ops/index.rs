@@ -1,24 +1,18 @@
-//! Reading parts of a tensor.
+//! Reading and writing parts of a tensor.
 
-use emily_spec::{Class, DType, DynamicSlice, ErrorKind, Gather, Slice, TensorType};
+use emily_spec::{Class, DType, DynamicSlice, ErrorKind, Gather, PutSlice, Slice, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{clip, stack, zeros_dtype};
 use mlx_rs::{Array, Dtype};
 
+use super::cast::{cast, operand};
 use super::{Cx, axes as mlx_axes, dims};
 use crate::mlx::{self, dtype_of, integer, to_mlx};
 
 /// A view. Starts are clamped so that the window fits.
 pub(super) fn slice(op: &Slice, x: &Array) -> Result<Array> {
-    let starts: Vec<i32> = last_starts(x, &op.lengths)
-        .zip(&*op.starts)
-        .map(|(last, &start)| start.clamp(0, last.into()) as i32)
-        .collect();
-    let stops: Vec<i32> = starts
-        .iter()
-        .zip(&*op.lengths)
-        .map(|(&start, &length)| start + length as i32)
-        .collect();
+    let lengths = mlx_axes(&op.lengths);
+    let (starts, stops) = clamped(x, &op.starts, &lengths);
     mlx::slice(x, &starts, &stops, &steps(&op.lengths, &op.strides))
 }
 
@@ -28,25 +22,67 @@ pub(super) fn dynamic_slice(op: &DynamicSlice, inputs: &[Array]) -> Result<Array
     if starts.is_empty() {
         return Ok(mlx::clone_array(x));
     }
-    let starts = last_starts(x, &op.lengths)
-        .zip(starts)
-        .map(|(last, start)| clamp(start, last))
-        .collect::<Result<Vec<_>>>()?;
-    let window = mlx::slice_dynamic(x, &stack(&starts, 0)?, &mlx_axes(&op.lengths))?;
+    let lengths = mlx_axes(&op.lengths);
+    let window = mlx::slice_dynamic(x, &clamped_dynamic(x, starts, &lengths)?, &lengths)?;
     mlx::slice(
         &window,
-        &vec![0; starts.len()],
-        &mlx_axes(&op.lengths),
+        &vec![0; lengths.len()],
+        &lengths,
         &steps(&op.lengths, &op.strides),
     )
 }
 
+/// The slice written over a window. Starts are clamped so that it fits.
+pub(super) fn put_slice(op: &PutSlice, inputs: &[Array], ty: &TensorType) -> Result<Array> {
+    let (x, slice) = (
+        operand(&inputs[0], ty.dtype)?,
+        operand(&inputs[1], ty.dtype)?,
+    );
+    let (starts, stops) = clamped(&x, &op.starts, slice.shape());
+    mlx::slice_update(&x, &slice, &starts, &stops, &vec![1; starts.len()])
+}
+
+/// The same with starts that only the data knows.
+pub(super) fn dynamic_put_slice(inputs: &[Array], ty: &TensorType) -> Result<Array> {
+    let starts = &inputs[2..];
+    if starts.is_empty() {
+        return cast(&inputs[1], ty.dtype);
+    }
+    let (x, slice) = (
+        operand(&inputs[0], ty.dtype)?,
+        operand(&inputs[1], ty.dtype)?,
+    );
+    let starts = clamped_dynamic(&x, starts, slice.shape())?;
+    mlx::slice_update_dynamic(&x, &slice, &starts)
+}
+
+/// Where a window starts and stops, moved so that it fits.
+fn clamped(x: &Array, starts: &[i64], lengths: &[i32]) -> (Vec<i32>, Vec<i32>) {
+    let starts = last_starts(x, lengths).zip(starts);
+    let starts: Vec<i32> = starts
+        .map(|(last, &start)| start.clamp(0, last.into()) as i32)
+        .collect();
+    let stops = starts
+        .iter()
+        .zip(lengths)
+        .map(|(start, length)| start + length);
+    let stops = stops.collect();
+    (starts, stops)
+}
+
+/// The same of starts that only the data knows, as one vector.
+fn clamped_dynamic(x: &Array, starts: &[Array], lengths: &[i32]) -> Result<Array> {
+    let starts = last_starts(x, lengths).zip(starts);
+    let starts = starts.map(|(last, start)| clamp(start, last));
+    stack(&starts.collect::<Result<Vec<_>>>()?, 0)
+}
+
 /// Per axis, the last start from which the window fits.
-fn last_starts(x: &Array, lengths: &[usize]) -> impl Iterator<Item = i32> {
+fn last_starts(x: &Array, lengths: &[i32]) -> impl Iterator<Item = i32> {
     x.shape()
         .iter()
         .zip(lengths)
-        .map(|(&size, &length)| size - length as i32)
+        .map(|(size, length)| size - length)
 }
 
 /// Strides as MLX takes them. One beyond the window takes the first element only, as one of the

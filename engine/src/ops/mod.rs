@@ -75,6 +75,8 @@ fn build(
         Op::Slice(op) => index::slice(op, &inputs[0])?,
         Op::DynamicSlice(op) => index::dynamic_slice(op, inputs)?,
         Op::Gather(op) => index::gather(op, inputs, ty, cx)?,
+        Op::PutSlice(op) => index::put_slice(op, inputs, ty)?,
+        Op::DynamicPutSlice(_) => index::dynamic_put_slice(inputs, ty)?,
         Op::Reduce(op, attrs) => reduce::reduce(*op, attrs, &inputs[0], ty)?,
         Op::Quantifier(op, attrs) => reduce::quantify(*op, attrs, &inputs[0], ty)?,
         Op::ArgReduce(op, attrs) => reduce::arg_reduce(*op, attrs, &inputs[0], ty)?,

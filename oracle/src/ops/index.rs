@@ -1,6 +1,6 @@
-//! Reading parts of a tensor.
+//! Reading and writing parts of a tensor.
 
-use emily_spec::{DynamicSlice, Error, ErrorKind, Gather, Result, Slice};
+use emily_spec::{DynamicSlice, Error, ErrorKind, Gather, PutSlice, Result, Slice};
 use ndarray::{ArrayViewD, Axis};
 
 use crate::array::{self, WideArray};
@@ -14,9 +14,18 @@ pub(crate) fn slice(op: &Slice, input: &WideArray) -> WideArray {
 
 /// The starts are the further operands.
 pub(crate) fn dynamic_slice(op: &DynamicSlice, inputs: &[WideArray]) -> WideArray {
-    let starts = inputs[1..].iter().map(|start| start[[].as_slice()].int());
-    let starts: Vec<i128> = starts.collect();
-    window(&inputs[0], &starts, &op.lengths, &op.strides)
+    window(&inputs[0], &scalars(&inputs[1..]), &op.lengths, &op.strides)
+}
+
+/// The integers in 0-d operands.
+fn scalars(operands: &[WideArray]) -> Vec<i128> {
+    let scalar = |operand: &WideArray| operand[[].as_slice()].int();
+    operands.iter().map(scalar).collect()
+}
+
+/// The start at which a window fits into an axis.
+fn clamped(start: i128, size: usize, length: usize) -> usize {
+    start.clamp(0, (size - length) as i128) as usize
 }
 
 /// Starts are clamped to where the window fits.
@@ -24,11 +33,33 @@ fn window(input: &WideArray, starts: &[i128], lengths: &[usize], strides: &[usiz
     input
         .slice_each_axis(|axis| {
             let i = axis.axis.index();
-            let last = input.len_of(axis.axis) - lengths[i];
-            let start = starts[i].clamp(0, last as i128) as usize;
+            let start = clamped(starts[i], input.len_of(axis.axis), lengths[i]);
             ndarray::Slice::from(start..start + lengths[i]).step_by(strides[i] as isize)
         })
         .to_owned()
+}
+
+pub(crate) fn put_slice(op: &PutSlice, inputs: &[WideArray], target: Target) -> WideArray {
+    let starts: Vec<i128> = op.starts.iter().map(|&start| start.into()).collect();
+    put(&inputs[0], &inputs[1], &starts, target)
+}
+
+/// The starts are the further operands.
+pub(crate) fn dynamic_put_slice(inputs: &[WideArray], target: Target) -> WideArray {
+    put(&inputs[0], &inputs[1], &scalars(&inputs[2..]), target)
+}
+
+/// Starts are clamped to where the slice fits.
+fn put(tensor: &WideArray, slice: &WideArray, starts: &[i128], target: Target) -> WideArray {
+    let mut result = tensor.mapv(|x| target.cast(x));
+    for (index, &x) in slice.indexed_iter() {
+        let place = (0..slice.ndim()).map(|axis| {
+            let (size, length) = (tensor.shape()[axis], slice.shape()[axis]);
+            clamped(starts[axis], size, length) + index[axis]
+        });
+        result[&place.collect::<Vec<_>>()[..]] = target.cast(x);
+    }
+    result
 }
 
 /// The last axis of `indices` holds one index per axis in the attribute, which ascend.

@@ -1,8 +1,10 @@
-//! Reading parts of a tensor.
+//! Reading and writing parts of a tensor.
 
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, check_integer, check_per_axis};
-use crate::{Arity, Error, ErrorKind, List, Price, Result, Role, Row, Shape, TensorType};
+use crate::{
+    Arity, Error, ErrorKind, List, Price, Result, ResultDType, Role, Row, Shape, TensorType,
+};
 
 const INDEX: Row = Row {
     family: "index",
@@ -53,20 +55,26 @@ ops! {
 impl Attributes for DynamicSlice {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let (tensor, starts) = (&inputs[0], &inputs[1..]);
-        check_per_axis("starts", starts, &tensor.shape)?;
-        for start in starts {
-            check_integer(start.dtype, "a start")?;
-            if start.shape.rank() != 0 {
-                return Err(Error::new(
-                    ErrorKind::Shape,
-                    format!("a start must be a scalar, got {start}"),
-                ));
-            }
-        }
+        check_starts(starts, &tensor.shape)?;
         let dims = window(&tensor.shape, &self.lengths, &self.strides)?;
         let dtype = row.result_dtype(&inputs[..1], None)?;
         Ok(vec![TensorType::new(dtype, dims)])
     }
+}
+
+/// Checks that there is an integer scalar per axis.
+fn check_starts(starts: &[TensorType], shape: &Shape) -> Result<()> {
+    check_per_axis("starts", starts, shape)?;
+    for start in starts {
+        check_integer(start.dtype, "a start")?;
+        if start.shape.rank() != 0 {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("a start must be a scalar, got {start}"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The dimensions of a strided window of a tensor.
@@ -93,6 +101,67 @@ fn window(shape: &Shape, lengths: &[usize], strides: &[usize]) -> Result<Vec<usi
         dims.push(length.div_ceil(stride));
     }
     Ok(dims)
+}
+
+/// A tensor with something written into it; both are cast to their merged dtype.
+const WRITE: Row = Row {
+    result: ResultDType::Merged,
+    ..INDEX
+};
+
+ops! {
+    /// The tensor with the slice in place of a window of the slice's shape, from starts clamped so that
+    /// it fits.
+    pub struct PutSlice = Row {
+        name: "put_slice",
+        operands: &["tensor", "slice"],
+        arity: Arity::Exactly(2),
+        ..WRITE
+    }; {
+        /// The first index per axis.
+        starts: List<i64>,
+    }
+}
+
+impl Attributes for PutSlice {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        check_per_axis("starts", &self.starts, &inputs[0].shape)?;
+        written(row, inputs)
+    }
+}
+
+ops! {
+    /// As `put_slice`, with starts that are known when it runs: a 0-d integer per axis.
+    pub struct DynamicPutSlice = Row {
+        name: "dynamic_put_slice",
+        operands: &["tensor", "slice", "starts"],
+        roles: &[Role::Data, Role::Data, Role::Index],
+        arity: Arity::AtLeast(2),
+        ..WRITE
+    }; {
+    }
+}
+
+impl Attributes for DynamicPutSlice {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        check_starts(&inputs[2..], &inputs[0].shape)?;
+        written(row, &inputs[..2])
+    }
+}
+
+/// The tensor's type once the slice is in it.
+fn written(row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+    let (tensor, slice) = (&inputs[0].shape, &inputs[1].shape);
+    let fits =
+        slice.rank() == tensor.rank() && slice.iter().zip(tensor.iter()).all(|(a, b)| a <= b);
+    if !fits {
+        return Err(Error::new(
+            ErrorKind::Shape,
+            format!("a slice of {slice} does not fit into {tensor}"),
+        ));
+    }
+    let dtype = row.result_dtype(inputs, None)?;
+    Ok(vec![TensorType::new(dtype, tensor.clone())])
 }
 
 ops! {

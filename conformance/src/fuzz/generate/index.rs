@@ -1,6 +1,9 @@
-//! Calls that read parts of a tensor.
+//! Calls that read and write parts of a tensor.
 
-use emily_spec::{DType, DynamicSlice, Gather, Op, Row, Shape, Slice, Tensor, TensorType};
+use emily_spec::{
+    DType, DynamicPutSlice, DynamicSlice, Gather, Op, PutSlice, Row, Shape, Slice, Tensor,
+    TensorType,
+};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -45,6 +48,43 @@ pub(super) fn dynamic_slice(row: &'static Row) -> BoxedStrategy<Specimen> {
         })
     };
     (windows(), dtype_of(row), index).prop_flat_map(of).boxed()
+}
+
+/// A tensor's shape and a slice's, the starts, and their dtypes, which seldom differ.
+fn written(row: &'static Row) -> impl Strategy<Value = (Vec<(DType, Shape)>, Vec<i64>)> {
+    let dtypes = prop_oneof![
+        3 => dtype_of(row).prop_map(|dtype| [dtype, dtype]),
+        1 => [dtype_of(row), dtype_of(row)],
+    ];
+    (windows(), dtypes).prop_map(|((shape, axes), [tensor, slice])| {
+        let lengths: Vec<usize> = axes.iter().map(|&(_, length, _)| length).collect();
+        let starts = axes.iter().map(|&(start, _, _)| start).collect();
+        (vec![(tensor, shape), (slice, Shape::new(lengths))], starts)
+    })
+}
+
+pub(super) fn put_slice(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let of = move |(types, starts): (Vec<(DType, Shape)>, Vec<i64>)| {
+        let op = Op::PutSlice(PutSlice {
+            starts: starts.into(),
+        });
+        specimen(row, Just(op).boxed(), types)
+    };
+    written(row).prop_flat_map(of).boxed()
+}
+
+pub(super) fn dynamic_put_slice(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let index = select(vec![DType::S32, DType::S64, DType::S8]);
+    let of = move |((types, starts), index): ((Vec<(DType, Shape)>, Vec<i64>), DType)| {
+        let scalar = |&start: &i64| one(index, number::wrapped(index, start.into()));
+        let starts: Vec<Tensor> = starts.iter().map(scalar).collect();
+        let op = Just(Op::DynamicPutSlice(DynamicPutSlice {}));
+        specimen(row, op.boxed(), types).prop_map(move |mut specimen| {
+            specimen.tensors.extend(starts.clone());
+            specimen
+        })
+    };
+    (written(row), index).prop_flat_map(of).boxed()
 }
 
 pub(super) fn gather(row: &'static Row) -> BoxedStrategy<Specimen> {

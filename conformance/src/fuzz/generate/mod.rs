@@ -46,6 +46,8 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Slice => index::slice(row),
         OpKind::DynamicSlice => index::dynamic_slice(row),
         OpKind::Gather => index::gather(row),
+        OpKind::PutSlice => index::put_slice(row),
+        OpKind::DynamicPutSlice => index::dynamic_put_slice(row),
         OpKind::Reduce(op) => reduce::reduce(row, op),
         OpKind::Quantifier(op) => reduce::quantify(row, op),
         OpKind::ArgReduce(op) => reduce::arg_reduce(row, op),

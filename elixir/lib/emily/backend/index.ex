@@ -1,6 +1,6 @@
 defmodule Emily.Backend.Index do
   @moduledoc false
-  # Reading parts of a tensor.
+  # Reading and writing parts of a tensor.
 
   require Emily.Debug
 
@@ -14,6 +14,14 @@ defmodule Emily.Backend.Index do
       Call.run(:slice, out, [tensor], Map.put(attrs, :starts, starts))
     else
       Call.run(:dynamic_slice, out, [tensor | Enum.map(starts, &start/1)], attrs)
+    end
+  end
+
+  def put_slice(out, tensor, starts, slice) do
+    if Enum.all?(starts, &is_integer/1) do
+      Call.run(:put_slice, out, [tensor, slice], %{starts: starts})
+    else
+      Call.run(:dynamic_put_slice, out, [tensor, slice | Enum.map(starts, &start/1)])
     end
   end
 
