@@ -28,6 +28,10 @@ defmodule Emily.Conformance.Translate do
     apply(Nx, op, [tensor, options ++ type_option(attrs)])
   end
 
+  defp call(:indexed, op, %{axes: axes}, [tensor, indices, updates]) do
+    apply(Nx, op, [tensor, indices, updates, [axes: axes]])
+  end
+
   defp call(:as_type, _op, %{dtype: dtype}, [tensor]), do: Nx.as_type(tensor, type(dtype))
 
   defp call(:iota, _op, attrs, []) do
@@ -105,6 +109,10 @@ defmodule Emily.Conformance.Translate do
 
   defp call(:gather, _op, %{axes: axes}, [tensor, indices]) do
     Nx.gather(tensor, indices, axes: axes)
+  end
+
+  defp call(kind, op, %{axis: axis}, [tensor, indices]) when kind in [:take, :take_along_axis] do
+    apply(Nx, op, [tensor, indices, [axis: axis]])
   end
 
   defp call(:qr, _op, attrs, [tensor]), do: Nx.LinAlg.qr(tensor, options(attrs, [:mode]))

@@ -62,7 +62,10 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Reverse(_)
         | Op::Slice(_)
         | Op::Gather(_)
+        | Op::Take(_)
+        | Op::TakeAlongAxis(_)
         | Op::PutSlice(_)
+        | Op::Indexed(..)
         | Op::Qr(_) => true,
     }
 }

@@ -5,6 +5,7 @@ defmodule Emily.Backend.Index do
   require Emily.Debug
 
   alias Emily.Backend.Call
+  alias Emily.Native.Ops
   alias Nx.Tensor, as: T
 
   def slice(out, tensor, starts, lengths, strides) do
@@ -33,5 +34,20 @@ defmodule Emily.Backend.Index do
 
   def gather(out, tensor, indices, opts) do
     Emily.Debug.bounds_checked(Call.run(:gather, out, [tensor, indices], %{axes: opts[:axes]}))
+  end
+
+  def take(out, tensor, indices, axis) do
+    Emily.Debug.bounds_checked(Call.run(:take, out, [tensor, indices], %{axis: axis}))
+  end
+
+  def take_along_axis(out, tensor, indices, axis) do
+    Emily.Debug.bounds_checked(Call.run(:take_along_axis, out, [tensor, indices], %{axis: axis}))
+  end
+
+  for %{name: name} <- Ops.of_kind(:indexed) do
+    def unquote(name)(out, tensor, indices, updates, opts) do
+      operands = [tensor, indices, updates]
+      Emily.Debug.bounds_checked(Call.run(unquote(name), out, operands, %{axes: opts[:axes]}))
+    end
   end
 end
