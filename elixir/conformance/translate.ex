@@ -28,6 +28,10 @@ defmodule Emily.Conformance.Translate do
     apply(Nx, op, [tensor, options ++ type_option(attrs)])
   end
 
+  defp call(:indexed, op, %{axes: axes}, [tensor, indices, updates]) do
+    apply(Nx, op, [tensor, indices, updates, [axes: axes]])
+  end
+
   defp call(:as_type, _op, %{dtype: dtype}, [tensor]), do: Nx.as_type(tensor, type(dtype))
 
   defp call(:iota, _op, attrs, []) do
@@ -75,6 +79,14 @@ defmodule Emily.Conformance.Translate do
     Nx.slice(tensor, starts, attrs.lengths, strides: attrs.strides)
   end
 
+  defp call(:put_slice, _op, attrs, [tensor, slice]) do
+    Nx.put_slice(tensor, attrs.starts, slice)
+  end
+
+  defp call(:dynamic_put_slice, _op, _attrs, [tensor, slice | starts]) do
+    Nx.put_slice(tensor, starts, slice)
+  end
+
   defp call(:argsort, _op, attrs, [tensor]) do
     options = [stable: true] ++ options(attrs, [:axis, :direction])
     Nx.argsort(tensor, options ++ type_option(attrs))
@@ -97,6 +109,10 @@ defmodule Emily.Conformance.Translate do
 
   defp call(:gather, _op, %{axes: axes}, [tensor, indices]) do
     Nx.gather(tensor, indices, axes: axes)
+  end
+
+  defp call(kind, op, %{axis: axis}, [tensor, indices]) when kind in [:take, :take_along_axis] do
+    apply(Nx, op, [tensor, indices, [axis: axis]])
   end
 
   defp call(:qr, _op, attrs, [tensor]), do: Nx.LinAlg.qr(tensor, options(attrs, [:mode]))

@@ -41,7 +41,7 @@ pub struct Answer {
 /// Runs the op on these operands.
 ///
 /// # Errors
-/// Those of [`Op::infer`]; [`ErrorKind::Index`] for a gathered index out of range;
+/// Those of [`Op::infer`]; [`ErrorKind::Index`] for an index out of range;
 /// [`ErrorKind::Numeric`] for an integer remainder by zero and a negative integer exponent;
 /// [`ErrorKind::Memory`] for a result of more than 2²⁶ elements, too many for a reference.
 pub fn run(op: &Op, inputs: &[Tensor]) -> Result<Vec<Answer>> {

@@ -47,9 +47,8 @@ impl Judge<'_> {
         let of_oracle = reference.as_ref().err().map(|error| error.message.as_str());
         let says = match kind {
             _ if stated.is_none() => None,
-            ErrorKind::Index if layer == "nx" => Some("is out of bounds for axis"),
             ErrorKind::Numeric if layer == "nx" => Some("bad argument in arithmetic expression"),
-            ErrorKind::Index => of_case.or(Some("is out of range for axis")),
+            ErrorKind::Index => of_case.or(Some("is out of bounds for axis")),
             ErrorKind::Shape
             | ErrorKind::Dtype
             | ErrorKind::Argument

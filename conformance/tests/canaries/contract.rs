@@ -146,6 +146,11 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Slice
         | OpKind::DynamicSlice
         | OpKind::Gather
+        | OpKind::Take
+        | OpKind::TakeAlongAxis
+        | OpKind::PutSlice
+        | OpKind::DynamicPutSlice
+        | OpKind::Indexed(_)
         | OpKind::Clip
         | OpKind::Quantifier(_)
         | OpKind::Sort

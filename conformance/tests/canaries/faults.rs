@@ -88,6 +88,11 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Slice
         | OpKind::DynamicSlice
         | OpKind::Gather
+        | OpKind::Take
+        | OpKind::TakeAlongAxis
+        | OpKind::PutSlice
+        | OpKind::DynamicPutSlice
+        | OpKind::Indexed(_)
         | OpKind::Clip
         | OpKind::Quantifier(_)
         | OpKind::Sort

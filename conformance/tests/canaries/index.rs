@@ -3,7 +3,7 @@
 use emily_conformance::number;
 use emily_conformance::values::Values;
 use emily_conformance::view::Input;
-use emily_spec::{Domain, Error, ErrorKind, Op, OpKind, Result, Row, Tensor, Transpose};
+use emily_spec::{AsType, Domain, Error, ErrorKind, Op, OpKind, Result, Row, Tensor, Transpose};
 
 use super::{Befalls, FAULT, Fault, changed_operand, integers, rebuild, run};
 
@@ -34,6 +34,13 @@ pub(super) static FAULTS: &[Fault] = &[
         what: "a slice that starts too far reads what is there",
         befalls: Befalls::Calls(|row, _| is_window(row)),
         run: starts_not_clamped,
+        ..FAULT
+    },
+    Fault {
+        name: "writes_not_clamped",
+        what: "a slice that starts too far is not written",
+        befalls: Befalls::Calls(|row, _| has_operand(row, "slice")),
+        run: writes_not_clamped,
         ..FAULT
     },
     Fault {
@@ -110,13 +117,38 @@ fn has_operand(row: &Row, name: &str) -> bool {
     row.operands.contains(&name)
 }
 
+/// The tensor as it was, where the slice does not fit where it is to start.
+fn writes_not_clamped(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+    let results = run(op, inputs)?;
+    let starts: Vec<i128> = if let Op::PutSlice(op) = op {
+        op.starts.iter().map(|&start| start.into()).collect()
+    } else {
+        inputs[2..].iter().map(scalar).collect()
+    };
+    if fits(&starts, inputs[1].tensor.shape(), inputs[0].tensor.shape()) {
+        return Ok(results);
+    }
+    let cast = AsType {
+        dtype: results[0].dtype(),
+    };
+    run(&Op::AsType(cast), &inputs[..1])
+}
+
+/// The first element, an integer.
+fn scalar(input: &Input) -> i128 {
+    let element = number::elements(&input.tensor).next().unwrap_or(0);
+    number::integer(input.tensor.dtype(), element).unwrap_or(0)
+}
+
+/// Whether a window is inside a tensor.
+fn fits(starts: &[i128], lengths: &[usize], dims: &[usize]) -> bool {
+    let mut axes = starts.iter().zip(lengths).zip(dims);
+    axes.all(|((&start, &length), &dim)| start >= 0 && start + length as i128 <= dim as i128)
+}
+
 /// Elements from beyond the end are other elements: here, what `iota` holds.
 fn starts_not_clamped(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
     let results = run(op, inputs)?;
-    let scalar = |input: &Input| {
-        let element = number::elements(&input.tensor).next().unwrap_or(0);
-        number::integer(input.tensor.dtype(), element).unwrap_or(0)
-    };
     let (starts, lengths): (Vec<i128>, _) = if let Op::Slice(op) = op {
         let starts = op.starts.iter().map(|&start| start.into());
         (starts.collect(), &op.lengths)
@@ -125,13 +157,7 @@ fn starts_not_clamped(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
     } else {
         return Ok(results);
     };
-    let fits = starts
-        .iter()
-        .zip(lengths.iter())
-        .zip(inputs[0].tensor.shape().iter());
-    let mut fits =
-        fits.map(|((&start, &length), &dim)| start >= 0 && start + length as i128 <= dim as i128);
-    if fits.all(|fits| fits) {
+    if fits(&starts, lengths, inputs[0].tensor.shape()) {
         return Ok(results);
     }
     let ty = results[0].ty();

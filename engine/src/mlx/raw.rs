@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use mlx_rs::error::{Exception, Result};
 use mlx_rs::{Array, Dtype, Stream};
-use mlx_sys::{mlx_array, mlx_stream};
+use mlx_sys::{mlx_array, mlx_stream, mlx_vector_array};
 
 use super::install_error_handler;
 
@@ -129,6 +129,29 @@ pub(crate) fn slice_dynamic(a: &Array, starts: &Array, size: &[i32]) -> Result<A
     })
 }
 
+/// `a` with `update` in place of the window of its shape that begins at `starts`, an integer vector with
+/// one entry per axis.
+///
+/// The starts are read when the array is evaluated; a window that does not fit inside `a` is written
+/// beyond it, so the caller clamps them.
+pub(crate) fn slice_update_dynamic(a: &Array, update: &Array, starts: &Array) -> Result<Array> {
+    let axes: Vec<c_int> = (0..a.ndim() as c_int).collect();
+    call("slice_update_dynamic", |result, stream| {
+        // SAFETY: the handles are live, the list outlives the call, and goes with its length.
+        unsafe {
+            mlx_sys::mlx_slice_update_dynamic(
+                result,
+                a.as_ptr(),
+                update.as_ptr(),
+                starts.as_ptr(),
+                axes.as_ptr(),
+                axes.len(),
+                stream,
+            )
+        }
+    })
+}
+
 /// The parts of `size` of `a` at the positions that `indices` give along `axes`, one array each,
 /// all of one integer dtype and shape. The result's axes are the indices', then `a`'s.
 ///
@@ -149,6 +172,95 @@ pub(crate) fn gather(a: &Array, indices: &[Array], axes: &[i32], size: &[i32]) -
                 axes.len(),
                 size.as_ptr(),
                 size.len(),
+                stream,
+            );
+            mlx_sys::mlx_vector_array_free(vector);
+            status
+        }
+    })
+}
+
+/// `a` with `updates` in place of its parts at the positions that `indices` give along `axes`, one array
+/// each, all of one integer dtype and shape. The updates' axes are the indices', then `a`'s. Of several
+/// for one place any may stay.
+///
+/// The indices are read when the array is evaluated; one out of range writes beyond `a`, so the caller
+/// clamps them.
+pub(crate) fn scatter(
+    a: &Array,
+    indices: &[Array],
+    updates: &Array,
+    axes: &[i32],
+) -> Result<Array> {
+    scattered("scatter", mlx_sys::mlx_scatter, a, indices, updates, axes)
+}
+
+/// As [`scatter`], the updates added to what is there.
+pub(crate) fn scatter_add(
+    a: &Array,
+    indices: &[Array],
+    updates: &Array,
+    axes: &[i32],
+) -> Result<Array> {
+    scattered(
+        "scatter_add",
+        mlx_sys::mlx_scatter_add,
+        a,
+        indices,
+        updates,
+        axes,
+    )
+}
+
+/// As [`scatter`], where an update is more than what is there.
+pub(crate) fn scatter_max(
+    a: &Array,
+    indices: &[Array],
+    updates: &Array,
+    axes: &[i32],
+) -> Result<Array> {
+    scattered(
+        "scatter_max",
+        mlx_sys::mlx_scatter_max,
+        a,
+        indices,
+        updates,
+        axes,
+    )
+}
+
+type Scatter = unsafe extern "C" fn(
+    *mut mlx_array,
+    mlx_array,
+    mlx_vector_array,
+    mlx_array,
+    *const c_int,
+    usize,
+    mlx_stream,
+) -> c_int;
+
+fn scattered(
+    name: &str,
+    op: Scatter,
+    a: &Array,
+    indices: &[Array],
+    updates: &Array,
+    axes: &[i32],
+) -> Result<Array> {
+    let handles: Vec<mlx_array> = indices.iter().map(Array::as_ptr).collect();
+    call(name, |result, stream| {
+        // SAFETY: every handle is live, the lists outlive the calls, and each goes with its length.
+        // The vector holds references of its own, and is freed here once.
+        unsafe {
+            let vector = mlx_sys::mlx_vector_array_new_data(handles.as_ptr(), handles.len());
+            let (axes, count) = (axes.as_ptr(), axes.len());
+            let status = op(
+                result,
+                a.as_ptr(),
+                vector,
+                updates.as_ptr(),
+                axes,
+                count,
                 stream,
             );
             mlx_sys::mlx_vector_array_free(vector);

@@ -1,24 +1,23 @@
-//! Reading parts of a tensor.
+//! Reading and writing parts of a tensor.
 
-use emily_spec::{Class, DType, DynamicSlice, ErrorKind, Gather, Slice, TensorType};
+use emily_spec::{
+    Class, DType, DynamicSlice, ErrorKind, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
+    TakeAlongAxis, TensorType,
+};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{clip, stack, zeros_dtype};
-use mlx_rs::{Array, Dtype};
+use mlx_rs::{Array, Dtype, with_stream};
 
+use super::cast::{cast, operand};
+use super::float::widened;
 use super::{Cx, axes as mlx_axes, dims};
-use crate::mlx::{self, dtype_of, integer, to_mlx};
+use crate::Device;
+use crate::mlx::{self, dtype_of, integer, shape_of, to_mlx};
 
 /// A view. Starts are clamped so that the window fits.
 pub(super) fn slice(op: &Slice, x: &Array) -> Result<Array> {
-    let starts: Vec<i32> = last_starts(x, &op.lengths)
-        .zip(&*op.starts)
-        .map(|(last, &start)| start.clamp(0, last.into()) as i32)
-        .collect();
-    let stops: Vec<i32> = starts
-        .iter()
-        .zip(&*op.lengths)
-        .map(|(&start, &length)| start + length as i32)
-        .collect();
+    let lengths = mlx_axes(&op.lengths);
+    let (starts, stops) = clamped(x, &op.starts, &lengths);
     mlx::slice(x, &starts, &stops, &steps(&op.lengths, &op.strides))
 }
 
@@ -28,25 +27,67 @@ pub(super) fn dynamic_slice(op: &DynamicSlice, inputs: &[Array]) -> Result<Array
     if starts.is_empty() {
         return Ok(mlx::clone_array(x));
     }
-    let starts = last_starts(x, &op.lengths)
-        .zip(starts)
-        .map(|(last, start)| clamp(start, last))
-        .collect::<Result<Vec<_>>>()?;
-    let window = mlx::slice_dynamic(x, &stack(&starts, 0)?, &mlx_axes(&op.lengths))?;
+    let lengths = mlx_axes(&op.lengths);
+    let window = mlx::slice_dynamic(x, &clamped_dynamic(x, starts, &lengths)?, &lengths)?;
     mlx::slice(
         &window,
-        &vec![0; starts.len()],
-        &mlx_axes(&op.lengths),
+        &vec![0; lengths.len()],
+        &lengths,
         &steps(&op.lengths, &op.strides),
     )
 }
 
+/// The slice written over a window. Starts are clamped so that it fits.
+pub(super) fn put_slice(op: &PutSlice, inputs: &[Array], ty: &TensorType) -> Result<Array> {
+    let (x, slice) = (
+        operand(&inputs[0], ty.dtype)?,
+        operand(&inputs[1], ty.dtype)?,
+    );
+    let (starts, stops) = clamped(&x, &op.starts, slice.shape());
+    mlx::slice_update(&x, &slice, &starts, &stops, &vec![1; starts.len()])
+}
+
+/// The same with starts that only the data knows.
+pub(super) fn dynamic_put_slice(inputs: &[Array], ty: &TensorType) -> Result<Array> {
+    let starts = &inputs[2..];
+    if starts.is_empty() {
+        return cast(&inputs[1], ty.dtype);
+    }
+    let (x, slice) = (
+        operand(&inputs[0], ty.dtype)?,
+        operand(&inputs[1], ty.dtype)?,
+    );
+    let starts = clamped_dynamic(&x, starts, slice.shape())?;
+    mlx::slice_update_dynamic(&x, &slice, &starts)
+}
+
+/// Where a window starts and stops, moved so that it fits.
+fn clamped(x: &Array, starts: &[i64], lengths: &[i32]) -> (Vec<i32>, Vec<i32>) {
+    let starts = last_starts(x, lengths).zip(starts);
+    let starts: Vec<i32> = starts
+        .map(|(last, &start)| start.clamp(0, last.into()) as i32)
+        .collect();
+    let stops = starts
+        .iter()
+        .zip(lengths)
+        .map(|(start, length)| start + length);
+    let stops = stops.collect();
+    (starts, stops)
+}
+
+/// The same of starts that only the data knows, as one vector.
+fn clamped_dynamic(x: &Array, starts: &[Array], lengths: &[i32]) -> Result<Array> {
+    let starts = last_starts(x, lengths).zip(starts);
+    let starts = starts.map(|(last, start)| clamp(start, last));
+    stack(&starts.collect::<Result<Vec<_>>>()?, 0)
+}
+
 /// Per axis, the last start from which the window fits.
-fn last_starts(x: &Array, lengths: &[usize]) -> impl Iterator<Item = i32> {
+fn last_starts(x: &Array, lengths: &[i32]) -> impl Iterator<Item = i32> {
     x.shape()
         .iter()
         .zip(lengths)
-        .map(|(&size, &length)| size - length as i32)
+        .map(|(size, length)| size - length)
 }
 
 /// Strides as MLX takes them. One beyond the window takes the first element only, as one of the
@@ -78,14 +119,8 @@ fn comparable(x: &Array) -> Result<Array> {
 
 /// An index out of range is an error, and reads the nearest element meanwhile.
 pub(super) fn gather(op: &Gather, inputs: &[Array], ty: &TensorType, cx: &mut Cx) -> Result<Array> {
-    let (x, indices, axes) = (&inputs[0], &inputs[1], &op.axes[..]);
-    let mut parts = Vec::with_capacity(axes.len());
-    for (i, &axis) in axes.iter().enumerate() {
-        let index = component(indices, i as i32)?;
-        let size = x.shape()[axis];
-        refuse_outside(&index, axis, size, cx)?;
-        parts.push(clamp(&index, (size - 1).max(0))?);
-    }
+    let (x, axes) = (&inputs[0], &op.axes[..]);
+    let parts = components(x, &inputs[1], axes, cx)?;
     let shape = dims(&ty.shape);
     if x.size() == 0 || ty.shape.contains(&0) {
         // Nothing to read, or nothing to write; what indices there are have been refused.
@@ -96,18 +131,126 @@ pub(super) fn gather(op: &Gather, inputs: &[Array], ty: &TensorType, cx: &mut Cx
     mlx::gather(x, &parts, &mlx_axes(axes), &size)?.reshape(&shape)
 }
 
-/// The i-th entry of every tuple along the last axis.
-fn component(tuples: &Array, i: i32) -> Result<Array> {
-    mlx::slice_axis(tuples, tuples.ndim() - 1, i..i + 1)?.squeeze_axes(&[-1])
+/// As [`gather`], along one axis.
+pub(super) fn take(op: &Take, inputs: &[Array], ty: &TensorType, cx: &mut Cx) -> Result<Array> {
+    let index = inside(&inputs[0], &inputs[1], op.axis, cx)?;
+    if inputs[0].size() == 0 || ty.shape.contains(&0) {
+        return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    inputs[0].take_axis(index, op.axis as i32)
 }
 
-fn refuse_outside(index: &Array, axis: usize, size: i32, cx: &mut Cx) -> Result<()> {
-    let index = comparable(index)?;
-    let dtype = dtype_of(&index);
-    let outside = index
+/// As [`take`], each index in its own place along the other axes.
+pub(super) fn take_along_axis(
+    op: &TakeAlongAxis,
+    inputs: &[Array],
+    ty: &TensorType,
+    cx: &mut Cx,
+) -> Result<Array> {
+    let index = inside(&inputs[0], &inputs[1], op.axis, cx)?;
+    if inputs[0].size() == 0 || ty.shape.contains(&0) {
+        return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    inputs[0].take_along_axis(index, Some(op.axis as i32))
+}
+
+/// Updates written at indices. An index out of range is an error, and writes to the nearest element
+/// meanwhile.
+pub(super) fn indexed(
+    op: Indexed,
+    attrs: &IndexedAxes,
+    inputs: &[Array],
+    ty: &TensorType,
+    cx: &mut Cx,
+) -> Result<Array> {
+    let axes = &attrs.axes[..];
+    let (x, updates) = (
+        operand(&inputs[0], ty.dtype)?,
+        operand(&inputs[2], ty.dtype)?,
+    );
+    let parts = components(&x, &inputs[1], axes, cx)?;
+    if x.size() == 0 || updates.size() == 0 {
+        return Ok(x.into_owned());
+    }
+    // An update as a window of the tensor, one element long along each indexed axis.
+    let mut window = updates.shape().to_vec();
+    axes.iter().for_each(|&axis| window.insert(axis + 1, 1));
+    let updates = updates.reshape(&window)?;
+    let axes = mlx_axes(axes);
+    match op {
+        // The small floats are added in f32, and rounded once.
+        Indexed::IndexedAdd => {
+            let (x, updates) = (widened(&x)?, widened(&updates)?);
+            let sums = scatter(
+                &x,
+                &updates,
+                |x, updates| mlx::scatter_add(x, &parts, updates, &axes),
+                cx,
+            )?;
+            cast(&sums, ty.dtype)
+        }
+        // MLX writes in any order, so that each index gets its last update as often as it is there.
+        Indexed::IndexedPut => {
+            let updates = updates.take_axis(last_of_each(&x, &parts, &axes)?, 0)?;
+            scatter(
+                &x,
+                &updates,
+                |x, updates| mlx::scatter(x, &parts, updates, &axes),
+                cx,
+            )
+        }
+    }
+}
+
+/// For each index the number of the last one that is equal to it.
+fn last_of_each(x: &Array, parts: &[Array], axes: &[i32]) -> Result<Array> {
+    let count = parts[0].shape()[0];
+    let places: Vec<i32> = axes.iter().map(|&axis| x.shape()[axis as usize]).collect();
+    let ones = vec![1; places.len()];
+    let axes: Vec<i32> = (0..places.len() as i32).collect();
+    let numbers = mlx::arange(count, Dtype::Int32)?.reshape(&[&[count], &ones[..]].concat())?;
+    let last = zeros_dtype(&places, Dtype::Int32)?;
+    let last = mlx::scatter_max(&last, parts, &numbers, &axes)?;
+    mlx::gather(&last, parts, &axes, &ones)?.reshape(&[count])
+}
+
+/// Writes where the device can: Metal's kernels scatter no elements of eight bytes.
+fn scatter(
+    x: &Array,
+    updates: &Array,
+    write: impl Fn(&Array, &Array) -> Result<Array>,
+    cx: &Cx,
+) -> Result<Array> {
+    match cx.device {
+        Device::Gpu if dtype_of(x).size() == 8 => with_stream(cx.cpu, || write(x, updates)),
+        Device::Cpu | Device::Gpu => write(x, updates),
+    }
+}
+
+/// The entries of the tuples along the last axis of `indices`, one array for each of these axes of `x`.
+/// What is out of range is refused, and the nearest index stands there.
+fn components(x: &Array, indices: &Array, axes: &[usize], cx: &mut Cx) -> Result<Vec<Array>> {
+    let component = |(i, &axis): (usize, &usize)| {
+        let i = i as i32;
+        let index = mlx::slice_axis(indices, indices.ndim() - 1, i..i + 1)?.squeeze_axes(&[-1])?;
+        inside(x, &index, axis, cx)
+    };
+    axes.iter().enumerate().map(component).collect()
+}
+
+/// Indices along an axis of `x`, each as an `s32` that it has. What is out of range is refused, and the
+/// nearest index stands there.
+fn inside(x: &Array, index: &Array, axis: usize, cx: &mut Cx) -> Result<Array> {
+    let size = x.shape()[axis];
+    let wide = comparable(index)?;
+    let dtype = dtype_of(&wide);
+    let outside = wide
         .lt(integer(dtype, 0))?
-        .logical_or(index.ge(integer(dtype, size.into()))?)?;
-    let message = format!("an index is out of range for axis {axis} of size {size}");
+        .logical_or(wide.ge(integer(dtype, size.into()))?)?;
+    let message = format!(
+        "an index is out of bounds for axis {axis} in shape {}",
+        shape_of(x)
+    );
     cx.fail_where(outside, ErrorKind::Index, message);
-    Ok(())
+    clamp(index, (size - 1).max(0))
 }

@@ -28,6 +28,22 @@ pub(crate) fn sum(class: Class, terms: impl Iterator<Item = Wide>) -> Total {
     dot(class, terms.map(|term| (term, one)))
 }
 
+/// x₀ + x₁ + …, from the first term instead of from 0: of negative zeros alone it is one.
+pub(crate) fn sum_from_first(class: Class, terms: &[Wide]) -> Total {
+    let total = sum(class, terms.iter().copied());
+    let part = |sum: f64, part: fn(Complex<f64>) -> f64| {
+        let mut parts = terms.iter().map(|x| part(x.complex()));
+        let negative = parts.all(|x| x == 0.0 && x.is_sign_negative());
+        if negative { -0.0 } else { sum }
+    };
+    let value = match total.value {
+        Wide::Int(_) => total.value,
+        Wide::Float(x) => Wide::Float(part(x, |z| z.re)),
+        Wide::Complex(z) => Wide::Complex(Complex::new(part(z.re, |z| z.re), part(z.im, |z| z.im))),
+    };
+    Total { value, ..total }
+}
+
 /// Σaᵢ·bᵢ; 0 for no terms.
 pub(crate) fn dot(class: Class, terms: impl Iterator<Item = (Wide, Wide)>) -> Total {
     match class {

@@ -1,11 +1,16 @@
-//! Reading parts of a tensor.
+//! Reading and writing parts of a tensor.
 
-use emily_spec::{DynamicSlice, Error, ErrorKind, Gather, Result, Slice};
-use ndarray::{ArrayViewD, Axis};
+use emily_spec::{
+    DType, DynamicSlice, Error, ErrorKind, Gather, Indexed, IndexedAxes, PutSlice, Result, Shape,
+    Slice, Take, TakeAlongAxis,
+};
+use ndarray::{ArrayD, ArrayViewD, Axis, Dimension};
 
+use super::accumulate;
 use crate::array::{self, WideArray};
-use crate::eval::Target;
+use crate::eval::{Target, WideAnswer};
 use crate::value::Wide;
+use crate::{Magnitude, Of};
 
 pub(crate) fn slice(op: &Slice, input: &WideArray) -> WideArray {
     let starts: Vec<i128> = op.starts.iter().map(|&start| start.into()).collect();
@@ -14,9 +19,18 @@ pub(crate) fn slice(op: &Slice, input: &WideArray) -> WideArray {
 
 /// The starts are the further operands.
 pub(crate) fn dynamic_slice(op: &DynamicSlice, inputs: &[WideArray]) -> WideArray {
-    let starts = inputs[1..].iter().map(|start| start[[].as_slice()].int());
-    let starts: Vec<i128> = starts.collect();
-    window(&inputs[0], &starts, &op.lengths, &op.strides)
+    window(&inputs[0], &scalars(&inputs[1..]), &op.lengths, &op.strides)
+}
+
+/// The integers in 0-d operands.
+fn scalars(operands: &[WideArray]) -> Vec<i128> {
+    let scalar = |operand: &WideArray| operand[[].as_slice()].int();
+    operands.iter().map(scalar).collect()
+}
+
+/// The start at which a window fits into an axis.
+fn clamped(start: i128, size: usize, length: usize) -> usize {
+    start.clamp(0, (size - length) as i128) as usize
 }
 
 /// Starts are clamped to where the window fits.
@@ -24,11 +38,67 @@ fn window(input: &WideArray, starts: &[i128], lengths: &[usize], strides: &[usiz
     input
         .slice_each_axis(|axis| {
             let i = axis.axis.index();
-            let last = input.len_of(axis.axis) - lengths[i];
-            let start = starts[i].clamp(0, last as i128) as usize;
+            let start = clamped(starts[i], input.len_of(axis.axis), lengths[i]);
             ndarray::Slice::from(start..start + lengths[i]).step_by(strides[i] as isize)
         })
         .to_owned()
+}
+
+/// The indices' axes stand where the indexed one was.
+pub(crate) fn take(op: &Take, inputs: &[WideArray], target: Target) -> Result<WideArray> {
+    let (input, indices) = (&inputs[0], &inputs[1]);
+    let size = |dims: &[usize]| dims.iter().product::<usize>();
+    let dims = input.shape();
+    // The axes before the indexed one as one, the indices as one, those after it as one.
+    let (before, after) = (size(&dims[..op.axis]), size(&dims[op.axis + 1..]));
+    let indices: Vec<usize> = indices
+        .iter()
+        .map(|&index| inside(index, op.axis, dims))
+        .collect::<Result<_>>()?;
+    let flat: Vec<Wide> = input.iter().copied().collect();
+    let mut values = Vec::new();
+    for i in 0..before {
+        for index in &indices {
+            let start = (i * dims[op.axis] + index) * after;
+            values.extend(&flat[start..start + after]);
+        }
+    }
+    array::from_vec(&target.ty.shape, values)
+}
+
+/// Each index is replaced by the element that it names, in its own place along the other axes.
+pub(crate) fn take_along_axis(op: &TakeAlongAxis, inputs: &[WideArray]) -> Result<WideArray> {
+    let (input, indices) = (&inputs[0], &inputs[1]);
+    let mut result = indices.clone();
+    for (place, element) in result.indexed_iter_mut() {
+        let mut place = place.slice().to_vec();
+        place[op.axis] = inside(*element, op.axis, input.shape())?;
+        *element = input[&place[..]];
+    }
+    Ok(result)
+}
+
+pub(crate) fn put_slice(op: &PutSlice, inputs: &[WideArray], target: Target) -> WideArray {
+    let starts: Vec<i128> = op.starts.iter().map(|&start| start.into()).collect();
+    put(&inputs[0], &inputs[1], &starts, target)
+}
+
+/// The starts are the further operands.
+pub(crate) fn dynamic_put_slice(inputs: &[WideArray], target: Target) -> WideArray {
+    put(&inputs[0], &inputs[1], &scalars(&inputs[2..]), target)
+}
+
+/// Starts are clamped to where the slice fits.
+fn put(tensor: &WideArray, slice: &WideArray, starts: &[i128], target: Target) -> WideArray {
+    let mut result = tensor.mapv(|x| target.cast(x));
+    for (index, &x) in slice.indexed_iter() {
+        let place = (0..slice.ndim()).map(|axis| {
+            let (size, length) = (tensor.shape()[axis], slice.shape()[axis]);
+            clamped(starts[axis], size, length) + index[axis]
+        });
+        result[&place.collect::<Vec<_>>()[..]] = target.cast(x);
+    }
+    result
 }
 
 /// The last axis of `indices` holds one index per axis in the attribute, which ascend.
@@ -47,16 +117,84 @@ pub(crate) fn gather(op: &Gather, inputs: &[WideArray], target: Target) -> Resul
     array::from_vec(&target.ty.shape, values)
 }
 
+/// Each row of the indices says where its update goes: an index per axis in the attribute, and from 0
+/// along the others.
+pub(crate) fn indexed(
+    op: Indexed,
+    attrs: &IndexedAxes,
+    inputs: &[WideArray],
+    target: Target,
+) -> Result<WideAnswer> {
+    let [tensor, indices, updates] = [&inputs[0], &inputs[1], &inputs[2]];
+    let mut written = tensor.mapv(|x| vec![target.cast(x)]);
+    let rows = array::rows(indices, &[1])?;
+    for (row, update) in rows.rows().into_iter().zip(updates.outer_iter()) {
+        let indexed = attrs.axes.iter().zip(row);
+        let indexed: Vec<(usize, usize)> = indexed
+            .map(|(&axis, &index)| Ok((axis, inside(index, axis, tensor.shape())?)))
+            .collect::<Result<_>>()?;
+        for (place, &x) in update.indexed_iter() {
+            let mut place: Vec<usize> = place.slice().to_vec();
+            indexed
+                .iter()
+                .for_each(|&(axis, index)| place.insert(axis, index));
+            written[&place[..]].push(target.cast(x));
+        }
+    }
+    Ok(match op {
+        Indexed::IndexedAdd => added(&written, target),
+        Indexed::IndexedPut => written.map(|written| written[written.len() - 1]).into(),
+    })
+}
+
+/// Each element with its updates added.
+fn added(terms: &ArrayD<Vec<Wide>>, target: Target) -> WideAnswer {
+    let totals = terms.map(|terms| accumulate::sum_from_first(target.class(), terms));
+    let sizes: Vec<f64> = totals.iter().map(|total| total.magnitude).collect();
+    let growth = terms
+        .iter()
+        .map(|terms| growth(target.dtype(), terms.len() - 1));
+    let worst = sizes.iter().zip(growth).map(|(size, growth)| size * growth);
+    let magnitude = (!target.dtype().is_integer()).then(|| Magnitude {
+        of: Of::Terms,
+        worst: worst.collect(),
+        sizes: sizes.clone(),
+        random: 1.0,
+    });
+    WideAnswer {
+        values: totals.map(|total| total.value),
+        magnitude,
+    }
+}
+
+/// How many times Σ|xᵢ| stands for the error of so many additions, two units of it being allowed:
+/// 4·u·Σ|xᵢ|, where u = eps/2 is the error of one rounding. Updates are added in any order, so that each
+/// addition rounds a sum of up to Σ|xᵢ|, and the reference rounds once; the small floats are added in
+/// `f32`, whose roundings they do not see. What nothing is added to is not rounded.
+fn growth(dtype: DType, additions: usize) -> f64 {
+    match additions {
+        0 => 0.0,
+        _ if dtype.is_small_float() => 1.0,
+        n => ((n as f64 + 1.0) / 4.0).max(1.0),
+    }
+}
+
 /// The part at this index of the axis, without the axis.
 fn at(part: ArrayViewD<Wide>, axis: usize, index: Wide) -> Result<ArrayViewD<Wide>> {
-    let size = part.len_of(Axis(axis));
+    let index = inside(index, axis, part.shape())?;
+    Ok(part.index_axis_move(Axis(axis), index))
+}
+
+/// The index, where the axis has one like it.
+fn inside(index: Wide, axis: usize, shape: &[usize]) -> Result<usize> {
     match usize::try_from(index.int()) {
-        Ok(index) if index < size => Ok(part.index_axis_move(Axis(axis), index)),
+        Ok(index) if index < shape[axis] => Ok(index),
         _ => Err(Error::new(
             ErrorKind::Index,
             format!(
-                "index {} is out of range for axis {axis} of size {size}",
-                index.int()
+                "index {} is out of bounds for axis {axis} in shape {}",
+                index.int(),
+                Shape::new(shape)
             ),
         )),
     }

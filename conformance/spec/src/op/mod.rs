@@ -21,7 +21,10 @@ use std::sync::LazyLock;
 
 pub use binary::{Arithmetic, Compare, Typed};
 pub use creation::{Constant, Eye, Iota};
-pub use index::{DynamicSlice, Gather, Slice};
+pub use index::{
+    DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
+    TakeAlongAxis,
+};
 pub use linalg::{Dot, Qr, QrMode};
 pub use reduce::{ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak};
 pub use shape::{
@@ -183,6 +186,11 @@ pub enum Op {
     Slice(Slice),
     DynamicSlice(DynamicSlice),
     Gather(Gather),
+    Take(Take),
+    TakeAlongAxis(TakeAlongAxis),
+    PutSlice(PutSlice),
+    DynamicPutSlice(DynamicPutSlice),
+    Indexed(Indexed, IndexedAxes),
     Reduce(Reduce, Reduction),
     Quantifier(Quantifier, Axes),
     ArgReduce(ArgReduce, ArgReduction),
@@ -224,6 +232,11 @@ pub enum OpKind {
     Slice,
     DynamicSlice,
     Gather,
+    Take,
+    TakeAlongAxis,
+    PutSlice,
+    DynamicPutSlice,
+    Indexed(Indexed),
     Reduce(Reduce),
     Quantifier(Quantifier),
     ArgReduce(ArgReduce),
@@ -253,7 +266,16 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         Select::ROW,
         Clip::ROW,
     ]);
-    rows.extend([Slice::ROW, DynamicSlice::ROW, Gather::ROW]);
+    rows.extend([
+        Slice::ROW,
+        DynamicSlice::ROW,
+        Gather::ROW,
+        Take::ROW,
+        TakeAlongAxis::ROW,
+        PutSlice::ROW,
+        DynamicPutSlice::ROW,
+    ]);
+    rows.extend(Indexed::ALL.iter().map(|kind| kind.row()));
     rows.extend(Reduce::ALL.iter().map(|kind| kind.row()));
     rows.extend(Quantifier::ALL.iter().map(|kind| kind.row()));
     rows.extend(ArgReduce::ALL.iter().map(|kind| kind.row()));
@@ -300,6 +322,11 @@ impl OpKind {
             OpKind::Slice => Op::Slice(from(attrs)?),
             OpKind::DynamicSlice => Op::DynamicSlice(from(attrs)?),
             OpKind::Gather => Op::Gather(from(attrs)?),
+            OpKind::Take => Op::Take(from(attrs)?),
+            OpKind::TakeAlongAxis => Op::TakeAlongAxis(from(attrs)?),
+            OpKind::PutSlice => Op::PutSlice(from(attrs)?),
+            OpKind::DynamicPutSlice => Op::DynamicPutSlice(from(attrs)?),
+            OpKind::Indexed(kind) => Op::Indexed(kind, from(attrs)?),
             OpKind::Reduce(kind) => Op::Reduce(kind, from(attrs)?),
             OpKind::Quantifier(kind) => Op::Quantifier(kind, from(attrs)?),
             OpKind::ArgReduce(kind) => Op::ArgReduce(kind, from(attrs)?),
@@ -353,6 +380,11 @@ impl Op {
             Op::Slice(attrs) => (Slice::ROW, attrs),
             Op::DynamicSlice(attrs) => (DynamicSlice::ROW, attrs),
             Op::Gather(attrs) => (Gather::ROW, attrs),
+            Op::Take(attrs) => (Take::ROW, attrs),
+            Op::TakeAlongAxis(attrs) => (TakeAlongAxis::ROW, attrs),
+            Op::PutSlice(attrs) => (PutSlice::ROW, attrs),
+            Op::DynamicPutSlice(attrs) => (DynamicPutSlice::ROW, attrs),
+            Op::Indexed(kind, attrs) => (kind.row(), attrs),
             Op::Reduce(kind, attrs) => (kind.row(), attrs),
             Op::Quantifier(kind, attrs) => (kind.row(), attrs),
             Op::ArgReduce(kind, attrs) => (kind.row(), attrs),

@@ -34,6 +34,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Broadcast(Broadcast { shape, .. }) => !shape.contains(&0),
         // Starts are one per axis, and Nx takes some number of them for a static one.
         Op::DynamicSlice(_) => inputs.len() == 1 + inputs[0].shape.rank() && inputs.len() > 1,
+        Op::DynamicPutSlice(_) => inputs.len() == 2 + inputs[0].shape.rank() && inputs.len() > 2,
         // Without an axis there is none that Nx would keep.
         Op::ArgReduce(_, attrs) => attrs.axis.is_some() || !attrs.keep_axis,
         // Nx counts no axis of a scalar, not even the first.
@@ -61,6 +62,10 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Reverse(_)
         | Op::Slice(_)
         | Op::Gather(_)
+        | Op::Take(_)
+        | Op::TakeAlongAxis(_)
+        | Op::PutSlice(_)
+        | Op::Indexed(..)
         | Op::Qr(_) => true,
     }
 }

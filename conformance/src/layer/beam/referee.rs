@@ -115,7 +115,8 @@ fn is_plain(question: &Question<'_>) -> bool {
     let results = op.infer(types).unwrap_or_default();
     let one_type = types.windows(2).all(|pair| pair[0].dtype == pair[1].dtype);
     let mut inputs = question.inputs.into_iter().flatten();
-    let meet = op.row().family == "binary" || matches!(op.kind(), OpKind::Pad | OpKind::Clip);
+    let meet = op.row().family == "binary"
+        || matches!(op.kind(), OpKind::Pad | OpKind::Clip | OpKind::Indexed(_));
     (one_type || !meet)
         && types
             .iter()

@@ -4,13 +4,21 @@ defmodule Emily.Backend.Block do
   # which calls Nx and so comes back to this backend one operation at a time.
 
   alias Emily.{Fallback, Telemetry}
-  alias Emily.Backend.LinAlg
+  alias Emily.Backend.{Index, LinAlg}
   alias Nx.Block
   alias Nx.Tensor, as: T
 
   def block(%Block.LinAlg.QR{mode: mode}, out, [%T{type: {class, _}} = tensor], _default)
       when class != :c do
     LinAlg.qr(out, tensor, mode)
+  end
+
+  def block(%Block.Take{axis: axis}, out, [%T{} = tensor, indices], _default) do
+    Index.take(out, tensor, indices, axis)
+  end
+
+  def block(%Block.TakeAlongAxis{axis: axis}, out, [%T{} = tensor, indices], _default) do
+    Index.take_along_axis(out, tensor, indices, axis)
   end
 
   # Nx compares integers in `f64`, which this backend may not have.
