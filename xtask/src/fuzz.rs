@@ -10,6 +10,9 @@ pub(crate) struct Args {
     /// Calls to try per op.
     #[arg(long, default_value_t = 1000)]
     cases: u32,
+    /// Then go round the ops again with other seeds, until this many minutes are over.
+    #[arg(long, default_value_t = 0)]
+    minutes: u64,
     /// Try this op only (repeatable).
     #[arg(long)]
     op: Vec<String>,
@@ -19,12 +22,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
-    let cases = args.cases.to_string();
+    let (cases, minutes) = (args.cases.to_string(), args.minutes.to_string());
     let ops = args.op.iter().flat_map(|op| ["--op", op]);
     let seed = args.seed.map(|seed| seed.to_string());
     let seed = seed.iter().flat_map(|seed| ["--seed", seed]);
     shell::show(cmd!(
         shell,
-        "cargo run --quiet -p emily-conformance --bin emily-fuzz -- --cases {cases} {ops...} {seed...}"
+        "cargo run --quiet -p emily-conformance --bin emily-fuzz -- --cases {cases} --minutes {minutes} {ops...} {seed...}"
     ))
 }

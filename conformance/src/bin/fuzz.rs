@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
@@ -19,6 +19,9 @@ struct Options {
     /// How many calls of each op.
     #[arg(long, default_value_t = 1000)]
     cases: u32,
+    /// Then go round the ops again with other seeds, until this many minutes are over.
+    #[arg(long, default_value_t = 0)]
+    minutes: u64,
     /// Only this op. May be given again.
     #[arg(long = "op", value_name = "OP")]
     ops: Vec<String>,
@@ -45,22 +48,30 @@ fn main() -> anyhow::Result<ExitCode> {
     );
     let date = humantime::format_rfc3339_seconds(now).to_string();
     let date = date.split('T').next().unwrap_or_default();
-    let mut finds = 0;
-    for row in ops {
-        let Some(find) = fuzz(row, &*layer, options.cases, seed)? else {
-            println!("{:<12} agrees", row.name);
-            continue;
-        };
-        let case = find.specimen.to_case(&options.layer, date)?;
-        let path = append(&repository(), row.name, &case)?;
-        println!(
-            "{:<12} disagrees\n{}\n{case}written to {}",
-            row.name,
-            find.message,
-            path.display()
-        );
-        finds += 1;
+    let end = Instant::now() + Duration::from_secs(60 * options.minutes);
+    let (mut finds, mut rounds) = (0, 0);
+    loop {
+        for row in &ops {
+            let Some(find) = fuzz(row, &*layer, options.cases, seed.wrapping_add(rounds))? else {
+                println!("{:<12} agrees", row.name);
+                continue;
+            };
+            let case = find.specimen.to_case(&options.layer, date)?;
+            let path = append(&repository(), row.name, &case)?;
+            println!(
+                "{:<12} disagrees\n{}\n{case}written to {}",
+                row.name,
+                find.message,
+                path.display()
+            );
+            finds += 1;
+        }
+        rounds += 1;
+        if Instant::now() >= end {
+            break;
+        }
     }
+    println!("{rounds} rounds of {} ops, {finds} finds", ops.len());
     Ok(ExitCode::from(u8::from(finds > 0)))
 }
 
