@@ -153,7 +153,10 @@ fn differentiable(
         DType::F64 => ty.dtype == dtype,
         _ => ty.dtype.is_float(),
     };
-    (!by.is_empty() && results.iter().all(wide)).then_some(operands)
+    // Indices beside a first result have no slope.
+    let slopes = results.iter().enumerate();
+    let mut slopes = slopes.filter(|(i, ty)| *i == 0 || !ty.dtype.is_integer());
+    (!by.is_empty() && slopes.all(|(_, ty)| wide(ty))).then_some(operands)
 }
 
 fn is_small(plan: &Plan) -> bool {

@@ -32,6 +32,14 @@ defmodule Emily.Conformance.Translate do
     apply(Nx, op, [tensor, indices, updates, [axes: axes]])
   end
 
+  defp call(:bitcast, _op, %{dtype: dtype}, [tensor]), do: Nx.bitcast(tensor, type(dtype))
+
+  defp call(:all_close, _op, attrs, [left, right]) do
+    Nx.all_close(left, right, options(attrs, [:equal_nan, :rtol, :atol]))
+  end
+
+  defp call(:top_k, _op, %{k: k}, [tensor]), do: Nx.top_k(tensor, k: k)
+
   defp call(:as_type, _op, %{dtype: dtype}, [tensor]), do: Nx.as_type(tensor, type(dtype))
 
   defp call(:iota, _op, attrs, []) do

@@ -3,7 +3,7 @@
 use emily_spec::{Class, DType, Op, Result, TensorType};
 
 use crate::array::WideArray;
-use crate::ops::{binary, creation, index, linalg, reduce, shape, sort, unary};
+use crate::ops::{binary, close, creation, index, linalg, reduce, shape, sort, unary};
 use crate::value::Wide;
 
 /// A result before it is rounded.
@@ -61,21 +61,30 @@ impl Target<'_> {
     }
 }
 
-/// Computes the op on operands whose types gave these result types.
+/// The types of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Types<'a> {
+    pub(crate) inputs: &'a [TensorType],
+    /// What inference gave.
+    pub(crate) results: &'a [TensorType],
+}
+
+/// Computes the op on operands of these types.
 pub(crate) fn eval_wide(
     op: &Op,
     inputs: &[WideArray],
-    results: &[TensorType],
+    types: Types,
     precision: Precision,
 ) -> Result<Vec<WideAnswer>> {
     let target = Target {
-        ty: &results[0],
+        ty: &types.results[0],
         precision,
     };
     let one = |answer: WideAnswer| Ok(vec![answer]);
     match op {
         Op::Unary(op) => one(unary::unary(*op, &inputs[0], target)),
         Op::AsType(_) => one(unary::as_type(&inputs[0], target).into()),
+        Op::Bitcast(_) => one(unary::bitcast(&inputs[0], types.inputs[0].dtype, target).into()),
         Op::Arithmetic(op, _) => one(binary::arithmetic(*op, inputs, target)?),
         Op::Compare(op) => one(binary::compare(*op, inputs, target)?.into()),
         Op::Iota(op) => one(creation::iota(op, target)?.into()),
@@ -100,10 +109,12 @@ pub(crate) fn eval_wide(
         Op::Indexed(op, attrs) => one(index::indexed(*op, attrs, inputs, target)?),
         Op::Reduce(op, attrs) => one(reduce::reduce(*op, attrs, &inputs[0], target)?),
         Op::Quantifier(op, attrs) => one(reduce::quantify(*op, attrs, &inputs[0], target)?.into()),
+        Op::AllClose(op) => one(close::all_close(op, inputs, types.inputs)?.into()),
         Op::ArgReduce(op, attrs) => one(reduce::arg_reduce(*op, attrs, &inputs[0], target)?.into()),
         Op::Argsort(op) => one(sort::argsort(op, &inputs[0]).into()),
         Op::Sort(op) => one(sort::sort(op, &inputs[0]).into()),
+        Op::TopK(op) => Ok(sort::top_k(op, &inputs[0]).map(WideAnswer::from).into()),
         Op::Dot(op) => one(linalg::dot(op, inputs, target)?),
-        Op::Qr(_) => linalg::qr(&inputs[0], results, target),
+        Op::Qr(_) => linalg::qr(&inputs[0], types.results, target),
     }
 }

@@ -4,7 +4,7 @@ use emily_spec::{Error, ErrorKind, Op, Result, Role, Tensor, TensorType};
 use ndarray::IxDyn;
 
 use crate::array::{self, WideArray};
-use crate::eval::{Precision, eval_wide};
+use crate::eval::{Precision, Types, eval_wide};
 use crate::value::Wide;
 
 /// A slope found by differences.
@@ -41,7 +41,11 @@ pub fn finite_difference(
     let results = op.infer(&types)?;
     let weights: Vec<_> = weights.iter().map(array::decode).collect::<Result<_>>()?;
     let weights: Vec<f64> = weights.iter().flatten().map(|x| x.float()).collect();
-    differences(op, inputs, &results, wrt, &weights).map_err(|err| err.at(op, &types))
+    let types = Types {
+        inputs: &types,
+        results: &results,
+    };
+    differences(op, inputs, types, wrt, &weights).map_err(|err| err.at(op, types.inputs))
 }
 
 /// The operands of these types by which the op can be differentiated.
@@ -54,21 +58,20 @@ pub fn operands(op: &Op, types: &[TensorType]) -> Vec<usize> {
 fn differences(
     op: &Op,
     inputs: &[Tensor],
-    results: &[TensorType],
+    types: Types,
     wrt: &[usize],
     weights: &[f64],
 ) -> Result<Vec<Vec<Slope>>> {
-    crate::check_size(results)?;
-    let types: Vec<_> = inputs.iter().map(|input| input.ty().clone()).collect();
+    crate::check_size(types.results)?;
     for &operand in wrt {
-        check_operand(op, &types, operand)?;
+        check_operand(op, types.inputs, operand)?;
     }
     let mut inputs: Vec<_> = inputs.iter().map(array::decode).collect::<Result<_>>()?;
     let mut gradients = Vec::with_capacity(wrt.len());
     for &operand in wrt {
         let gradient = ndarray::indices(inputs[operand].raw_dim())
             .into_iter()
-            .map(|index| derivative(op, &mut inputs, results, (operand, &index), weights))
+            .map(|index| derivative(op, &mut inputs, types, (operand, &index), weights))
             .collect::<Result<_>>()?;
         gradients.push(gradient);
     }
@@ -105,14 +108,14 @@ const HALVINGS: usize = 10;
 fn derivative(
     op: &Op,
     inputs: &mut [WideArray],
-    results: &[TensorType],
+    types: Types,
     (operand, index): (usize, &IxDyn),
     weights: &[f64],
 ) -> Result<Slope> {
     let x = inputs[operand][index].float();
     let mut elements_at = |x: f64| {
         inputs[operand][index] = Wide::Float(x);
-        elements(op, inputs, results, weights)
+        elements(op, inputs, types, weights)
     };
     let mut best: Option<Slope> = None;
     let mut step = STEP * x.abs().max(1.0);
@@ -163,13 +166,8 @@ fn level(low: &[f64], high: &[f64], distance: f64) -> Slope {
 }
 
 /// All results' elements, real parts, times their weights.
-fn elements(
-    op: &Op,
-    inputs: &[WideArray],
-    results: &[TensorType],
-    weights: &[f64],
-) -> Result<Vec<f64>> {
-    let answers = eval_wide(op, inputs, results, Precision::Wide)?;
+fn elements(op: &Op, inputs: &[WideArray], types: Types, weights: &[f64]) -> Result<Vec<f64>> {
+    let answers = eval_wide(op, inputs, types, Precision::Wide)?;
     let elements = answers.iter().flat_map(|answer| &answer.values);
     let weighted = elements.zip(weights).map(|(x, weight)| x.float() * weight);
     Ok(weighted.collect())

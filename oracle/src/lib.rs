@@ -22,7 +22,7 @@ pub mod value;
 
 use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType};
 
-use eval::{Precision, WideAnswer, eval_wide};
+use eval::{Precision, Types, WideAnswer, eval_wide};
 pub use magnitude::{Magnitude, Of};
 
 /// The most elements a result may have: 2 GiB of wide values.
@@ -47,16 +47,20 @@ pub struct Answer {
 pub fn run(op: &Op, inputs: &[Tensor]) -> Result<Vec<Answer>> {
     let types: Vec<_> = inputs.iter().map(|input| input.ty().clone()).collect();
     let results = op.infer(&types)?;
-    compute(op, inputs, &results).map_err(|err| err.at(op, &types))
+    let types = Types {
+        inputs: &types,
+        results: &results,
+    };
+    compute(op, inputs, types).map_err(|err| err.at(op, types.inputs))
 }
 
-fn compute(op: &Op, inputs: &[Tensor], results: &[TensorType]) -> Result<Vec<Answer>> {
-    check_size(results)?;
+fn compute(op: &Op, inputs: &[Tensor], types: Types) -> Result<Vec<Answer>> {
+    check_size(types.results)?;
     let inputs: Vec<_> = inputs.iter().map(array::decode).collect::<Result<_>>()?;
-    let answers = eval_wide(op, &inputs, results, Precision::Rounded)?;
+    let answers = eval_wide(op, &inputs, types, Precision::Rounded)?;
     answers
         .into_iter()
-        .zip(results)
+        .zip(types.results)
         .map(|(answer, ty)| round(answer, ty))
         .collect()
 }

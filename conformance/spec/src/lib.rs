@@ -30,11 +30,11 @@ pub use error::{Context, Error, ErrorKind, Result};
 pub use fnv::fnv1a;
 pub use listing::fingerprint;
 pub use op::{
-    ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Axes, Broadcast, Clip, Compare,
-    Concatenate, Constant, Direction, Dot, DynamicPutSlice, DynamicSlice, Eye, Gather, Indexed,
-    IndexedAxes, Iota, Op, OpKind, Pad, PutSlice, Qr, QrMode, Quantifier, ROWS, Reduce, Reduction,
-    Reshape, Reverse, Select, Slice, Sort, Squeeze, Stack, Take, TakeAlongAxis, TieBreak,
-    Transpose, Typed, Unary,
+    AllClose, ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Axes, Bitcast, Broadcast, Clip,
+    Compare, Concatenate, Constant, Direction, Dot, DynamicPutSlice, DynamicSlice, Eye, Gather,
+    Indexed, IndexedAxes, Iota, Op, OpKind, Pad, PutSlice, Qr, QrMode, Quantifier, ROWS, Reduce,
+    Reduction, Reshape, Reverse, Select, Slice, Sort, Squeeze, Stack, Take, TakeAlongAxis,
+    TieBreak, TopK, Transpose, Typed, Unary,
 };
 pub use panic::panic_text;
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Role, Row};

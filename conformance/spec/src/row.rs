@@ -76,6 +76,8 @@ pub enum ResultDType {
     Floating,
     /// The operand's, and that of its parts where it is complex.
     Real,
+    /// As `Floating`, but of a complex operand that of its parts.
+    RealFloating,
     /// The complex dtype that holds the operand's.
     Complex,
     /// Nx's aggregate of the operand's: integers widen.
@@ -186,6 +188,8 @@ pub enum Range {
     Sums,
     /// Finite numbers from +0 up.
     Counts,
+    /// Of real operands +0, π and NaN only.
+    Angles,
 }
 
 /// The values generated inputs are drawn from.
@@ -258,6 +262,7 @@ impl Row {
                 Some(dtype) => Ok(dtype),
             },
             ResultDType::Real => merged(inputs).map(DType::to_real),
+            ResultDType::RealFloating => merged(inputs).map(|dtype| dtype.to_floating().to_real()),
             ResultDType::Complex => merged(inputs)?.to_complex(),
             ResultDType::Aggregate => match asked {
                 Some(dtype) => Ok(dtype),

@@ -55,6 +55,10 @@ impl Loss {
             Loss::SignOfZero if real && row.range == Range::NoNegativeZero => {
                 Some("no result is −0")
             }
+            // A complex number's is an f32.
+            Loss::SignOfZero if row.range == Range::Angles && group == Group::SmallFloats => {
+                Some("no real number's angle is −0")
+            }
             Loss::SignOfZero if row.range == Range::Sums => Some("sums start from +0"),
             Loss::SignOfZero if group.is_within(row.open_zero) => {
                 Some("the definition leaves a zero's sign open")

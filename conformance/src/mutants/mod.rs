@@ -60,6 +60,9 @@ impl Mutant {
         match self {
             Mutant::Lost(loss) => loss.equivalent(row, group),
             Mutant::Swapped(by) => swapped::equivalent(by, row, group),
+            Mutant::Attribute("equal_nan", _) if group == Group::Integers => {
+                Some("no integer is NaN")
+            }
             Mutant::Attribute(..) | Mutant::Perturbed => None,
         }
     }

@@ -130,9 +130,14 @@ fn read_linearly(input: &Input) -> Result<Input> {
 /// Whether operands are repeated to the result's shape.
 fn broadcasts(row: &Row, _: Group) -> bool {
     match row.kind {
-        OpKind::Arithmetic(_) | OpKind::Compare(_) | OpKind::Select | OpKind::Broadcast => true,
+        OpKind::Arithmetic(_)
+        | OpKind::Compare(_)
+        | OpKind::Select
+        | OpKind::AllClose
+        | OpKind::Broadcast => true,
         OpKind::Unary(_)
         | OpKind::AsType
+        | OpKind::Bitcast
         | OpKind::Iota
         | OpKind::Eye
         | OpKind::Constant
@@ -154,6 +159,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Clip
         | OpKind::Quantifier(_)
         | OpKind::Sort
+        | OpKind::TopK
         | OpKind::Reduce(_)
         | OpKind::ArgReduce(_)
         | OpKind::Argsort

@@ -78,6 +78,7 @@ pub(super) static FAULTS: &[Fault] = &[
                 }
             })
         },
+        except: &[(OpKind::AllClose, "its result has one element")],
         ..FAULT
     },
     Fault {
@@ -110,6 +111,7 @@ pub(super) static FAULTS: &[Fault] = &[
             with_true_types(op, inputs, &changed(inputs, signed)?)
         },
         except: &[
+            (OpKind::Bitcast, "the bits are the same"),
             (
                 OpKind::Quantifier(Quantifier::All),
                 "0 stays 0, and what is not 0 stays so",
@@ -150,7 +152,7 @@ fn sees_the_sign(row: &Row, group: Group) -> bool {
     let casts = match row.result {
         ResultDType::Asked => true,
         // Alone, it becomes f32.
-        ResultDType::Floating => meet || group == Group::Floats,
+        ResultDType::Floating | ResultDType::RealFloating => meet || group == Group::Floats,
         ResultDType::Complex => true,
         ResultDType::Merged => meet,
         ResultDType::Same

@@ -75,6 +75,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         OpKind::Broadcast
         | OpKind::Select
         | OpKind::AsType
+        | OpKind::Bitcast
         | OpKind::Iota
         | OpKind::Eye
         | OpKind::Constant
@@ -95,7 +96,9 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Indexed(_)
         | OpKind::Clip
         | OpKind::Quantifier(_)
+        | OpKind::AllClose
         | OpKind::Sort
+        | OpKind::TopK
         | OpKind::Reduce(_)
         | OpKind::ArgReduce(_)
         | OpKind::Argsort

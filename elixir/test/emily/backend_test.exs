@@ -42,6 +42,27 @@ defmodule Emily.BackendTest do
     assert_same([rows], &Nx.sum/1)
     assert_same([rows, Nx.vectorize(t([[[1], [0]], [[0], [0]]]), :row)], &Nx.gather/2)
     assert_same([t([[1, 2], [3, 4]])], &Nx.take_along_axis(&1, t([[1], [0]]), axis: 1))
+    assert_same([rows, Nx.vectorize(t([[1, 0], [0, 0]]), :row)], &Nx.take/2)
+    assert_same([rows, t([9])], &Nx.put_slice(&1, [1], &2))
+    assert_same([rows, t([[1], [1]]), t([5, 7])], &Nx.indexed_put/3)
+    assert_same([rows], &elem(Nx.top_k(&1, k: 1), 1))
+    assert_same([rows, Nx.vectorize(t([[1, 2], [3, 5]]), :row)], &Nx.all_close/2)
+  end
+
+  test "some starts of a slice may be tensors" do
+    tensor = t([[1, 2, 3], [4, 5, 6]])
+    assert_same([tensor, t(1)], &Nx.slice(&1, [&2, 1], [1, 2]))
+    assert_same([tensor, t(1), t([[8, 9]])], &Nx.put_slice(&1, [0, &2], &3))
+    assert_same([tensor, t(7), t([[8, 9]])], &Nx.put_slice(&1, [&2, 5], &3))
+  end
+
+  test "what a block gives has the names that Nx gives it" do
+    named = t([[1, 2], [3, 4]], names: [:x, :y])
+    assert_same([named, t([1, 0])], &Nx.take(&1, &2, axis: :y))
+    assert_same([named, t([[1], [0]])], &Nx.take_along_axis(&1, &2, axis: :y))
+    assert_same([named], &elem(Nx.top_k(&1), 0))
+    assert_same([named], &Nx.logical_not/1)
+    assert_same([named, named], &Nx.all_close/2)
   end
 
   test "what has no operands is made on the default backend" do
@@ -66,7 +87,7 @@ defmodule Emily.BackendTest do
     assert p |> Nx.dot(l) |> Nx.dot(u) |> Nx.all_close(a) |> Nx.to_number() == 1
   end
 
-  # Nx compares integers in f64, which is not had without asking.
+  # Nx's default function compares integers in f64, which is not had without asking.
   test "all_close compares integers and floats" do
     for {left, right, want} <- [{[1, 2], [1, 2], 1}, {[1, 2], [1, 3], 0}, {[1.5], [1.5], 1}] do
       [left, right] = for list <- [left, right], do: Nx.tensor(list, backend: Emily.Backend)

@@ -11,6 +11,7 @@
 
 mod binary;
 mod cast;
+mod close;
 mod complex;
 mod creation;
 mod cx;
@@ -58,6 +59,7 @@ fn build(
     let array = match op {
         Op::Unary(op) => unary::unary(*op, &inputs[0], ty, cx)?,
         Op::AsType(op) => cast::cast(&inputs[0], op.dtype)?,
+        Op::Bitcast(op) => inputs[0].view_dtype(to_mlx(op.dtype))?,
         Op::Arithmetic(op, _) => binary::arithmetic(*op, inputs, ty, cx)?,
         Op::Compare(op) => binary::compare(*op, inputs)?,
         Op::Iota(op) => creation::iota(op, ty)?,
@@ -82,9 +84,11 @@ fn build(
         Op::Indexed(op, attrs) => index::indexed(*op, attrs, inputs, ty, cx)?,
         Op::Reduce(op, attrs) => reduce::reduce(*op, attrs, &inputs[0], ty)?,
         Op::Quantifier(op, attrs) => reduce::quantify(*op, attrs, &inputs[0], ty)?,
+        Op::AllClose(op) => close::all_close(op, inputs, cx)?,
         Op::ArgReduce(op, attrs) => reduce::arg_reduce(*op, attrs, &inputs[0], ty)?,
         Op::Argsort(op) => sort::argsort(op, &inputs[0], ty, cx)?,
         Op::Sort(op) => sort::sort(op, &inputs[0], cx)?,
+        Op::TopK(op) => return sort::top_k(op, &inputs[0], results, cx),
         Op::Dot(op) => linalg::dot(op, inputs, ty, cx)?,
         Op::Qr(_) => return linalg::qr(&inputs[0], results, cx),
     };

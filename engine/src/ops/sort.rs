@@ -1,6 +1,6 @@
 //! Orders.
 
-use emily_spec::{Argsort, Direction, Sort, TensorType};
+use emily_spec::{Argsort, DType, Direction, Sort, TensorType, TopK};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{argsort_axis, sort_axis, zeros_dtype};
 use mlx_rs::{Array, Axes};
@@ -9,7 +9,7 @@ use super::cast::cast;
 use super::float::order_keys;
 use super::{Cx, dims};
 use crate::Device;
-use crate::mlx::{clone_array, dtype_of, integer, to_mlx};
+use crate::mlx::{clone_array, dtype_of, integer, shape_of, slice_axis, to_mlx};
 
 /// Stable in both directions.
 ///
@@ -52,4 +52,21 @@ pub(super) fn sort(op: &Sort, x: &Array, cx: &Cx) -> Result<Array> {
         Device::Gpu => x.contiguous()?,
     };
     turned(&sort_axis(x, axis)?)
+}
+
+/// The first of what sorting downwards gives, and their indices.
+pub(super) fn top_k(op: &TopK, x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
+    if x.size() == 0 {
+        let empty = |ty: &TensorType| zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+        return results.iter().map(empty).collect();
+    }
+    let axis = x.ndim() - 1;
+    let sorted = Argsort {
+        axis,
+        direction: Direction::Desc,
+        dtype: None,
+    };
+    let ty = TensorType::new(DType::S32, shape_of(x));
+    let first = slice_axis(&argsort(&sorted, x, &ty, cx)?, axis, 0..op.k as i32)?;
+    Ok(vec![x.take_along_axis(&first, Some(axis as i32))?, first])
 }

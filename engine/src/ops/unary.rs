@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use emily_spec::{Class, DType, ResultDType, TensorType, Unary};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{
-    acos, acosh, asin, asinh, atan, atanh, ceil, cosh, expm1, select, sinh, tan, tanh,
+    acos, acosh, asin, asinh, atan, atan2, atanh, ceil, cosh, expm1, select, sinh, tan, tanh,
 };
 use mlx_rs::{Array, Dtype, with_stream};
 
@@ -24,9 +24,11 @@ use crate::mlx::{bitwise_xor, clone_array, conjugate, dtype_of, integer, real, t
 pub(super) fn unary(op: Unary, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
     let x = match op.row().result {
         ResultDType::Real | ResultDType::Predicate | ResultDType::Index => Cow::Borrowed(x),
+        ResultDType::RealFloating if dtype_of(x).is_complex() => Cow::Borrowed(x),
         ResultDType::Same
         | ResultDType::Merged
         | ResultDType::Floating
+        | ResultDType::RealFloating
         | ResultDType::Complex
         | ResultDType::Aggregate
         | ResultDType::Asked => operand(x, ty.dtype)?,
@@ -47,6 +49,8 @@ pub(super) fn unary(op: Unary, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Ar
         Unary::IsInfinity => any_part(&x, |part| {
             part.abs()?.eq(real(dtype_of(part), f64::INFINITY))
         }),
+        Unary::LogicalNot => x.eq(integer(dtype_of(&x), 0))?.view_dtype(Dtype::Uint8),
+        Unary::Phase => phase(&x),
         Unary::Round => round(&x),
         Unary::Exp => function(&x, cx, |z, _| z.exp(), |x| float::exp(x, cx)),
         Unary::Sqrt => function(&x, cx, |z, _| z.sqrt(), Array::sqrt),
@@ -114,6 +118,15 @@ fn any_part(x: &Array, holds: impl Fn(&Array) -> Result<Array>) -> Result<Array>
         Class::Complex => holds(&x.real()?)?.logical_or(holds(&x.imag()?)?)?,
     };
     mask.view_dtype(Dtype::Uint8)
+}
+
+/// A real number's imaginary part is +0.
+fn phase(x: &Array) -> Result<Array> {
+    if dtype_of(x).is_complex() {
+        return atan2(x.imag()?, x.real()?);
+    }
+    let wide = widened(x)?;
+    atan2(real(dtype_of(&wide), 0.0), wide)?.as_dtype(x.dtype())
 }
 
 /// Halves away from zero, a zero result having the operand's sign; MLX rounds halves to even.

@@ -2,6 +2,7 @@
 
 pub(crate) mod accumulate;
 pub(crate) mod binary;
+pub(crate) mod close;
 pub(crate) mod complex;
 pub(crate) mod creation;
 pub(crate) mod index;

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use emily_spec::{Argsort, Direction, Sort};
+use emily_spec::{Argsort, Direction, Sort, TopK};
 use ndarray::{ArrayD, ArrayView1, Axis, Zip};
 
 use crate::array::WideArray;
@@ -38,6 +38,26 @@ pub(crate) fn sort(op: &Sort, input: &WideArray) -> WideArray {
             }
         });
     result
+}
+
+/// The first of what sorting downwards gives, and their indices.
+pub(crate) fn top_k(op: &TopK, input: &WideArray) -> [WideArray; 2] {
+    let axis = Axis(input.ndim() - 1);
+    let mut dims = input.raw_dim();
+    dims[axis.index()] = op.k;
+    let mut values = ArrayD::from_elem(dims.clone(), Wide::Int(0));
+    let mut indices = ArrayD::from_elem(dims, Wide::Int(0));
+    Zip::from(input.lanes(axis))
+        .and(values.lanes_mut(axis))
+        .and(indices.lanes_mut(axis))
+        .for_each(|lane, mut values, mut indices| {
+            let sorted = sorted(lane, Direction::Desc);
+            for (place, i) in sorted.into_iter().take(op.k).enumerate() {
+                values[place] = lane[i];
+                indices[place] = Wide::Int(i as i128);
+            }
+        });
+    [values, indices]
 }
 
 /// The indices in order. Stable in both directions: equal elements keep theirs.

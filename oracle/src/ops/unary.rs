@@ -1,6 +1,6 @@
 //! Element-wise operations on one operand.
 
-use emily_spec::{Class, Unary};
+use emily_spec::{Class, DType, Unary};
 use num_complex::Complex;
 
 use super::complex;
@@ -33,6 +33,8 @@ pub(crate) fn unary(op: Unary, input: &WideArray, target: Target) -> WideAnswer 
         }
         Unary::IsNan => any_part(input, f64::is_nan).into(),
         Unary::IsInfinity => any_part(input, f64::is_infinite).into(),
+        Unary::LogicalNot => input.mapv(|x| Wide::Int(x.is_zero().into())).into(),
+        Unary::Phase => input.mapv(|x| phase(x, target)).into(),
         // Halves away from zero; a zero result has the operand's sign.
         Unary::Round => real(input, target, f64::round).into(),
         Unary::Exp => function(input, target, complex::exp, f64::exp),
@@ -169,6 +171,19 @@ fn function(
         Class::Float | Class::Unsigned | Class::Signed => real(input, target, of_real),
     };
     with_modulus(values, target)
+}
+
+/// The angle of (re, im), a real number's imaginary part being +0.
+fn phase(x: Wide, target: Target) -> Wide {
+    match x {
+        Wide::Complex(z) => Wide::Float(z.im.atan2(z.re)),
+        Wide::Int(_) | Wide::Float(_) => Wide::Float(0f64.atan2(target.cast(x).float())),
+    }
+}
+
+/// The elements at their dtype, whose bits are taken for the result's.
+pub(crate) fn bitcast(input: &WideArray, from: DType, target: Target) -> WideArray {
+    input.mapv(|x| Wide::from_bits(target.dtype(), x.to_bits(from)))
 }
 
 pub(crate) fn as_type(input: &WideArray, target: Target) -> WideArray {

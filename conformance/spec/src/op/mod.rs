@@ -26,12 +26,14 @@ pub use index::{
     TakeAlongAxis,
 };
 pub use linalg::{Dot, Qr, QrMode};
-pub use reduce::{ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak};
+pub use reduce::{
+    AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
+};
 pub use shape::{
     Broadcast, Clip, Concatenate, Pad, Reshape, Reverse, Select, Squeeze, Stack, Transpose,
 };
-pub use sort::{Argsort, Direction, Sort};
-pub use unary::{AsType, Unary};
+pub use sort::{Argsort, Direction, Sort, TopK};
+pub use unary::{AsType, Bitcast, Unary};
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
@@ -168,6 +170,7 @@ ops! {
 pub enum Op {
     Unary(Unary),
     AsType(AsType),
+    Bitcast(Bitcast),
     Arithmetic(Arithmetic, Typed),
     Compare(Compare),
     Iota(Iota),
@@ -193,9 +196,11 @@ pub enum Op {
     Indexed(Indexed, IndexedAxes),
     Reduce(Reduce, Reduction),
     Quantifier(Quantifier, Axes),
+    AllClose(AllClose),
     ArgReduce(ArgReduce, ArgReduction),
     Argsort(Argsort),
     Sort(Sort),
+    TopK(TopK),
     Dot(Dot),
     Qr(Qr),
 }
@@ -214,6 +219,7 @@ pub enum Op {
 pub enum OpKind {
     Unary(Unary),
     AsType,
+    Bitcast,
     Arithmetic(Arithmetic),
     Compare(Compare),
     Iota,
@@ -239,9 +245,11 @@ pub enum OpKind {
     Indexed(Indexed),
     Reduce(Reduce),
     Quantifier(Quantifier),
+    AllClose,
     ArgReduce(ArgReduce),
     Argsort,
     Sort,
+    TopK,
     Dot,
     Qr,
 }
@@ -250,7 +258,7 @@ pub enum OpKind {
 pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     let mut rows = Vec::new();
     rows.extend(Unary::ALL.iter().map(|kind| kind.row()));
-    rows.push(AsType::ROW);
+    rows.extend([AsType::ROW, Bitcast::ROW]);
     rows.extend(Arithmetic::ALL.iter().map(|kind| kind.row()));
     rows.extend(Compare::ALL.iter().map(|kind| kind.row()));
     rows.extend([Iota::ROW, Eye::ROW, Constant::ROW]);
@@ -278,8 +286,9 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(Indexed::ALL.iter().map(|kind| kind.row()));
     rows.extend(Reduce::ALL.iter().map(|kind| kind.row()));
     rows.extend(Quantifier::ALL.iter().map(|kind| kind.row()));
+    rows.push(AllClose::ROW);
     rows.extend(ArgReduce::ALL.iter().map(|kind| kind.row()));
-    rows.extend([Argsort::ROW, Sort::ROW, Dot::ROW, Qr::ROW]);
+    rows.extend([Argsort::ROW, Sort::ROW, TopK::ROW, Dot::ROW, Qr::ROW]);
     rows
 });
 
@@ -304,6 +313,7 @@ impl OpKind {
         Ok(match self {
             OpKind::Unary(kind) => from::<Plain, D>(attrs).map(|_| Op::Unary(kind))?,
             OpKind::AsType => Op::AsType(from(attrs)?),
+            OpKind::Bitcast => Op::Bitcast(from(attrs)?),
             OpKind::Arithmetic(kind) => Op::Arithmetic(kind, from(attrs)?),
             OpKind::Compare(kind) => from::<Plain, D>(attrs).map(|_| Op::Compare(kind))?,
             OpKind::Iota => Op::Iota(from(attrs)?),
@@ -329,9 +339,11 @@ impl OpKind {
             OpKind::Indexed(kind) => Op::Indexed(kind, from(attrs)?),
             OpKind::Reduce(kind) => Op::Reduce(kind, from(attrs)?),
             OpKind::Quantifier(kind) => Op::Quantifier(kind, from(attrs)?),
+            OpKind::AllClose => Op::AllClose(from(attrs)?),
             OpKind::ArgReduce(kind) => Op::ArgReduce(kind, from(attrs)?),
             OpKind::Argsort => Op::Argsort(from(attrs)?),
             OpKind::Sort => Op::Sort(from(attrs)?),
+            OpKind::TopK => Op::TopK(from(attrs)?),
             OpKind::Dot => Op::Dot(from(attrs)?),
             OpKind::Qr => Op::Qr(from(attrs)?),
         })
@@ -362,6 +374,7 @@ impl Op {
         match self {
             Op::Unary(kind) => (kind.row(), &Plain {}),
             Op::AsType(attrs) => (AsType::ROW, attrs),
+            Op::Bitcast(attrs) => (Bitcast::ROW, attrs),
             Op::Arithmetic(kind, attrs) => (kind.row(), attrs),
             Op::Compare(kind) => (kind.row(), &Plain {}),
             Op::Iota(attrs) => (Iota::ROW, attrs),
@@ -387,9 +400,11 @@ impl Op {
             Op::Indexed(kind, attrs) => (kind.row(), attrs),
             Op::Reduce(kind, attrs) => (kind.row(), attrs),
             Op::Quantifier(kind, attrs) => (kind.row(), attrs),
+            Op::AllClose(attrs) => (AllClose::ROW, attrs),
             Op::ArgReduce(kind, attrs) => (kind.row(), attrs),
             Op::Argsort(attrs) => (Argsort::ROW, attrs),
             Op::Sort(attrs) => (Sort::ROW, attrs),
+            Op::TopK(attrs) => (TopK::ROW, attrs),
             Op::Dot(attrs) => (Dot::ROW, attrs),
             Op::Qr(attrs) => (Qr::ROW, attrs),
         }

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
-    DType, Dtypes, Error, ErrorKind, Judged, List, OpKind, Price, Result, ResultDType, Row, Shape,
-    TensorType, Tolerance,
+    Arity, DType, Dtypes, Error, ErrorKind, Judged, List, OpKind, Price, Result, ResultDType, Row,
+    Scalar, Shape, TensorType, Tolerance,
 };
 
 const REDUCE: Row = Row {
@@ -132,6 +132,56 @@ impl Attributes for Axes {
         let shape = reduced(&inputs[0].shape, self.axes.as_deref(), self.keep_axes)?;
         let dtype = row.result_dtype(inputs, None)?;
         Ok(vec![TensorType::new(dtype, shape)])
+    }
+}
+
+ops! {
+    /// `u8` 1 where all elements are as near as |left − right| ≤ `atol` + `rtol` · |right| has them.
+    ///
+    /// Infinities are near where they are equal. Integers are compared as the numbers they are, others at
+    /// their merged dtype.
+    pub struct AllClose = Row {
+        name: "all_close",
+        operands: &["left", "right"],
+        arity: Arity::Exactly(2),
+        result: ResultDType::Predicate,
+        price: Price { work: 10, temporaries: 16 },
+        ..REDUCE
+    }; {
+        /// Whether NaN is near NaN.
+        #[serde(default)]
+        equal_nan: bool,
+        /// What is allowed relative to the right operand, a real number; 1e-5 when absent.
+        rtol: Option<Scalar>,
+        /// What is allowed besides, a real number; 1e-8 when absent.
+        atol: Option<Scalar>,
+    }
+}
+
+impl AllClose {
+    /// `rtol` and `atol`; none where one is complex.
+    pub fn tolerances(&self) -> Option<[f64; 2]> {
+        let real = |given: Option<Scalar>, default| match given.unwrap_or(Scalar::Float(default)) {
+            Scalar::Int(value) => Some(value as f64),
+            Scalar::Float(value) => Some(value),
+            Scalar::Complex(..) => None,
+        };
+        Some([real(self.rtol, 1e-5)?, real(self.atol, 1e-8)?])
+    }
+}
+
+impl Attributes for AllClose {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        if self.tolerances().is_none() {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                "a tolerance must be a real number",
+            ));
+        }
+        inputs[0].dtype.merge(inputs[1].dtype)?;
+        row.elementwise(inputs, None)?;
+        let dtype = row.result_dtype(inputs, None)?;
+        Ok(vec![TensorType::new(dtype, Shape::scalar())])
     }
 }
 

@@ -4,7 +4,9 @@ use serde::Deserialize;
 
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH};
-use crate::{Cost, DType, Dtypes, Price, Result, ResultDType, Row, TensorType};
+use crate::{
+    Cost, DType, Dtypes, Error, ErrorKind, Price, Result, ResultDType, Row, Shape, TensorType,
+};
 
 ops! {
     /// Indices that sort along an axis, equal elements in their order; NaN is above everything.
@@ -41,6 +43,56 @@ ops! {
         /// Smallest or largest first.
         #[serde(default)]
         direction: Direction,
+    }
+}
+
+ops! {
+    /// The largest elements along the last axis, largest first, and their indices, `s32`: equal elements
+    /// in their order; NaN is above everything.
+    pub struct TopK = Row {
+        name: "top_k",
+        family: "sort",
+        results: 2,
+        accepts: Dtypes::REAL,
+        grad: Some(SMOOTH),
+        price: Price { work: 8, temporaries: 16 },
+        ..ROW
+    }; {
+        /// How many, at least 1 and at most the size of the axis.
+        k: usize,
+    }
+}
+
+impl Attributes for TopK {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let shape = &inputs[0].shape;
+        let Some((&size, batch)) = shape.split_last() else {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                "a scalar has no last axis to choose along",
+            ));
+        };
+        if self.k == 0 || self.k > size {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                format!("{} of the last axis of {shape} cannot be chosen", self.k),
+            ));
+        }
+        let shape = Shape::new([batch, &[self.k]].concat());
+        let dtype = row.result_dtype(inputs, None)?;
+        Ok(vec![
+            TensorType::new(dtype, shape.clone()),
+            TensorType::new(DType::S32, shape),
+        ])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        comparisons(
+            row,
+            inputs,
+            results,
+            inputs[0].shape.rank().saturating_sub(1),
+        )
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{Attributes, Plain, ops};
 use crate::row::{ROW, SMOOTH, library};
 use crate::{
-    DType, Domain, Dtypes, Grad, Judged, Price, Range, Result, ResultDType, Row, TensorType,
-    Tolerance,
+    DType, Domain, Dtypes, Error, ErrorKind, Grad, Judged, Price, Range, Result, ResultDType, Row,
+    TensorType, Tolerance,
 };
 
 /// A function of each element, whose result is floating: integers are cast to `f32` first.
@@ -109,6 +109,19 @@ ops! {
         IsNan = Row { name: "is_nan", ..PREDICATE },
         /// `u8` 1 where an element, or either part of a complex one, is infinite.
         IsInfinity = Row { name: "is_infinity", ..PREDICATE },
+        /// `u8` 1 where an element is zero, either zero, as NaN is not.
+        LogicalNot = Row { name: "logical_not", vanishes: Dtypes::NONE, ..PREDICATE },
+        /// Angle of each complex number from the positive real axis, from −π to π; a zero's sign says
+        /// from which side. A real number's imaginary part is +0.
+        Phase = Row {
+            name: "phase",
+            result: ResultDType::RealFloating,
+            // As for atan2.
+            judged: Judged::Values(|dtype| library(dtype, 6)),
+            range: Range::Angles,
+            price: Price::FUNCTION,
+            ..UNARY
+        },
         /// Nearest integral value, halves away from zero.
         Round = Row {
             name: "round",
@@ -395,5 +408,35 @@ ops! {
 impl Attributes for AsType {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         row.elementwise(inputs, Some(self.dtype))
+    }
+}
+
+ops! {
+    /// The same bits as elements of another dtype of the same width.
+    pub struct Bitcast = Row {
+        name: "bitcast",
+        family: "unary",
+        accepts: Dtypes::REAL,
+        result: ResultDType::Asked,
+        judged: Judged::Values(|_| Tolerance::Bits),
+        price: Price::MOVE,
+        ..ROW
+    }; {
+        /// The result's dtype.
+        dtype: DType,
+    }
+}
+
+impl Attributes for Bitcast {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let (from, to) = (inputs[0].dtype, self.dtype);
+        row.check_dtype(to)?;
+        if from.size() != to.size() {
+            return Err(Error::new(
+                ErrorKind::Dtype,
+                format!("{to} is not as wide as {from}"),
+            ));
+        }
+        row.elementwise(inputs, Some(to))
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
     match row.kind {
         OpKind::Unary(op) => unary::calls(row, Just(op.into()).boxed()),
         OpKind::AsType => unary::as_type(row),
+        OpKind::Bitcast => unary::bitcast(row),
         OpKind::Arithmetic(op) => binary::arithmetic(row, op),
         OpKind::Compare(op) => binary::compare(row, op),
         OpKind::Iota => creation::iota(),
@@ -53,9 +54,11 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Indexed(op) => index::indexed(row, op),
         OpKind::Reduce(op) => reduce::reduce(row, op),
         OpKind::Quantifier(op) => reduce::quantify(row, op),
+        OpKind::AllClose => reduce::all_close(row),
         OpKind::ArgReduce(op) => reduce::arg_reduce(row, op),
         OpKind::Argsort => sort::argsort(row),
         OpKind::Sort => sort::sort(row),
+        OpKind::TopK => sort::top_k(row),
         OpKind::Dot => linalg::dot(row),
         OpKind::Qr => linalg::qr(row),
     }

@@ -1,12 +1,13 @@
 //! Calls of reductions.
 
 use emily_spec::{
-    ArgReduce, ArgReduction, Axes, DType, Op, Quantifier, Reduce, Reduction, Row, Shape, TieBreak,
+    AllClose, ArgReduce, ArgReduction, Axes, DType, Op, Quantifier, Reduce, Reduction, Row, Scalar,
+    Shape, TieBreak,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::values::{dtype_of, maybe_axis, rarely_a_dtype, rarely_an_integer, shape};
+use super::values::{dtype_of, maybe_axis, rarely_a_dtype, rarely_an_integer, shape, stretched};
 use super::{Specimen, specimen};
 
 pub(super) fn reduce(row: &'static Row, op: Reduce) -> BoxedStrategy<Specimen> {
@@ -63,4 +64,23 @@ pub(super) fn arg_reduce(row: &'static Row, op: ArgReduce) -> BoxedStrategy<Spec
     (shape(3), dtype_of(row), tie, any::<bool>())
         .prop_flat_map(of)
         .boxed()
+}
+
+/// Tolerances are in steps that no rounding reaches.
+pub(super) fn all_close(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let tolerance = || proptest::option::of(select(vec![0.0, 0.375, 1.0, 5.0]));
+    let op = (any::<bool>(), tolerance(), tolerance()).prop_map(|(equal_nan, rtol, atol)| {
+        Op::AllClose(AllClose {
+            equal_nan,
+            rtol: rtol.map(Scalar::Float),
+            atol: atol.map(Scalar::Float),
+        })
+    });
+    let shapes = shape(2).prop_flat_map(|whole| (stretched(&whole), stretched(&whole)));
+    let merge = |(a, b): &(DType, DType)| a.merge(*b).is_ok();
+    let dtypes = (dtype_of(row), dtype_of(row)).prop_filter("dtypes that merge", merge);
+    let of = move |(op, (left, right), (a, b)): (Op, (Shape, Shape), (DType, DType))| {
+        specimen(row, Just(op).boxed(), vec![(a, left), (b, right)])
+    };
+    (op, shapes, dtypes).prop_flat_map(of).boxed()
 }

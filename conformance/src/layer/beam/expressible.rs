@@ -56,6 +56,9 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Dot(Dot { dtype, .. }) => dtype.is_none_or(|asked| infers(op, inputs, asked)),
         Op::Unary(_)
         | Op::AsType(_)
+        | Op::Bitcast(_)
+        | Op::AllClose(_)
+        | Op::TopK(_)
         | Op::Compare(_)
         | Op::Transpose(_)
         | Op::Squeeze(_)

@@ -3,8 +3,8 @@ defmodule Emily.Backend.Block do
   # `Nx.block/4`: a native operation where the engine has one, else the block's default function,
   # which calls Nx and so comes back to this backend one operation at a time.
 
-  alias Emily.{Fallback, Telemetry}
-  alias Emily.Backend.{Index, LinAlg}
+  alias Emily.Backend.{Index, LinAlg, Reduce, Sort, Unary}
+  alias Emily.Telemetry
   alias Nx.Block
   alias Nx.Tensor, as: T
 
@@ -21,15 +21,17 @@ defmodule Emily.Backend.Block do
     Index.take_along_axis(out, tensor, indices, axis)
   end
 
-  # Nx compares integers in `f64`, which this backend may not have.
-  def block(%Block.AllClose{} = struct, out, [%T{} = left, %T{} = right] = args, default) do
-    note_default(struct, args)
+  def block(%Block.TopK{k: k}, out, [%T{} = tensor], _default), do: Sort.top_k(out, tensor, k)
 
-    if Nx.Type.integer?(left.type) and Nx.Type.integer?(right.type) do
-      Fallback.run(:all_close, out, args, &apply(default, [struct | &1]))
-    else
-      default.(struct, left, right)
-    end
+  def block(%Block.LogicalNot{}, out, [%T{} = tensor], _default) do
+    Unary.logical_not(out, tensor)
+  end
+
+  def block(%Block.Phase{}, out, [%T{} = tensor], _default), do: Unary.phase(out, tensor)
+
+  def block(%Block.AllClose{rtol: rtol, atol: atol} = struct, out, [%T{} = left, right], _default)
+      when is_number(rtol) and is_number(atol) do
+    Reduce.all_close(out, left, right, Map.from_struct(struct))
   end
 
   def block(struct, _out, args, default) do

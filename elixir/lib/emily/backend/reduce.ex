@@ -17,4 +17,6 @@ defmodule Emily.Backend.Reduce do
       Call.run(unquote(name), out, [tensor], attrs)
     end
   end
+
+  def all_close(out, left, right, attrs), do: Call.run(:all_close, out, [left, right], attrs)
 end

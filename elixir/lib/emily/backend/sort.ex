@@ -3,6 +3,7 @@ defmodule Emily.Backend.Sort do
   # Orders.
 
   alias Emily.Backend.Call
+  alias Nx.Tensor, as: T
 
   def sort(out, tensor, opts) do
     Call.run(:sort, out, [tensor], %{axis: opts[:axis], direction: opts[:direction]})
@@ -12,5 +13,11 @@ defmodule Emily.Backend.Sort do
   def argsort(out, tensor, opts) do
     attrs = %{axis: opts[:axis], direction: opts[:direction], dtype: out.type}
     Call.run(:argsort, out, [tensor], attrs)
+  end
+
+  def top_k({%T{} = values, %T{} = indices}, tensor, k) do
+    lane = Call.lane([tensor])
+    [values_ref, indices_ref] = Call.apply!(lane, :top_k, [tensor], %{k: k})
+    {Call.wrap(values, values_ref, lane), Call.wrap(indices, indices_ref, lane)}
   end
 end

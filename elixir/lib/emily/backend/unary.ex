@@ -9,5 +9,7 @@ defmodule Emily.Backend.Unary do
     def unquote(name)(out, tensor), do: Call.run(unquote(name), out, [tensor])
   end
 
+  def bitcast(out, tensor), do: Call.run(:bitcast, out, [tensor], %{dtype: out.type})
+
   def as_type(out, tensor), do: Call.run(:as_type, out, [tensor], %{dtype: out.type})
 end
