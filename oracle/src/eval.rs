@@ -3,7 +3,7 @@
 use emily_spec::{Class, DType, Op, Result, TensorType};
 
 use crate::array::WideArray;
-use crate::ops::{binary, creation, index, linalg, reduce, shape, sort, unary};
+use crate::ops::{binary, conv, creation, index, linalg, reduce, shape, sort, unary};
 use crate::value::Wide;
 
 /// A result before it is rounded.
@@ -100,5 +100,6 @@ pub(crate) fn eval_wide(
         Op::Sort(op) => one(sort::sort(op, &inputs[0]).into()),
         Op::Dot(op) => one(linalg::dot(op, inputs, target)?),
         Op::Qr(_) => linalg::qr(&inputs[0], results, target),
+        Op::Conv(op) => one(conv::conv(op, inputs, target)?),
     }
 }

@@ -12,6 +12,7 @@
 mod binary;
 mod cast;
 mod complex;
+mod conv;
 mod creation;
 mod cx;
 mod equal;
@@ -81,6 +82,7 @@ fn build(
         Op::Argsort(op) => sort::argsort(op, &inputs[0], ty, cx)?,
         Op::Sort(op) => sort::sort(op, &inputs[0], cx)?,
         Op::Dot(op) => linalg::dot(op, inputs, ty, cx)?,
+        Op::Conv(op) => conv::conv(op, inputs, ty, cx)?,
         Op::Qr(_) => return linalg::qr(&inputs[0], results, cx),
     };
     Ok(vec![array])

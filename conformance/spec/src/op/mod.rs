@@ -8,6 +8,7 @@
 //! are cast to it before the operation. Absent, it is what Nx infers from the operands.
 
 mod binary;
+mod conv;
 mod creation;
 mod index;
 mod linalg;
@@ -20,6 +21,7 @@ mod unary;
 use std::sync::LazyLock;
 
 pub use binary::{Arithmetic, Compare, Typed};
+pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
 pub use index::{DynamicSlice, Gather, Slice};
 pub use linalg::{Dot, Qr, QrMode};
@@ -190,6 +192,7 @@ pub enum Op {
     Sort(Sort),
     Dot(Dot),
     Qr(Qr),
+    Conv(Conv),
 }
 
 /// An op without its attributes.
@@ -231,6 +234,7 @@ pub enum OpKind {
     Sort,
     Dot,
     Qr,
+    Conv,
 }
 
 /// Every op's row, families together.
@@ -258,6 +262,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(Quantifier::ALL.iter().map(|kind| kind.row()));
     rows.extend(ArgReduce::ALL.iter().map(|kind| kind.row()));
     rows.extend([Argsort::ROW, Sort::ROW, Dot::ROW, Qr::ROW]);
+    rows.push(Conv::ROW);
     rows
 });
 
@@ -307,6 +312,7 @@ impl OpKind {
             OpKind::Sort => Op::Sort(from(attrs)?),
             OpKind::Dot => Op::Dot(from(attrs)?),
             OpKind::Qr => Op::Qr(from(attrs)?),
+            OpKind::Conv => Op::Conv(from(attrs)?),
         })
     }
 }
@@ -360,6 +366,7 @@ impl Op {
             Op::Sort(attrs) => (Sort::ROW, attrs),
             Op::Dot(attrs) => (Dot::ROW, attrs),
             Op::Qr(attrs) => (Qr::ROW, attrs),
+            Op::Conv(attrs) => (Conv::ROW, attrs),
         }
     }
 

@@ -5,6 +5,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod binary;
+mod conv;
 mod creation;
 mod index;
 mod linalg;
@@ -53,6 +54,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Sort => sort::sort(row),
         OpKind::Dot => linalg::dot(row),
         OpKind::Qr => linalg::qr(row),
+        OpKind::Conv => conv::conv(row),
     }
 }
 

@@ -61,6 +61,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Reverse(_)
         | Op::Slice(_)
         | Op::Gather(_)
+        | Op::Conv(_)
         | Op::Qr(_) => true,
     }
 }
