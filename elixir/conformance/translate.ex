@@ -115,6 +115,14 @@ defmodule Emily.Conformance.Translate do
     )
   end
 
+  # Nx has one padding of pairs.
+  defp call(:conv, _op, attrs, [tensor, kernel]) do
+    spatial = List.duplicate(0, Nx.rank(tensor) - 2)
+    padding = Enum.zip(attrs[:low] || spatial, attrs[:high] || spatial)
+    options = Keyword.drop(Map.to_list(attrs), [:low, :high])
+    Nx.conv(tensor, kernel, [padding: padding] ++ options)
+  end
+
   defp call(:gather, _op, %{axes: axes}, [tensor, indices]) do
     Nx.gather(tensor, indices, axes: axes)
   end

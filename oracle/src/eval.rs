@@ -3,7 +3,7 @@
 use emily_spec::{Class, DType, Op, Result, TensorType};
 
 use crate::array::WideArray;
-use crate::ops::{binary, close, creation, index, linalg, reduce, shape, sort, unary};
+use crate::ops::{binary, close, conv, creation, index, linalg, reduce, shape, sort, unary};
 use crate::value::Wide;
 
 /// A result before it is rounded.
@@ -116,5 +116,6 @@ pub(crate) fn eval_wide(
         Op::TopK(op) => Ok(sort::top_k(op, &inputs[0]).map(WideAnswer::from).into()),
         Op::Dot(op) => one(linalg::dot(op, inputs, target)?),
         Op::Qr(_) => linalg::qr(&inputs[0], types.results, target),
+        Op::Conv(op) => one(conv::conv(op, inputs, target)?),
     }
 }

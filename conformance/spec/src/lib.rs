@@ -31,10 +31,10 @@ pub use fnv::fnv1a;
 pub use listing::fingerprint;
 pub use op::{
     AllClose, ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Axes, Bitcast, Broadcast, Clip,
-    Compare, Concatenate, Constant, Direction, Dot, DynamicPutSlice, DynamicSlice, Eye, Gather,
-    Indexed, IndexedAxes, Iota, Op, OpKind, Pad, PutSlice, Qr, QrMode, Quantifier, ROWS, Reduce,
-    Reduction, Reshape, Reverse, Select, Slice, Sort, Squeeze, Stack, Take, TakeAlongAxis,
-    TieBreak, TopK, Transpose, Typed, Unary,
+    Compare, Concatenate, Constant, Conv, Direction, Dot, DynamicPutSlice, DynamicSlice, Eye,
+    Gather, Indexed, IndexedAxes, Iota, Op, OpKind, Pad, PutSlice, Qr, QrMode, Quantifier, ROWS,
+    Reduce, Reduction, Reshape, Reverse, Select, Slice, Sort, SpatialAxis, Squeeze, Stack, Take,
+    TakeAlongAxis, TieBreak, TopK, Transpose, Typed, Unary,
 };
 pub use panic::panic_text;
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Role, Row};

@@ -164,6 +164,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::ArgReduce(_)
         | OpKind::Argsort
         | OpKind::Dot
+        | OpKind::Conv
         | OpKind::Qr => false,
     }
 }

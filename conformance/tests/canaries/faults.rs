@@ -103,6 +103,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::ArgReduce(_)
         | OpKind::Argsort
         | OpKind::Dot
+        | OpKind::Conv
         | OpKind::Qr => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");

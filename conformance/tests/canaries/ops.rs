@@ -184,7 +184,11 @@ const ROUND: OpKind = OpKind::Unary(Unary::Round);
 fn adds_up(row: &Row) -> bool {
     matches!(
         row.kind,
-        OpKind::Reduce(_) | OpKind::Quantifier(_) | OpKind::ArgReduce(_) | OpKind::Dot
+        OpKind::Reduce(_)
+            | OpKind::Quantifier(_)
+            | OpKind::ArgReduce(_)
+            | OpKind::Dot
+            | OpKind::Conv
     )
 }
 

@@ -113,6 +113,7 @@ defmodule Emily.Backend do
     Backend.Reduce,
     Backend.Sort,
     Backend.LinAlg,
+    Backend.Conv,
     Backend.Block
   ]
 

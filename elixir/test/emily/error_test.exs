@@ -101,6 +101,17 @@ defmodule Emily.ErrorTest do
       alive!()
     end
 
+    test "a convolution of one element whose padded input no machine holds" do
+      [image, kernel] = [emily([[[[1.0]]]]), emily([[[[1.0]]]])]
+      options = [padding: [{2_097_152, 0}, {2_097_152, 0}], strides: [4_194_304, 4_194_304]]
+
+      assert_raise Emily.Error, ~r/over the memory limit/, fn ->
+        Nx.to_binary(Nx.conv(image, kernel, options))
+      end
+
+      alive!()
+    end
+
     test "a singular matrix" do
       singular = emily([[1.0, 2.0], [2.0, 4.0]])
       assert_raise ArgumentError, fn -> Nx.LinAlg.solve(singular, emily([1.0, 1.0])) end

@@ -269,6 +269,42 @@ fn scattered(
     })
 }
 
+/// Sums of products of windows of `input` with `kernel`, whose channels are last.
+///
+/// The lists have one entry per spatial axis: strides, zeros before and after, dilation of the kernel
+/// and of the input. `groups` is 1 or more.
+pub(crate) fn conv_general(
+    input: &Array,
+    kernel: &Array,
+    lists: [&[c_int]; 5],
+    groups: c_int,
+) -> Result<Array> {
+    let [strides, low, high, kernel_dilation, input_dilation] = lists;
+    call("conv_general", |result, stream| {
+        // SAFETY: both handles are live, the lists outlive the call, and each goes with its length.
+        unsafe {
+            mlx_sys::mlx_conv_general(
+                result,
+                input.as_ptr(),
+                kernel.as_ptr(),
+                strides.as_ptr(),
+                strides.len(),
+                low.as_ptr(),
+                low.len(),
+                high.as_ptr(),
+                high.len(),
+                kernel_dilation.as_ptr(),
+                kernel_dilation.len(),
+                input_dilation.as_ptr(),
+                input_dilation.len(),
+                groups,
+                false,
+                stream,
+            )
+        }
+    })
+}
+
 type Binary = unsafe extern "C" fn(*mut mlx_array, mlx_array, mlx_array, mlx_stream) -> c_int;
 
 fn binary(name: &str, op: Binary, a: &Array, b: &Array) -> Result<Array> {

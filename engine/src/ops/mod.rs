@@ -13,6 +13,7 @@ mod binary;
 mod cast;
 mod close;
 mod complex;
+mod conv;
 mod creation;
 mod cx;
 mod equal;
@@ -90,6 +91,7 @@ fn build(
         Op::Sort(op) => sort::sort(op, &inputs[0], cx)?,
         Op::TopK(op) => return sort::top_k(op, &inputs[0], results, cx),
         Op::Dot(op) => linalg::dot(op, inputs, ty, cx)?,
+        Op::Conv(op) => conv::conv(op, inputs, ty, cx)?,
         Op::Qr(_) => return linalg::qr(&inputs[0], results, cx),
     };
     Ok(vec![array])

@@ -4,6 +4,7 @@ pub(crate) mod accumulate;
 pub(crate) mod binary;
 pub(crate) mod close;
 pub(crate) mod complex;
+pub(crate) mod conv;
 pub(crate) mod creation;
 pub(crate) mod index;
 pub(crate) mod linalg;

@@ -8,6 +8,7 @@
 //! are cast to it before the operation. Absent, it is what Nx infers from the operands.
 
 mod binary;
+mod conv;
 mod creation;
 mod index;
 mod linalg;
@@ -20,6 +21,7 @@ mod unary;
 use std::sync::LazyLock;
 
 pub use binary::{Arithmetic, Compare, Typed};
+pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
 pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
@@ -203,6 +205,7 @@ pub enum Op {
     TopK(TopK),
     Dot(Dot),
     Qr(Qr),
+    Conv(Conv),
 }
 
 /// An op without its attributes.
@@ -252,6 +255,7 @@ pub enum OpKind {
     TopK,
     Dot,
     Qr,
+    Conv,
 }
 
 /// Every op's row, families together.
@@ -289,6 +293,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.push(AllClose::ROW);
     rows.extend(ArgReduce::ALL.iter().map(|kind| kind.row()));
     rows.extend([Argsort::ROW, Sort::ROW, TopK::ROW, Dot::ROW, Qr::ROW]);
+    rows.push(Conv::ROW);
     rows
 });
 
@@ -346,6 +351,7 @@ impl OpKind {
             OpKind::TopK => Op::TopK(from(attrs)?),
             OpKind::Dot => Op::Dot(from(attrs)?),
             OpKind::Qr => Op::Qr(from(attrs)?),
+            OpKind::Conv => Op::Conv(from(attrs)?),
         })
     }
 }
@@ -407,6 +413,7 @@ impl Op {
             Op::TopK(attrs) => (TopK::ROW, attrs),
             Op::Dot(attrs) => (Dot::ROW, attrs),
             Op::Qr(attrs) => (Qr::ROW, attrs),
+            Op::Conv(attrs) => (Conv::ROW, attrs),
         }
     }
 

@@ -5,6 +5,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod binary;
+mod conv;
 mod creation;
 mod index;
 mod linalg;
@@ -61,6 +62,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::TopK => sort::top_k(row),
         OpKind::Dot => linalg::dot(row),
         OpKind::Qr => linalg::qr(row),
+        OpKind::Conv => conv::conv(row),
     }
 }
 

@@ -69,6 +69,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::TakeAlongAxis(_)
         | Op::PutSlice(_)
         | Op::Indexed(..)
+        | Op::Conv(_)
         | Op::Qr(_) => true,
     }
 }

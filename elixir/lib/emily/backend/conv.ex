@@ -1,0 +1,13 @@
+defmodule Emily.Backend.Conv do
+  @moduledoc false
+  # Convolutions. Nx's options have the attributes' names, but for the padding, and are all given.
+
+  alias Emily.Backend.Call
+
+  def conv(out, tensor, kernel, opts) do
+    {padding, opts} = Keyword.pop!(opts, :padding)
+    {low, high} = Enum.unzip(padding)
+    attrs = opts |> Map.new() |> Map.merge(%{low: low, high: high})
+    Call.run(:conv, out, [tensor, kernel], attrs)
+  end
+end
