@@ -20,7 +20,9 @@ defmodule Emily.BackendTest do
     assert Nx.backend_copy(got, Nx.BinaryBackend) == want
   end
 
-  defp t(list, opts \\ []), do: Nx.tensor(list, [type: :s32, backend: Nx.BinaryBackend] ++ opts)
+  defp t(list, opts \\ []) do
+    Nx.tensor(list, Keyword.merge([type: :s32, backend: Nx.BinaryBackend], opts))
+  end
 
   test "each family of operations has its file" do
     for %{family: family} <- Emily.Native.Ops.all() do
@@ -46,7 +48,11 @@ defmodule Emily.BackendTest do
     assert_same([rows, t([9])], &Nx.put_slice(&1, [1], &2))
     assert_same([rows, t([[1], [1]]), t([5, 7])], &Nx.indexed_put/3)
     assert_same([rows], &elem(Nx.top_k(&1, k: 1), 1))
-    assert_same([rows, Nx.vectorize(t([[1, 2], [3, 5]]), :row)], &Nx.all_close/2)
+
+    assert_same(
+      [rows, Nx.vectorize(t([[1.0, 2.0], [3.0, 5.0]], type: :f32), :row)],
+      &Nx.all_close/2
+    )
   end
 
   test "some starts of a slice may be tensors" do

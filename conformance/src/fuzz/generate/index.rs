@@ -50,8 +50,11 @@ pub(super) fn dynamic_slice(row: &'static Row) -> BoxedStrategy<Specimen> {
     (windows(), dtype_of(row), index).prop_flat_map(of).boxed()
 }
 
-/// A tensor's shape and a slice's, the starts, and their dtypes, which seldom differ.
-fn written(row: &'static Row) -> impl Strategy<Value = (Vec<(DType, Shape)>, Vec<i64>)> {
+/// A tensor's dtype and shape and a slice's, and where the slice starts.
+type Written = (Vec<(DType, Shape)>, Vec<i64>);
+
+/// Slices that fit, and seldom have another dtype.
+fn written(row: &'static Row) -> impl Strategy<Value = Written> {
     let dtypes = prop_oneof![
         3 => dtype_of(row).prop_map(|dtype| [dtype, dtype]),
         1 => [dtype_of(row), dtype_of(row)],
@@ -64,7 +67,7 @@ fn written(row: &'static Row) -> impl Strategy<Value = (Vec<(DType, Shape)>, Vec
 }
 
 pub(super) fn put_slice(row: &'static Row) -> BoxedStrategy<Specimen> {
-    let of = move |(types, starts): (Vec<(DType, Shape)>, Vec<i64>)| {
+    let of = move |(types, starts): Written| {
         let op = Op::PutSlice(PutSlice {
             starts: starts.into(),
         });
@@ -75,7 +78,7 @@ pub(super) fn put_slice(row: &'static Row) -> BoxedStrategy<Specimen> {
 
 pub(super) fn dynamic_put_slice(row: &'static Row) -> BoxedStrategy<Specimen> {
     let index = select(vec![DType::S32, DType::S64, DType::S8]);
-    let of = move |((types, starts), index): ((Vec<(DType, Shape)>, Vec<i64>), DType)| {
+    let of = move |((types, starts), index): (Written, DType)| {
         let scalar = |&start: &i64| one(index, number::wrapped(index, start.into()));
         let starts: Vec<Tensor> = starts.iter().map(scalar).collect();
         let op = Just(Op::DynamicPutSlice(DynamicPutSlice {}));
