@@ -76,6 +76,8 @@ pub enum ResultDType {
     Floating,
     /// The operand's, and that of its parts where it is complex.
     Real,
+    /// That of the parts of the complex dtype that holds the operand's.
+    Parts,
     /// The complex dtype that holds the operand's.
     Complex,
     /// Nx's aggregate of the operand's: integers widen.
@@ -258,6 +260,7 @@ impl Row {
                 Some(dtype) => Ok(dtype),
             },
             ResultDType::Real => merged(inputs).map(DType::to_real),
+            ResultDType::Parts => Ok(merged(inputs)?.to_complex()?.to_real()),
             ResultDType::Complex => merged(inputs)?.to_complex(),
             ResultDType::Aggregate => match asked {
                 Some(dtype) => Ok(dtype),

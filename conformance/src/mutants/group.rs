@@ -53,6 +53,7 @@ impl Group {
             ResultDType::Floating => dtype.to_floating(),
             ResultDType::Aggregate => dtype.to_aggregate(),
             ResultDType::Real => dtype.to_real(),
+            ResultDType::Parts => DType::F32,
             ResultDType::Complex => DType::C64,
             ResultDType::Same
             | ResultDType::Merged

@@ -27,6 +27,7 @@ pub(super) fn unary(op: Unary, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Ar
         ResultDType::Same
         | ResultDType::Merged
         | ResultDType::Floating
+        | ResultDType::Parts
         | ResultDType::Complex
         | ResultDType::Aggregate
         | ResultDType::Asked => operand(x, ty.dtype)?,

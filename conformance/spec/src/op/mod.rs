@@ -10,6 +10,7 @@
 mod binary;
 mod conv;
 mod creation;
+mod fft;
 mod index;
 mod linalg;
 mod reduce;
@@ -23,6 +24,7 @@ use std::sync::LazyLock;
 pub use binary::{Arithmetic, Compare, Typed};
 pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
+pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{DynamicSlice, Gather, Slice};
 pub use linalg::{Dot, Qr, QrMode};
 pub use reduce::{ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak};
@@ -193,6 +195,8 @@ pub enum Op {
     Dot(Dot),
     Qr(Qr),
     Conv(Conv),
+    Fourier(Fourier, Transform),
+    Fourier2(Fourier2, Transform2),
 }
 
 /// An op without its attributes.
@@ -235,6 +239,8 @@ pub enum OpKind {
     Dot,
     Qr,
     Conv,
+    Fourier(Fourier),
+    Fourier2(Fourier2),
 }
 
 /// Every op's row, families together.
@@ -263,6 +269,8 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(ArgReduce::ALL.iter().map(|kind| kind.row()));
     rows.extend([Argsort::ROW, Sort::ROW, Dot::ROW, Qr::ROW]);
     rows.push(Conv::ROW);
+    rows.extend(Fourier::ALL.iter().map(|kind| kind.row()));
+    rows.extend(Fourier2::ALL.iter().map(|kind| kind.row()));
     rows
 });
 
@@ -313,6 +321,8 @@ impl OpKind {
             OpKind::Dot => Op::Dot(from(attrs)?),
             OpKind::Qr => Op::Qr(from(attrs)?),
             OpKind::Conv => Op::Conv(from(attrs)?),
+            OpKind::Fourier(kind) => Op::Fourier(kind, from(attrs)?),
+            OpKind::Fourier2(kind) => Op::Fourier2(kind, from(attrs)?),
         })
     }
 }
@@ -367,6 +377,8 @@ impl Op {
             Op::Dot(attrs) => (Dot::ROW, attrs),
             Op::Qr(attrs) => (Qr::ROW, attrs),
             Op::Conv(attrs) => (Conv::ROW, attrs),
+            Op::Fourier(kind, attrs) => (kind.row(), attrs),
+            Op::Fourier2(kind, attrs) => (kind.row(), attrs),
         }
     }
 

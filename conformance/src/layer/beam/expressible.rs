@@ -62,6 +62,8 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Slice(_)
         | Op::Gather(_)
         | Op::Conv(_)
+        | Op::Fourier(..)
+        | Op::Fourier2(..)
         | Op::Qr(_) => true,
     }
 }

@@ -4,13 +4,30 @@ defmodule Emily.Backend.Block do
   # which calls Nx and so comes back to this backend one operation at a time.
 
   alias Emily.{Fallback, Telemetry}
-  alias Emily.Backend.LinAlg
+  alias Emily.Backend.{FFT, LinAlg}
   alias Nx.Block
   alias Nx.Tensor, as: T
 
   def block(%Block.LinAlg.QR{mode: mode}, out, [%T{type: {class, _}} = tensor], _default)
       when class != :c do
     LinAlg.qr(out, tensor, mode)
+  end
+
+  def block(%Block.RFFT{axis: axis, length: length}, out, [%T{} = tensor], _default) do
+    FFT.fourier(:rfft, out, tensor, axis, length)
+  end
+
+  def block(%Block.IRFFT{axis: axis, length: length}, out, [%T{} = tensor], _default) do
+    # What the block's default function gives, though Nx has the operand's type here.
+    FFT.fourier(:irfft, %{out | type: {:f, 32}}, tensor, axis, length)
+  end
+
+  def block(%Block.FFT2{axes: axes, lengths: lengths}, out, [%T{} = tensor], _default) do
+    FFT.fourier2(:fft2, out, tensor, axes, lengths)
+  end
+
+  def block(%Block.IFFT2{axes: axes, lengths: lengths}, out, [%T{} = tensor], _default) do
+    FFT.fourier2(:ifft2, out, tensor, axes, lengths)
   end
 
   # Nx compares integers in `f64`, which this backend may not have.
