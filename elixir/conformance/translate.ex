@@ -115,6 +115,14 @@ defmodule Emily.Conformance.Translate do
     )
   end
 
+  defp call(:fourier, op, attrs, [tensor]) do
+    apply(Nx, op, [tensor, options(attrs, [:axis, :length])])
+  end
+
+  defp call(:fourier2, op, attrs, [tensor]) do
+    apply(Nx, op, [tensor, options(attrs, [:axes, :lengths])])
+  end
+
   # Nx has one padding of pairs.
   defp call(:conv, _op, attrs, [tensor, kernel]) do
     spatial = List.duplicate(0, Nx.rank(tensor) - 2)

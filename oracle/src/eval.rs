@@ -3,7 +3,7 @@
 use emily_spec::{Class, DType, Op, Result, TensorType};
 
 use crate::array::WideArray;
-use crate::ops::{binary, close, conv, creation, index, linalg, reduce, shape, sort, unary};
+use crate::ops::{binary, close, conv, creation, fft, index, linalg, reduce, shape, sort, unary};
 use crate::value::Wide;
 
 /// A result before it is rounded.
@@ -117,5 +117,7 @@ pub(crate) fn eval_wide(
         Op::Dot(op) => one(linalg::dot(op, inputs, target)?),
         Op::Qr(_) => linalg::qr(&inputs[0], types.results, target),
         Op::Conv(op) => one(conv::conv(op, inputs, target)?),
+        Op::Fourier(op, attrs) => one(fft::fourier(*op, attrs, &inputs[0], target)?),
+        Op::Fourier2(op, attrs) => one(fft::fourier2(*op, attrs, &inputs[0], target)?),
     }
 }

@@ -78,6 +78,8 @@ pub enum ResultDType {
     Real,
     /// As `Floating`, but of a complex operand that of its parts.
     RealFloating,
+    /// That of the parts of the complex dtype that holds the operand's.
+    Parts,
     /// The complex dtype that holds the operand's.
     Complex,
     /// Nx's aggregate of the operand's: integers widen.
@@ -263,6 +265,7 @@ impl Row {
             },
             ResultDType::Real => merged(inputs).map(DType::to_real),
             ResultDType::RealFloating => merged(inputs).map(|dtype| dtype.to_floating().to_real()),
+            ResultDType::Parts => Ok(merged(inputs)?.to_complex()?.to_real()),
             ResultDType::Complex => merged(inputs)?.to_complex(),
             ResultDType::Aggregate => match asked {
                 Some(dtype) => Ok(dtype),

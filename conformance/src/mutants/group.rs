@@ -54,6 +54,7 @@ impl Group {
             ResultDType::Aggregate => dtype.to_aggregate(),
             ResultDType::Real => dtype.to_real(),
             ResultDType::RealFloating => dtype.to_floating().to_real(),
+            ResultDType::Parts => DType::F32,
             ResultDType::Complex => DType::C64,
             ResultDType::Same
             | ResultDType::Merged

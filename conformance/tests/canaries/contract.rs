@@ -165,6 +165,8 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Argsort
         | OpKind::Dot
         | OpKind::Conv
+        | OpKind::Fourier(_)
+        | OpKind::Fourier2(_)
         | OpKind::Qr => false,
     }
 }

@@ -152,7 +152,9 @@ fn sees_the_sign(row: &Row, group: Group) -> bool {
     let casts = match row.result {
         ResultDType::Asked => true,
         // Alone, it becomes f32.
-        ResultDType::Floating | ResultDType::RealFloating => meet || group == Group::Floats,
+        ResultDType::Floating | ResultDType::RealFloating | ResultDType::Parts => {
+            meet || group == Group::Floats
+        }
         ResultDType::Complex => true,
         ResultDType::Merged => meet,
         ResultDType::Same

@@ -104,6 +104,8 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Argsort
         | OpKind::Dot
         | OpKind::Conv
+        | OpKind::Fourier(_)
+        | OpKind::Fourier2(_)
         | OpKind::Qr => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");

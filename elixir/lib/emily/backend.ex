@@ -114,6 +114,7 @@ defmodule Emily.Backend do
     Backend.Sort,
     Backend.LinAlg,
     Backend.Conv,
+    Backend.FFT,
     Backend.Block
   ]
 

@@ -18,6 +18,7 @@ mod creation;
 mod cx;
 mod equal;
 mod erfc;
+mod fft;
 mod float;
 mod index;
 mod integer;
@@ -92,6 +93,8 @@ fn build(
         Op::TopK(op) => return sort::top_k(op, &inputs[0], results, cx),
         Op::Dot(op) => linalg::dot(op, inputs, ty, cx)?,
         Op::Conv(op) => conv::conv(op, inputs, ty, cx)?,
+        Op::Fourier(op, attrs) => fft::fourier(*op, attrs, &inputs[0], ty)?,
+        Op::Fourier2(op, attrs) => fft::fourier2(*op, attrs, &inputs[0], ty)?,
         Op::Qr(_) => return linalg::qr(&inputs[0], results, cx),
     };
     Ok(vec![array])

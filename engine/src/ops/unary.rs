@@ -29,6 +29,7 @@ pub(super) fn unary(op: Unary, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Ar
         | ResultDType::Merged
         | ResultDType::Floating
         | ResultDType::RealFloating
+        | ResultDType::Parts
         | ResultDType::Complex
         | ResultDType::Aggregate
         | ResultDType::Asked => operand(x, ty.dtype)?,

@@ -6,6 +6,7 @@ pub(crate) mod close;
 pub(crate) mod complex;
 pub(crate) mod conv;
 pub(crate) mod creation;
+pub(crate) mod fft;
 pub(crate) mod index;
 pub(crate) mod linalg;
 pub(crate) mod reduce;

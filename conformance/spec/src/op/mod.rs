@@ -10,6 +10,7 @@
 mod binary;
 mod conv;
 mod creation;
+mod fft;
 mod index;
 mod linalg;
 mod reduce;
@@ -23,6 +24,7 @@ use std::sync::LazyLock;
 pub use binary::{Arithmetic, Compare, Typed};
 pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
+pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
     TakeAlongAxis,
@@ -206,6 +208,8 @@ pub enum Op {
     Dot(Dot),
     Qr(Qr),
     Conv(Conv),
+    Fourier(Fourier, Transform),
+    Fourier2(Fourier2, Transform2),
 }
 
 /// An op without its attributes.
@@ -256,6 +260,8 @@ pub enum OpKind {
     Dot,
     Qr,
     Conv,
+    Fourier(Fourier),
+    Fourier2(Fourier2),
 }
 
 /// Every op's row, families together.
@@ -294,6 +300,8 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(ArgReduce::ALL.iter().map(|kind| kind.row()));
     rows.extend([Argsort::ROW, Sort::ROW, TopK::ROW, Dot::ROW, Qr::ROW]);
     rows.push(Conv::ROW);
+    rows.extend(Fourier::ALL.iter().map(|kind| kind.row()));
+    rows.extend(Fourier2::ALL.iter().map(|kind| kind.row()));
     rows
 });
 
@@ -352,6 +360,8 @@ impl OpKind {
             OpKind::Dot => Op::Dot(from(attrs)?),
             OpKind::Qr => Op::Qr(from(attrs)?),
             OpKind::Conv => Op::Conv(from(attrs)?),
+            OpKind::Fourier(kind) => Op::Fourier(kind, from(attrs)?),
+            OpKind::Fourier2(kind) => Op::Fourier2(kind, from(attrs)?),
         })
     }
 }
@@ -414,6 +424,8 @@ impl Op {
             Op::Dot(attrs) => (Dot::ROW, attrs),
             Op::Qr(attrs) => (Qr::ROW, attrs),
             Op::Conv(attrs) => (Conv::ROW, attrs),
+            Op::Fourier(kind, attrs) => (kind.row(), attrs),
+            Op::Fourier2(kind, attrs) => (kind.row(), attrs),
         }
     }
 

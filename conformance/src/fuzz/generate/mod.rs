@@ -7,6 +7,7 @@
 mod binary;
 mod conv;
 mod creation;
+mod fft;
 mod index;
 mod linalg;
 mod reduce;
@@ -63,6 +64,8 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Dot => linalg::dot(row),
         OpKind::Qr => linalg::qr(row),
         OpKind::Conv => conv::conv(row),
+        OpKind::Fourier(op) => fft::fourier(row, op),
+        OpKind::Fourier2(op) => fft::fourier2(row, op),
     }
 }
 

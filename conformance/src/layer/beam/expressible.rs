@@ -70,6 +70,8 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::PutSlice(_)
         | Op::Indexed(..)
         | Op::Conv(_)
+        | Op::Fourier(..)
+        | Op::Fourier2(..)
         | Op::Qr(_) => true,
     }
 }

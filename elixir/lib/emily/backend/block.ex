@@ -3,7 +3,7 @@ defmodule Emily.Backend.Block do
   # `Nx.block/4`: a native operation where the engine has one, else the block's default function,
   # which calls Nx and so comes back to this backend one operation at a time.
 
-  alias Emily.Backend.{Index, LinAlg, Reduce, Sort, Unary}
+  alias Emily.Backend.{FFT, Index, LinAlg, Reduce, Sort, Unary}
   alias Emily.Telemetry
   alias Nx.Block
   alias Nx.Tensor, as: T
@@ -32,6 +32,23 @@ defmodule Emily.Backend.Block do
   def block(%Block.AllClose{rtol: rtol, atol: atol} = struct, out, [%T{} = left, right], _default)
       when is_number(rtol) and is_number(atol) do
     Reduce.all_close(out, left, right, Map.from_struct(struct))
+  end
+
+  def block(%Block.RFFT{axis: axis, length: length}, out, [%T{} = tensor], _default) do
+    FFT.fourier(:rfft, out, tensor, axis, length)
+  end
+
+  def block(%Block.IRFFT{axis: axis, length: length}, out, [%T{} = tensor], _default) do
+    # What the block's default function gives, though Nx has the operand's type here.
+    FFT.fourier(:irfft, %{out | type: {:f, 32}}, tensor, axis, length)
+  end
+
+  def block(%Block.FFT2{axes: axes, lengths: lengths}, out, [%T{} = tensor], _default) do
+    FFT.fourier2(:fft2, out, tensor, axes, lengths)
+  end
+
+  def block(%Block.IFFT2{axes: axes, lengths: lengths}, out, [%T{} = tensor], _default) do
+    FFT.fourier2(:ifft2, out, tensor, axes, lengths)
   end
 
   def block(struct, _out, args, default) do

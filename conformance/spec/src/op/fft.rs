@@ -1,0 +1,156 @@
+//! Discrete Fourier transforms.
+
+use super::{Attributes, ops};
+use crate::row::ROW;
+use crate::{
+    DType, Domain, Dtypes, Error, ErrorKind, Judged, List, OpKind, Price, Result, ResultDType, Row,
+    Shape, TensorType, Tolerance,
+};
+
+/// An element is a sum of n terms, which a fast transform adds up in stages of butterflies, log2 n of
+/// them. In each, a term is multiplied by a twiddle, itself off by at most u = eps/2, and added: it
+/// grows by √5·u + u + u < 4.3·u (Brent, Percival and Zimmermann, *Error bounds on complex
+/// floating-point multiplication*). With one u more for the reference and two for dividing by n that
+/// is at most 7.3·u, less than four eps, for each stage that the oracle's magnitude counts.
+const fn stages(_: DType) -> Tolerance {
+    Tolerance::Accum(4.0)
+}
+
+const FOURIER: Row = Row {
+    family: "fft",
+    result: ResultDType::Complex,
+    judged: Judged::Values(stages),
+    open_zero: Dtypes::ALL,
+    domain: &[Domain::Range(-4.0, 4.0)],
+    // Nx's gradient of a real operand is complex.
+    grad: None,
+    price: Price {
+        work: 40,
+        temporaries: 4,
+    },
+    ..ROW
+};
+
+ops! {
+    /// Transforms along an axis. What a NaN or an infinity makes of the other part of a result is
+    /// known for transforms of 1, 2 and 4 elements, whose twiddles are ±1 and ±i.
+    pub enum Fourier(Transform) {
+        /// Discrete Fourier transform along an axis: for each k the sum of xⱼ·e^(−2πi·j·k/n).
+        Fft = Row { name: "fft", ..FOURIER },
+        /// Inverse discrete Fourier transform along an axis: for each k the sum of xⱼ·e^(2πi·j·k/n),
+        /// divided by n.
+        Ifft = Row { name: "ifft", ..FOURIER },
+        /// First n/2 + 1 elements of the discrete Fourier transform of real numbers along an axis,
+        /// of which the others are conjugates.
+        Rfft = Row { name: "rfft", accepts: Dtypes::REAL, ..FOURIER },
+        /// Inverse discrete Fourier transform along an axis to n real numbers, from the first n/2 + 1
+        /// elements; the others count as their conjugates.
+        Irfft = Row { name: "irfft", result: ResultDType::Parts, ..FOURIER },
+    }
+}
+
+ops! {
+    /// Attributes of a transform.
+    pub struct Transform {
+        /// The axis to transform along.
+        axis: usize,
+        /// The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
+        /// size when absent, for an `irfft` twice what is less than one of it.
+        length: Option<usize>,
+    }
+}
+
+impl Transform {
+    /// The number of elements that an operand with an axis of this size is transformed by.
+    pub fn length(&self, kind: Fourier, size: usize) -> usize {
+        let whole = match kind {
+            Fourier::Fft | Fourier::Ifft | Fourier::Rfft => size,
+            Fourier::Irfft => size.saturating_sub(1).saturating_mul(2),
+        };
+        self.length.unwrap_or(whole)
+    }
+}
+
+impl Attributes for Transform {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let OpKind::Fourier(kind) = row.kind else {
+            return Err(Error::new(ErrorKind::Internal, "no Fourier transform"));
+        };
+        let mut dims = inputs[0].shape.to_vec();
+        inputs[0].shape.check_axis(self.axis)?;
+        let length = self.length(kind, dims[self.axis]);
+        check_length(length)?;
+        dims[self.axis] = match kind {
+            Fourier::Fft | Fourier::Ifft | Fourier::Irfft => length,
+            Fourier::Rfft => length / 2 + 1,
+        };
+        let dtype = row.result_dtype(inputs, None)?;
+        Ok(vec![TensorType::new(dtype, dims)])
+    }
+}
+
+ops! {
+    /// Transforms along two axes, one after the other.
+    pub enum Fourier2(Transform2) {
+        /// Discrete Fourier transform along two axes.
+        Fft2 = Row { name: "fft2", ..FOURIER },
+        /// Inverse discrete Fourier transform along two axes.
+        Ifft2 = Row { name: "ifft2", ..FOURIER },
+    }
+}
+
+ops! {
+    /// Attributes of a transform along two axes.
+    pub struct Transform2 {
+        /// The two axes.
+        axes: List<usize>,
+        /// The number of elements along each, to which the operand is cut, or filled up with zeros;
+        /// the axes' sizes when absent.
+        lengths: Option<List<usize>>,
+    }
+}
+
+impl Transform2 {
+    /// Each axis with the number of elements that an operand of this shape is transformed by.
+    pub fn lengths(&self, shape: &[usize]) -> Vec<(usize, usize)> {
+        let length = |(i, &axis): (usize, &usize)| match &self.lengths {
+            Some(lengths) => (axis, lengths[i]),
+            None => (axis, shape[axis]),
+        };
+        self.axes.iter().enumerate().map(length).collect()
+    }
+}
+
+impl Attributes for Transform2 {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let count = self.lengths.as_ref().map_or(2, |lengths| lengths.len());
+        if self.axes.len() != 2 || count != 2 {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                format!(
+                    "{} takes two axes and two lengths, got {:?} and {count}",
+                    row.name, self.axes
+                ),
+            ));
+        }
+        let mut dims = inputs[0].shape.to_vec();
+        inputs[0].shape.check_axes(&self.axes)?;
+        for (axis, length) in self.lengths(&inputs[0].shape) {
+            check_length(length)?;
+            dims[axis] = length;
+        }
+        let dtype = row.result_dtype(inputs, None)?;
+        Ok(vec![TensorType::new(dtype, dims)])
+    }
+}
+
+fn check_length(length: usize) -> Result<()> {
+    if length == 0 {
+        return Err(Error::new(
+            ErrorKind::Argument,
+            "a transform needs a length of 1 or more",
+        ));
+    }
+    // Also where the result has fewer elements.
+    Shape::new([length]).size().map(|_| ())
+}
