@@ -28,6 +28,27 @@ defmodule Emily.Conformance.Translate do
     apply(Nx, op, [tensor, options ++ type_option(attrs)])
   end
 
+  defp call(:window, op, attrs, [tensor]) do
+    apply(Nx, op, [
+      tensor,
+      shape(attrs.lengths),
+      [
+        strides: attrs.strides,
+        padding: Enum.zip(attrs.low, attrs.high),
+        window_dilations: attrs.dilations
+      ]
+    ])
+  end
+
+  defp call(:window_scatter, op, attrs, [tensor, source, init]) do
+    options = [strides: attrs.strides, padding: Enum.zip(attrs.low, attrs.high)]
+    apply(Nx, op, [tensor, source, init, shape(attrs.lengths), options])
+  end
+
+  defp call(:cumulative, op, attrs, [tensor]) do
+    apply(Nx, op, [tensor, options(attrs, [:axis, :reverse])])
+  end
+
   defp call(:as_type, _op, %{dtype: dtype}, [tensor]), do: Nx.as_type(tensor, type(dtype))
 
   defp call(:iota, _op, attrs, []) do

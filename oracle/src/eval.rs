@@ -3,7 +3,7 @@
 use emily_spec::{Class, DType, Op, Result, TensorType};
 
 use crate::array::WideArray;
-use crate::ops::{binary, creation, index, linalg, reduce, shape, sort, unary};
+use crate::ops::{binary, creation, cumulative, index, linalg, reduce, shape, sort, unary, window};
 use crate::value::Wide;
 
 /// A result before it is rounded.
@@ -98,6 +98,9 @@ pub(crate) fn eval_wide(
         Op::ArgReduce(op, attrs) => one(reduce::arg_reduce(*op, attrs, &inputs[0], target)?.into()),
         Op::Argsort(op) => one(sort::argsort(op, &inputs[0]).into()),
         Op::Sort(op) => one(sort::sort(op, &inputs[0]).into()),
+        Op::WindowScatter(op, attrs) => one(window::scatter(*op, attrs, inputs, target)?),
+        Op::Window(op, attrs) => one(window::window(*op, attrs, &inputs[0], target)?),
+        Op::Cumulative(op, attrs) => one(cumulative::cumulative(*op, attrs, &inputs[0], target)?),
         Op::Dot(op) => one(linalg::dot(op, inputs, target)?),
         Op::Qr(_) => linalg::qr(&inputs[0], results, target),
     }

@@ -31,9 +31,10 @@ pub use fnv::fnv1a;
 pub use listing::fingerprint;
 pub use op::{
     ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Axes, Broadcast, Clip, Compare,
-    Concatenate, Constant, Direction, Dot, DynamicSlice, Eye, Gather, Iota, Op, OpKind, Pad, Qr,
-    QrMode, Quantifier, ROWS, Reduce, Reduction, Reshape, Reverse, Select, Slice, Sort, Squeeze,
-    Stack, TieBreak, Transpose, Typed, Unary,
+    Concatenate, Constant, Cumulative, Direction, Dot, DynamicSlice, Eye, Gather, Iota, Op, OpKind,
+    Pad, Qr, QrMode, Quantifier, ROWS, Reduce, Reduction, Reshape, Reverse, Scan, Scattering,
+    Select, Slice, Sliding, Sort, Squeeze, Stack, TieBreak, Transpose, Typed, Unary, Window,
+    WindowScatter,
 };
 pub use panic::panic_text;
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Role, Row};

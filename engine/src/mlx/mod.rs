@@ -20,7 +20,7 @@ pub(crate) use dtype::{dtype_of, to_mlx};
 pub(crate) use error::from_mlx;
 pub(crate) use raw::{
     arange, bitwise_and, bitwise_or, bitwise_xor, conjugate, gather, left_shift, right_shift,
-    slice, slice_axis, slice_dynamic, slice_update,
+    scatter_add, slice, slice_axis, slice_dynamic, slice_update,
 };
 pub(crate) use scalar::{complex, integer, real};
 pub(crate) use stream::{new_stream, synchronize};

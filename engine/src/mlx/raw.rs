@@ -157,6 +157,27 @@ pub(crate) fn gather(a: &Array, indices: &[Array], axes: &[i32], size: &[i32]) -
     })
 }
 
+/// `a` with each of `updates` added at its index along the first axis, a size-1 axis standing in the
+/// updates for that. Indices are of one integer dtype, and of the updates' leading shape.
+///
+/// They are read when the array is evaluated; one out of range writes beyond `a`, so the caller sees
+/// to that.
+pub(crate) fn scatter_add(a: &Array, indices: &Array, updates: &Array) -> Result<Array> {
+    call("scatter_add", |result, stream| {
+        // SAFETY: the handles are live, and `call` passes a valid place and a live stream.
+        unsafe {
+            mlx_sys::mlx_scatter_add_single(
+                result,
+                a.as_ptr(),
+                indices.as_ptr(),
+                updates.as_ptr(),
+                0,
+                stream,
+            )
+        }
+    })
+}
+
 type Binary = unsafe extern "C" fn(*mut mlx_array, mlx_array, mlx_array, mlx_stream) -> c_int;
 
 fn binary(name: &str, op: Binary, a: &Array, b: &Array) -> Result<Array> {

@@ -13,6 +13,7 @@ mod binary;
 mod cast;
 mod complex;
 mod creation;
+mod cumulative;
 mod cx;
 mod equal;
 mod erfc;
@@ -25,6 +26,7 @@ mod reduce;
 mod shape;
 mod sort;
 mod unary;
+mod window;
 
 use emily_spec::{Error, ErrorKind, Op, Result, Shape, TensorType};
 use mlx_rs::Array;
@@ -80,6 +82,9 @@ fn build(
         Op::ArgReduce(op, attrs) => reduce::arg_reduce(*op, attrs, &inputs[0], ty)?,
         Op::Argsort(op) => sort::argsort(op, &inputs[0], ty, cx)?,
         Op::Sort(op) => sort::sort(op, &inputs[0], cx)?,
+        Op::WindowScatter(op, attrs) => window::scatter(*op, attrs, inputs, ty)?,
+        Op::Window(op, attrs) => window::window(*op, attrs, &inputs[0], ty, cx)?,
+        Op::Cumulative(op, attrs) => cumulative::cumulative(*op, attrs, &inputs[0], cx)?,
         Op::Dot(op) => linalg::dot(op, inputs, ty, cx)?,
         Op::Qr(_) => return linalg::qr(&inputs[0], results, cx),
     };

@@ -9,6 +9,7 @@
 
 mod binary;
 mod creation;
+mod cumulative;
 mod index;
 mod linalg;
 mod reduce;
@@ -16,11 +17,13 @@ mod shape;
 mod sort;
 mod text;
 mod unary;
+mod window;
 
 use std::sync::LazyLock;
 
 pub use binary::{Arithmetic, Compare, Typed};
 pub use creation::{Constant, Eye, Iota};
+pub use cumulative::{Cumulative, Scan};
 pub use index::{DynamicSlice, Gather, Slice};
 pub use linalg::{Dot, Qr, QrMode};
 pub use reduce::{ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak};
@@ -29,6 +32,7 @@ pub use shape::{
 };
 pub use sort::{Argsort, Direction, Sort};
 pub use unary::{AsType, Unary};
+pub use window::{Scattering, Sliding, Window, WindowScatter};
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
@@ -188,6 +192,9 @@ pub enum Op {
     ArgReduce(ArgReduce, ArgReduction),
     Argsort(Argsort),
     Sort(Sort),
+    Window(Window, Sliding),
+    WindowScatter(WindowScatter, Scattering),
+    Cumulative(Cumulative, Scan),
     Dot(Dot),
     Qr(Qr),
 }
@@ -229,6 +236,9 @@ pub enum OpKind {
     ArgReduce(ArgReduce),
     Argsort,
     Sort,
+    Window(Window),
+    WindowScatter(WindowScatter),
+    Cumulative(Cumulative),
     Dot,
     Qr,
 }
@@ -257,7 +267,11 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(Reduce::ALL.iter().map(|kind| kind.row()));
     rows.extend(Quantifier::ALL.iter().map(|kind| kind.row()));
     rows.extend(ArgReduce::ALL.iter().map(|kind| kind.row()));
-    rows.extend([Argsort::ROW, Sort::ROW, Dot::ROW, Qr::ROW]);
+    rows.extend([Argsort::ROW, Sort::ROW]);
+    rows.extend(Window::ALL.iter().map(|kind| kind.row()));
+    rows.extend(WindowScatter::ALL.iter().map(|kind| kind.row()));
+    rows.extend(Cumulative::ALL.iter().map(|kind| kind.row()));
+    rows.extend([Dot::ROW, Qr::ROW]);
     rows
 });
 
@@ -305,6 +319,9 @@ impl OpKind {
             OpKind::ArgReduce(kind) => Op::ArgReduce(kind, from(attrs)?),
             OpKind::Argsort => Op::Argsort(from(attrs)?),
             OpKind::Sort => Op::Sort(from(attrs)?),
+            OpKind::Window(kind) => Op::Window(kind, from(attrs)?),
+            OpKind::WindowScatter(kind) => Op::WindowScatter(kind, from(attrs)?),
+            OpKind::Cumulative(kind) => Op::Cumulative(kind, from(attrs)?),
             OpKind::Dot => Op::Dot(from(attrs)?),
             OpKind::Qr => Op::Qr(from(attrs)?),
         })
@@ -358,6 +375,9 @@ impl Op {
             Op::ArgReduce(kind, attrs) => (kind.row(), attrs),
             Op::Argsort(attrs) => (Argsort::ROW, attrs),
             Op::Sort(attrs) => (Sort::ROW, attrs),
+            Op::Window(kind, attrs) => (kind.row(), attrs),
+            Op::WindowScatter(kind, attrs) => (kind.row(), attrs),
+            Op::Cumulative(kind, attrs) => (kind.row(), attrs),
             Op::Dot(attrs) => (Dot::ROW, attrs),
             Op::Qr(attrs) => (Qr::ROW, attrs),
         }

@@ -61,6 +61,9 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Reverse(_)
         | Op::Slice(_)
         | Op::Gather(_)
+        | Op::Window(..)
+        | Op::WindowScatter(..)
+        | Op::Cumulative(..)
         | Op::Qr(_) => true,
     }
 }

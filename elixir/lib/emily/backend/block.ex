@@ -4,13 +4,29 @@ defmodule Emily.Backend.Block do
   # which calls Nx and so comes back to this backend one operation at a time.
 
   alias Emily.{Fallback, Telemetry}
-  alias Emily.Backend.LinAlg
+  alias Emily.Backend.{Cumulative, LinAlg}
   alias Nx.Block
   alias Nx.Tensor, as: T
 
   def block(%Block.LinAlg.QR{mode: mode}, out, [%T{type: {class, _}} = tensor], _default)
       when class != :c do
     LinAlg.qr(out, tensor, mode)
+  end
+
+  def block(%Block.CumulativeSum{} = scan, out, [%T{} = tensor], _default) do
+    Cumulative.cumulative_sum(scan, out, tensor)
+  end
+
+  def block(%Block.CumulativeProduct{} = scan, out, [%T{} = tensor], _default) do
+    Cumulative.cumulative_product(scan, out, tensor)
+  end
+
+  def block(%Block.CumulativeMax{} = scan, out, [%T{} = tensor], _default) do
+    Cumulative.cumulative_max(scan, out, tensor)
+  end
+
+  def block(%Block.CumulativeMin{} = scan, out, [%T{} = tensor], _default) do
+    Cumulative.cumulative_min(scan, out, tensor)
   end
 
   # Nx compares integers in `f64`, which this backend may not have.
