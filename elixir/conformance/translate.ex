@@ -40,6 +40,27 @@ defmodule Emily.Conformance.Translate do
 
   defp call(:top_k, _op, %{k: k}, [tensor]), do: Nx.top_k(tensor, k: k)
 
+  defp call(:window, op, attrs, [tensor]) do
+    apply(Nx, op, [
+      tensor,
+      shape(attrs.lengths),
+      [
+        strides: attrs.strides,
+        padding: Enum.zip(attrs.low, attrs.high),
+        window_dilations: attrs.dilations
+      ]
+    ])
+  end
+
+  defp call(:window_scatter, op, attrs, [tensor, source, init]) do
+    options = [strides: attrs.strides, padding: Enum.zip(attrs.low, attrs.high)]
+    apply(Nx, op, [tensor, source, init, shape(attrs.lengths), options])
+  end
+
+  defp call(:cumulative, op, attrs, [tensor]) do
+    apply(Nx, op, [tensor, options(attrs, [:axis, :reverse])])
+  end
+
   defp call(:as_type, _op, %{dtype: dtype}, [tensor]), do: Nx.as_type(tensor, type(dtype))
 
   defp call(:iota, _op, attrs, []) do

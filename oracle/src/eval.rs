@@ -3,7 +3,10 @@
 use emily_spec::{Class, DType, Op, Result, TensorType};
 
 use crate::array::WideArray;
-use crate::ops::{binary, close, conv, creation, fft, index, linalg, reduce, shape, sort, unary};
+use crate::ops::{
+    binary, close, conv, creation, cumulative, fft, index, linalg, reduce, shape, sort, unary,
+    window,
+};
 use crate::value::Wide;
 
 /// A result before it is rounded.
@@ -114,6 +117,9 @@ pub(crate) fn eval_wide(
         Op::Argsort(op) => one(sort::argsort(op, &inputs[0]).into()),
         Op::Sort(op) => one(sort::sort(op, &inputs[0]).into()),
         Op::TopK(op) => Ok(sort::top_k(op, &inputs[0]).map(WideAnswer::from).into()),
+        Op::WindowScatter(op, attrs) => one(window::scatter(*op, attrs, inputs, target)?),
+        Op::Window(op, attrs) => one(window::window(*op, attrs, &inputs[0], target)?),
+        Op::Cumulative(op, attrs) => one(cumulative::cumulative(*op, attrs, &inputs[0], target)?),
         Op::Dot(op) => one(linalg::dot(op, inputs, target)?),
         Op::Qr(_) => linalg::qr(&inputs[0], types.results, target),
         Op::Conv(op) => one(conv::conv(op, inputs, target)?),

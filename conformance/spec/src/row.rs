@@ -59,7 +59,8 @@ pub struct Row {
 pub enum Role {
     /// Elements to compute with or to move. Their dtypes decide the result's.
     Data,
-    /// What holds, where it is not zero, or does not; of any dtype.
+    /// What decides and is no part of the result, whatever its dtype: a predicate, which holds where it
+    /// is not zero, or elements to choose by.
     Predicate,
     /// Whole numbers that say where: indices, starts.
     Index,

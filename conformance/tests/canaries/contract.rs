@@ -163,6 +163,9 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Reduce(_)
         | OpKind::ArgReduce(_)
         | OpKind::Argsort
+        | OpKind::Window(_)
+        | OpKind::WindowScatter(_)
+        | OpKind::Cumulative(_)
         | OpKind::Dot
         | OpKind::Conv
         | OpKind::Fourier(_)

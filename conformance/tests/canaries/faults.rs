@@ -102,6 +102,9 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Reduce(_)
         | OpKind::ArgReduce(_)
         | OpKind::Argsort
+        | OpKind::Window(_)
+        | OpKind::WindowScatter(_)
+        | OpKind::Cumulative(_)
         | OpKind::Dot
         | OpKind::Conv
         | OpKind::Fourier(_)

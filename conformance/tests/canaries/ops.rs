@@ -4,8 +4,8 @@ use emily_conformance::mutants::Group;
 use emily_conformance::number::{self, Format};
 use emily_conformance::view::Input;
 use emily_spec::{
-    ArgReduce, Arithmetic, DType, Error, ErrorKind, Judged, Op, OpKind, Promise, Quantifier,
-    Reduce, Result, ResultDType, Row, Tensor, Typed, Unary,
+    ArgReduce, Arithmetic, Cumulative, DType, Error, ErrorKind, Judged, Op, OpKind, Promise,
+    Quantifier, Reduce, Result, ResultDType, Row, Tensor, Typed, Unary, Window,
 };
 
 use super::{Befalls, FAULT, Fault, changed, each_float, floats, rebuild, run};
@@ -119,6 +119,16 @@ pub(super) static FAULTS: &[Fault] = &[
         ..FAULT
     },
     Fault {
+        name: "nan_keeps_to_its_slot",
+        what: "the largest up to an element is NaN only where that is",
+        befalls: Befalls::Calls(|row, group| {
+            let chooses = [Cumulative::CumulativeMax, Cumulative::CumulativeMin];
+            chooses.map(OpKind::Cumulative).contains(&row.kind) && group != Group::Integers
+        }),
+        run: nan_keeps_to_its_slot,
+        ..FAULT
+    },
+    Fault {
         name: "counts_in_the_type",
         what: "f16 and bf16 count by adding 1, and stick where that rounds away",
         befalls: Befalls::Calls(|row, group| {
@@ -189,6 +199,8 @@ fn adds_up(row: &Row) -> bool {
             | OpKind::ArgReduce(_)
             | OpKind::Dot
             | OpKind::Conv
+            | OpKind::Window(_)
+            | OpKind::Cumulative(_)
     )
 }
 
@@ -200,20 +212,35 @@ fn nothing(op: &Op, dtype: DType) -> u64 {
     };
     let (low, high) = number::limits(dtype).unwrap_or_default();
     let kind = op.kind();
-    if [ARGMAX, OpKind::Reduce(Reduce::ReduceMax)].contains(&kind) {
+    if GREATEST.contains(&kind) {
         limit(low, |format| format.sign() | format.inf())
-    } else if [ARGMIN, OpKind::Reduce(Reduce::ReduceMin)].contains(&kind) {
+    } else if LEAST.contains(&kind) {
         limit(high, Format::inf)
-    } else if [PRODUCT, OpKind::Quantifier(Quantifier::All)].contains(&kind) {
+    } else if PRODUCTS.contains(&kind) {
         limit(1, Format::one)
     } else {
         0
     }
 }
 
-const ARGMAX: OpKind = OpKind::ArgReduce(ArgReduce::Argmax);
-const ARGMIN: OpKind = OpKind::ArgReduce(ArgReduce::Argmin);
-const PRODUCT: OpKind = OpKind::Reduce(Reduce::Product);
+const GREATEST: &[OpKind] = &[
+    OpKind::ArgReduce(ArgReduce::Argmax),
+    OpKind::Reduce(Reduce::ReduceMax),
+    OpKind::Window(Window::WindowMax),
+    OpKind::Cumulative(Cumulative::CumulativeMax),
+];
+const LEAST: &[OpKind] = &[
+    OpKind::ArgReduce(ArgReduce::Argmin),
+    OpKind::Reduce(Reduce::ReduceMin),
+    OpKind::Window(Window::WindowMin),
+    OpKind::Cumulative(Cumulative::CumulativeMin),
+];
+const PRODUCTS: &[OpKind] = &[
+    OpKind::Reduce(Reduce::Product),
+    OpKind::Quantifier(Quantifier::All),
+    OpKind::Window(Window::WindowProduct),
+    OpKind::Cumulative(Cumulative::CumulativeProduct),
+];
 
 fn promises(row: &Row, this: Promise) -> bool {
     matches!(row.judged, Judged::Promise { promise, .. } if promise == this)
@@ -294,6 +321,23 @@ fn casts_saturate(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
         None => wrapped,
     });
     Ok(vec![rebuild(results[0].ty(), saturated.collect())?])
+}
+
+fn nan_keeps_to_its_slot(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+    run(op, inputs)?;
+    let tensor = &inputs[0].tensor;
+    let least = nothing(op, tensor.dtype());
+    let numbers = floats(tensor, |f, x| if f.is_nan(x) { least } else { x })?;
+    let mut results = run(op, &[Input::plain(numbers)])?;
+    let Some(format) = Format::of(tensor.dtype()) else {
+        return Ok(results);
+    };
+    for result in &mut results {
+        let pairs = number::elements(tensor).zip(number::elements(result));
+        let all = pairs.map(|(x, result)| if format.is_nan(x) { x } else { result });
+        *result = rebuild(result.ty(), all.collect())?;
+    }
+    Ok(results)
 }
 
 /// Sums over everything, one element after the other, rounding each time.

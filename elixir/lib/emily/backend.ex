@@ -112,6 +112,7 @@ defmodule Emily.Backend do
     Backend.Index,
     Backend.Reduce,
     Backend.Sort,
+    Backend.Window,
     Backend.LinAlg,
     Backend.Conv,
     Backend.FFT,

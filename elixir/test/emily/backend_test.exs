@@ -71,6 +71,25 @@ defmodule Emily.BackendTest do
     assert_same([named, named], &Nx.all_close/2)
   end
 
+  test "windows have Nx's options, and leave vectorized axes alone" do
+    matrix = t([[3, 1, 4, 1], [5, 9, 2, 6], [5, 3, 5, 8]], names: [:x, :y])
+    assert_same([matrix], &Nx.window_sum(&1, {2, 2}, padding: :same))
+    assert_same([matrix], &Nx.window_max(&1, {2, 3}, strides: 2, padding: [{1, 0}, {0, 2}]))
+    assert_same([matrix], &Nx.window_min(&1, {2, 2}, strides: [1, 2], window_dilations: [1, 2]))
+    assert_same([matrix], &Nx.window_product(&1, {1, 2}, window_dilations: 2))
+    rows = Nx.vectorize(t([[3, 1, 4], [1, 5, 9]]), :row)
+    assert_same([rows], &Nx.window_sum(&1, {2}, strides: 2, padding: :same))
+    assert_same([rows, t([7, 8])], &Nx.window_scatter_max(&1, &2, 0, {2}))
+    assert_same([t([3, 1, 4]), t([7, 8])], &Nx.window_scatter_min(&1, &2, 1, {2}))
+  end
+
+  test "cumulative reductions are native, and leave vectorized axes alone" do
+    rows = Nx.vectorize(t([[3, 1, 4], [1, 5, 9]]), :row)
+    assert_same([rows], &Nx.cumulative_sum/1)
+    assert_same([rows], &Nx.cumulative_max(&1, axis: -1, reverse: true))
+    assert_same([t([[3, 1], [4, 1]], names: [:x, :y])], &Nx.cumulative_product(&1, axis: :y))
+  end
+
   test "what has no operands is made on the default backend" do
     assert_same([], fn -> Nx.iota({2, 3}, axis: 0, names: [:x, nil]) end)
     assert_same([], fn -> Nx.iota({}) end)

@@ -63,7 +63,7 @@ pub(super) fn compare(op: Compare, inputs: &[Array]) -> Result<Array> {
     mask?.view_dtype(Dtype::Uint8)
 }
 
-fn multiply(a: &Array, b: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
+pub(super) fn multiply(a: &Array, b: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
     match (ty.dtype.class(), cx.device) {
         // In f32 the parts' products overflow where the part does not.
         (Class::Complex, Device::Cpu) => complex::multiply(a, b),

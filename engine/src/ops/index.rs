@@ -215,7 +215,7 @@ fn last_of_each(x: &Array, parts: &[Array], axes: &[i32]) -> Result<Array> {
 }
 
 /// Writes where the device can: Metal's kernels scatter no elements of eight bytes.
-fn scatter(
+pub(super) fn scatter(
     x: &Array,
     updates: &Array,
     write: impl Fn(&Array, &Array) -> Result<Array>,

@@ -15,6 +15,7 @@ mod close;
 mod complex;
 mod conv;
 mod creation;
+mod cumulative;
 mod cx;
 mod equal;
 mod erfc;
@@ -28,6 +29,7 @@ mod reduce;
 mod shape;
 mod sort;
 mod unary;
+mod window;
 
 use emily_spec::{Error, ErrorKind, Op, Result, Shape, TensorType};
 use mlx_rs::Array;
@@ -91,6 +93,9 @@ fn build(
         Op::Argsort(op) => sort::argsort(op, &inputs[0], ty, cx)?,
         Op::Sort(op) => sort::sort(op, &inputs[0], cx)?,
         Op::TopK(op) => return sort::top_k(op, &inputs[0], results, cx),
+        Op::WindowScatter(op, attrs) => window::scatter(*op, attrs, inputs, ty, cx)?,
+        Op::Window(op, attrs) => window::window(*op, attrs, &inputs[0], ty, cx)?,
+        Op::Cumulative(op, attrs) => cumulative::cumulative(*op, attrs, &inputs[0], cx)?,
         Op::Dot(op) => linalg::dot(op, inputs, ty, cx)?,
         Op::Conv(op) => conv::conv(op, inputs, ty, cx)?,
         Op::Fourier(op, attrs) => fft::fourier(*op, attrs, &inputs[0], ty)?,

@@ -180,7 +180,7 @@ pub(super) fn arg_reduce(
 }
 
 /// Integers in the order of the numbers, NaN below everything.
-fn nan_first(x: &Array) -> Result<Array> {
+pub(super) fn nan_first(x: &Array) -> Result<Array> {
     let keys = order_keys(x)?;
     if dtype_of(x).is_integer() {
         return Ok(keys);

@@ -48,6 +48,30 @@ pub(crate) fn sum_from_first(class: Class, terms: &[Wide]) -> Total {
     Total { value, ..total }
 }
 
+/// What the errors of sums are relative to, two units of it being allowed, given each one's Σ|xᵢ| and
+/// number of terms; none for integers.
+///
+/// Two units are 4·u·Σ|xᵢ|, where u = eps/2 is the error of one rounding. Added in any order, n terms
+/// are off by n − 1 of those, and by one more for the reference's own (Higham, *Accuracy and Stability
+/// of Numerical Algorithms*, 4.2). The small floats are added in `f32`, whose roundings they do not
+/// see. Below the normal range adding is exact, and what nothing is added to is not rounded.
+pub(crate) fn magnitude(dtype: DType, sums: &[(f64, usize)]) -> Option<Magnitude> {
+    let growth = |terms: usize| match terms {
+        0 | 1 => 0.0,
+        _ if dtype.is_small_float() => 1.0,
+        terms => (terms as f64 / 4.0).max(1.0),
+    };
+    (!dtype.is_integer()).then(|| Magnitude {
+        of: Of::Terms,
+        sizes: sums.iter().map(|&(size, _)| size).collect(),
+        worst: sums
+            .iter()
+            .map(|&(size, terms)| size * growth(terms))
+            .collect(),
+        random: 1.0,
+    })
+}
+
 /// Σaᵢ·bᵢ; 0 for no terms.
 pub(crate) fn dot(class: Class, terms: impl Iterator<Item = (Wide, Wide)>) -> Total {
     match class {
@@ -258,6 +282,22 @@ mod tests {
         let terms = [Complex::new(f64::INFINITY, 1.0), Complex::new(1.0, 2.0)];
         let total = complex_sum(terms.into_iter());
         assert_eq!(total.value, Wide::Complex(Complex::new(f64::INFINITY, 3.0)));
+    }
+
+    #[test]
+    fn from_the_first_term_on_negative_zeros_stay() {
+        let of = |terms: &[f64]| {
+            let terms: Vec<Wide> = terms.iter().map(|&x| Wide::Float(x)).collect();
+            sum_from_first(Class::Float, &terms).value.float()
+        };
+        assert!(of(&[-0.0, -0.0]).is_sign_negative());
+        assert!(of(&[-0.0, 0.0]).is_sign_positive());
+        assert_eq!(of(&[-0.0, 1.5]), 1.5);
+        let terms = [Wide::Complex(Complex::new(-0.0, 0.0))];
+        let Wide::Complex(sum) = sum_from_first(Class::Complex, &terms).value else {
+            panic!("a complex number")
+        };
+        assert!(sum.re.is_sign_negative() && sum.im.is_sign_positive());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Reading and writing parts of a tensor.
 
 use emily_spec::{
-    DType, DynamicSlice, Error, ErrorKind, Gather, Indexed, IndexedAxes, PutSlice, Result, Shape,
-    Slice, Take, TakeAlongAxis,
+    DynamicSlice, Error, ErrorKind, Gather, Indexed, IndexedAxes, PutSlice, Result, Shape, Slice,
+    Take, TakeAlongAxis,
 };
 use ndarray::{ArrayD, ArrayViewD, Axis, Dimension};
 
@@ -10,7 +10,6 @@ use super::accumulate;
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::value::Wide;
-use crate::{Magnitude, Of};
 
 pub(crate) fn slice(op: &Slice, input: &WideArray) -> WideArray {
     let starts: Vec<i128> = op.starts.iter().map(|&start| start.into()).collect();
@@ -150,32 +149,13 @@ pub(crate) fn indexed(
 /// Each element with its updates added.
 fn added(terms: &ArrayD<Vec<Wide>>, target: Target) -> WideAnswer {
     let totals = terms.map(|terms| accumulate::sum_from_first(target.class(), terms));
-    let sizes: Vec<f64> = totals.iter().map(|total| total.magnitude).collect();
-    let growth = terms
-        .iter()
-        .map(|terms| growth(target.dtype(), terms.len() - 1));
-    let worst = sizes.iter().zip(growth).map(|(size, growth)| size * growth);
-    let magnitude = (!target.dtype().is_integer()).then(|| Magnitude {
-        of: Of::Terms,
-        worst: worst.collect(),
-        sizes: sizes.clone(),
-        random: 1.0,
-    });
+    let sizes = totals.iter().zip(terms);
+    let sizes: Vec<(f64, usize)> = sizes
+        .map(|(total, terms)| (total.magnitude, terms.len()))
+        .collect();
     WideAnswer {
         values: totals.map(|total| total.value),
-        magnitude,
-    }
-}
-
-/// How many times Σ|xᵢ| stands for the error of so many additions, two units of it being allowed:
-/// 4·u·Σ|xᵢ|, where u = eps/2 is the error of one rounding. Updates are added in any order, so that each
-/// addition rounds a sum of up to Σ|xᵢ|, and the reference rounds once; the small floats are added in
-/// `f32`, whose roundings they do not see. What nothing is added to is not rounded.
-fn growth(dtype: DType, additions: usize) -> f64 {
-    match additions {
-        0 => 0.0,
-        _ if dtype.is_small_float() => 1.0,
-        n => ((n as f64 + 1.0) / 4.0).max(1.0),
+        magnitude: accumulate::magnitude(target.dtype(), &sizes),
     }
 }
 

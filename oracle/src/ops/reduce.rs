@@ -33,27 +33,36 @@ pub(crate) fn reduce(
     }
 }
 
-/// The factors are cast to the result's dtype first; of none it is 1.
+/// The factors are cast to the result's dtype first.
 fn product(rows: &Array2<Wide>, target: Target) -> Result<WideAnswer> {
+    let cast = |row: ArrayView1<Wide>| row.iter().map(|&x| target.cast(x)).collect();
+    let rows: Vec<Vec<Wide>> = rows.rows().into_iter().map(cast).collect();
+    products(rows.iter().map(Vec::as_slice), target)
+}
+
+/// The product of each list of factors; of none it is 1.
+pub(super) fn products<'a>(
+    lists: impl Iterator<Item = &'a [Wide]>,
+    target: Target,
+) -> Result<WideAnswer> {
     let times = |a: Wide, b: Wide| match target.class() {
         Class::Unsigned | Class::Signed => Wide::Int(a.int().wrapping_mul(b.int())),
         Class::Float => Wide::Float(a.float() * b.float()),
         Class::Complex => Wide::Complex(a.complex() * b.complex()),
     };
-    let of = |row: ArrayView1<Wide>| {
-        let factors = row.iter().map(|&x| target.cast(x));
-        factors.reduce(times).unwrap_or(target.cast(Wide::Int(1)))
-    };
-    let values: Vec<Wide> = rows.rows().into_iter().map(of).collect();
+    let one = target.cast(Wide::Int(1));
+    let of = |factors: &[Wide]| factors.iter().copied().reduce(times).unwrap_or(one);
+    let (values, counts): (Vec<Wide>, Vec<usize>) =
+        lists.map(|factors| (of(factors), factors.len())).unzip();
     let magnitude = Format::of(target.dtype()).map(|format| {
         let sizes: Vec<f64> = values.iter().map(|x| x.complex().norm()).collect();
-        let worst = |&size: &f64| match size {
+        let worst = |(&size, &count): (&f64, &usize)| match size {
             0.0 => 0.0,
-            size => (size * roundings(target.dtype(), rows.ncols())).max(format.tiny()),
+            size => (size * roundings(target.dtype(), count)).max(format.tiny()),
         };
         Magnitude {
             of: Of::Function,
-            worst: sizes.iter().map(worst).collect(),
+            worst: sizes.iter().zip(&counts).map(worst).collect(),
             sizes,
             random: 1.0,
         }
@@ -159,7 +168,7 @@ pub(crate) fn arg_reduce(
 }
 
 /// The index of the element of a row, which has one, that is beyond all others, as NaN is.
-fn chosen(row: &[Wide], beyond: Ordering, tie_break: TieBreak) -> usize {
+pub(super) fn chosen(row: &[Wide], beyond: Ordering, tie_break: TieBreak) -> usize {
     let is_nan = |x: Wide| matches!(x, Wide::Float(x) if x.is_nan());
     let mut best = 0;
     for (i, &x) in row.iter().enumerate() {

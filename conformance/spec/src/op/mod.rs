@@ -10,6 +10,7 @@
 mod binary;
 mod conv;
 mod creation;
+mod cumulative;
 mod fft;
 mod index;
 mod linalg;
@@ -18,12 +19,14 @@ mod shape;
 mod sort;
 mod text;
 mod unary;
+mod window;
 
 use std::sync::LazyLock;
 
 pub use binary::{Arithmetic, Compare, Typed};
 pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
+pub use cumulative::{Cumulative, Scan};
 pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
@@ -38,6 +41,7 @@ pub use shape::{
 };
 pub use sort::{Argsort, Direction, Sort, TopK};
 pub use unary::{AsType, Bitcast, Unary};
+pub use window::{Scattering, Sliding, Window, WindowScatter};
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
@@ -205,6 +209,9 @@ pub enum Op {
     Argsort(Argsort),
     Sort(Sort),
     TopK(TopK),
+    Window(Window, Sliding),
+    WindowScatter(WindowScatter, Scattering),
+    Cumulative(Cumulative, Scan),
     Dot(Dot),
     Qr(Qr),
     Conv(Conv),
@@ -257,6 +264,9 @@ pub enum OpKind {
     Argsort,
     Sort,
     TopK,
+    Window(Window),
+    WindowScatter(WindowScatter),
+    Cumulative(Cumulative),
     Dot,
     Qr,
     Conv,
@@ -302,6 +312,9 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.push(Conv::ROW);
     rows.extend(Fourier::ALL.iter().map(|kind| kind.row()));
     rows.extend(Fourier2::ALL.iter().map(|kind| kind.row()));
+    rows.extend(Window::ALL.iter().map(|kind| kind.row()));
+    rows.extend(WindowScatter::ALL.iter().map(|kind| kind.row()));
+    rows.extend(Cumulative::ALL.iter().map(|kind| kind.row()));
     rows
 });
 
@@ -357,6 +370,9 @@ impl OpKind {
             OpKind::Argsort => Op::Argsort(from(attrs)?),
             OpKind::Sort => Op::Sort(from(attrs)?),
             OpKind::TopK => Op::TopK(from(attrs)?),
+            OpKind::Window(kind) => Op::Window(kind, from(attrs)?),
+            OpKind::WindowScatter(kind) => Op::WindowScatter(kind, from(attrs)?),
+            OpKind::Cumulative(kind) => Op::Cumulative(kind, from(attrs)?),
             OpKind::Dot => Op::Dot(from(attrs)?),
             OpKind::Qr => Op::Qr(from(attrs)?),
             OpKind::Conv => Op::Conv(from(attrs)?),
@@ -421,6 +437,9 @@ impl Op {
             Op::Argsort(attrs) => (Argsort::ROW, attrs),
             Op::Sort(attrs) => (Sort::ROW, attrs),
             Op::TopK(attrs) => (TopK::ROW, attrs),
+            Op::Window(kind, attrs) => (kind.row(), attrs),
+            Op::WindowScatter(kind, attrs) => (kind.row(), attrs),
+            Op::Cumulative(kind, attrs) => (kind.row(), attrs),
             Op::Dot(attrs) => (Dot::ROW, attrs),
             Op::Qr(attrs) => (Qr::ROW, attrs),
             Op::Conv(attrs) => (Conv::ROW, attrs),

@@ -365,3 +365,43 @@ fn a_call_s_cost_follows_its_types() {
     let exp = cost(r#"{"op":"exp"}"#, &["f16[100]"]);
     assert_eq!(exp.temporaries, 100 * 4 * Price::FUNCTION.temporaries);
 }
+
+#[test]
+fn windows_have_a_place_for_each_stride_that_fits() {
+    let window = |attrs: &str| format!(r#"{{"op":"window_sum","attrs":{{{attrs}}}}}"#);
+    let plain =
+        window(r#""lengths":[2,3],"strides":[1,2],"low":[0,1],"high":[0,1],"dilations":[2,1]"#);
+    gives(&plain, &["u8[4,5]"], "u8[2,3]");
+    fails(&plain, &["u8[2,5]"], ErrorKind::Shape);
+    fails(&plain, &["u8[4]"], ErrorKind::Argument);
+    let huge =
+        window(r#""lengths":[1],"strides":[1],"low":[2147483647],"high":[1],"dilations":[1]"#);
+    fails(&huge, &["u8[4]"], ErrorKind::Memory);
+    let scatter = r#"{"op":"window_scatter_max",
+        "attrs":{"lengths":[2],"strides":[1],"low":[0],"high":[0]}}"#;
+    gives(scatter, &["s64[3]", "u8[2]", "s8[]"], "s16[3]");
+    fails(scatter, &["s64[3]", "u8[3]", "s8[]"], ErrorKind::Shape);
+    fails(scatter, &["s64[3]", "u8[2]", "s8[1]"], ErrorKind::Shape);
+    fails(scatter, &["c64[3]", "u8[2]", "s8[]"], ErrorKind::Dtype);
+}
+
+#[test]
+fn a_window_s_cost_is_of_the_padded_tensor() {
+    let op: Op = serde_json::from_str(
+        r#"{"op":"window_max",
+        "attrs":{"lengths":[8],"strides":[1000],"low":[1000],"high":[0],"dilations":[1]}}"#,
+    )
+    .unwrap();
+    let inputs = [ty("u8[24]")];
+    let cost = op.cost(&inputs, &op.infer(&inputs).unwrap()).unwrap();
+    // 1024 elements of four bytes, in three halvings and three buffers beside them.
+    assert_eq!(cost.temporaries, 1024 * 4 * 6);
+    assert_eq!(cost.work, 1024 * 7);
+}
+
+#[test]
+fn a_scan_keeps_its_type() {
+    let scan = r#"{"op":"cumulative_sum","attrs":{"axis":1,"reverse":true}}"#;
+    gives(scan, &["u8[2,3]"], "u8[2,3]");
+    fails(scan, &["u8[3]"], ErrorKind::Argument);
+}

@@ -7,6 +7,7 @@
 mod binary;
 mod conv;
 mod creation;
+mod cumulative;
 mod fft;
 mod index;
 mod linalg;
@@ -15,8 +16,9 @@ mod shape;
 mod sort;
 mod unary;
 mod values;
+mod window;
 
-use emily_spec::{DType, Op, OpKind, Reduce, Row, Shape, Tensor, TensorType};
+use emily_spec::{Cumulative, DType, Op, OpKind, Reduce, Row, Shape, Tensor, TensorType, Window};
 use proptest::prelude::*;
 
 use super::Specimen;
@@ -61,6 +63,9 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Argsort => sort::argsort(row),
         OpKind::Sort => sort::sort(row),
         OpKind::TopK => sort::top_k(row),
+        OpKind::WindowScatter(op) => window::scatter(row, op),
+        OpKind::Window(op) => window::window(row, op),
+        OpKind::Cumulative(op) => cumulative::cumulative(row, op),
         OpKind::Dot => linalg::dot(row),
         OpKind::Qr => linalg::qr(row),
         OpKind::Conv => conv::conv(row),
@@ -79,7 +84,7 @@ fn specimen(
         .prop_flat_map(move |view| {
             let operand = |(i, (dtype, shape)): (usize, &(DType, Shape))| {
                 let ty = TensorType::new(*dtype, shape.clone());
-                let elements = if row.kind == OpKind::Reduce(Reduce::Product) {
+                let elements = if multiplies(row) {
                     factor(*dtype)
                 } else if accumulates(row, DType::F32) {
                     tame(*dtype)
@@ -95,6 +100,16 @@ fn specimen(
             (op.clone(), operands).prop_map(move |(op, tensors)| Specimen { op, tensors, view })
         })
         .boxed()
+}
+
+/// Whether elements of results are products of many.
+fn multiplies(row: &Row) -> bool {
+    [
+        OpKind::Reduce(Reduce::Product),
+        OpKind::Window(Window::WindowProduct),
+        OpKind::Cumulative(Cumulative::CumulativeProduct),
+    ]
+    .contains(&row.kind)
 }
 
 /// A tensor whose values allow the view.

@@ -72,6 +72,9 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Conv(_)
         | Op::Fourier(..)
         | Op::Fourier2(..)
+        | Op::Window(..)
+        | Op::WindowScatter(..)
+        | Op::Cumulative(..)
         | Op::Qr(_) => true,
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn takes(question: &Question<'_>) -> bool {
         && pads(question)
         && (!question.generated || is_plain(question))
         && (!question.generated || tells_zeros(question))
+        && (!question.generated || chooses(question))
 }
 
 /// What it decomposes leaves rounding where the contract promises zeros, below R's diagonal.
@@ -107,6 +108,12 @@ fn pads(question: &Question<'_>) -> bool {
 fn tells_zeros(question: &Question<'_>) -> bool {
     let complex = question.types.iter().any(|ty| ty.dtype.is_complex());
     !matches!(question.op, Op::Quantifier(..)) || !complex
+}
+
+/// Where it scatters it compares and adds numbers as s32 and f32, and pads with the initial value, which
+/// may be chosen then; facts record that.
+fn chooses(question: &Question<'_>) -> bool {
+    !matches!(question.op, Op::WindowScatter(..))
 }
 
 /// True for finite operands, of one type where they meet, without bf16.

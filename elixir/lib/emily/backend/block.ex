@@ -3,7 +3,7 @@ defmodule Emily.Backend.Block do
   # `Nx.block/4`: a native operation where the engine has one, else the block's default function,
   # which calls Nx and so comes back to this backend one operation at a time.
 
-  alias Emily.Backend.{FFT, Index, LinAlg, Reduce, Sort, Unary}
+  alias Emily.Backend.{Cumulative, FFT, Index, LinAlg, Reduce, Sort, Unary}
   alias Emily.Telemetry
   alias Nx.Block
   alias Nx.Tensor, as: T
@@ -32,6 +32,22 @@ defmodule Emily.Backend.Block do
   def block(%Block.AllClose{rtol: rtol, atol: atol} = struct, out, [%T{} = left, right], _default)
       when is_number(rtol) and is_number(atol) do
     Reduce.all_close(out, left, right, Map.from_struct(struct))
+  end
+
+  def block(%Block.CumulativeSum{} = scan, out, [%T{} = tensor], _default) do
+    Cumulative.cumulative_sum(scan, out, tensor)
+  end
+
+  def block(%Block.CumulativeProduct{} = scan, out, [%T{} = tensor], _default) do
+    Cumulative.cumulative_product(scan, out, tensor)
+  end
+
+  def block(%Block.CumulativeMax{} = scan, out, [%T{} = tensor], _default) do
+    Cumulative.cumulative_max(scan, out, tensor)
+  end
+
+  def block(%Block.CumulativeMin{} = scan, out, [%T{} = tensor], _default) do
+    Cumulative.cumulative_min(scan, out, tensor)
   end
 
   def block(%Block.RFFT{axis: axis, length: length}, out, [%T{} = tensor], _default) do

@@ -1,0 +1,70 @@
+//! What has come together up to each element.
+
+use super::{Attributes, ops};
+use crate::row::{ROW, SMOOTH, sum_tolerance};
+use crate::{Dtypes, Judged, Price, Result, Row, TensorType, Tolerance};
+
+const CUMULATIVE: Row = Row {
+    family: "cumulative",
+    grad: Some(SMOOTH),
+    price: Price {
+        work: 2,
+        temporaries: 4,
+    },
+    ..ROW
+};
+
+const EXTREMUM: Row = Row {
+    accepts: Dtypes::REAL,
+    // Equal zeros are one number.
+    open_zero: Dtypes::FLOAT,
+    ..CUMULATIVE
+};
+
+ops! {
+    /// Reductions of every element along an axis with those before it.
+    pub enum Cumulative(Scan) {
+        /// Sum of each element and those before it; small floats accumulate wide, integers wrap.
+        CumulativeSum = Row {
+            name: "cumulative_sum",
+            judged: Judged::Values(sum_tolerance),
+            ..CUMULATIVE
+        },
+        /// Product of each element and those before it; small floats multiply wide, integers wrap.
+        CumulativeProduct = Row {
+            name: "cumulative_product",
+            // One unit of the magnitude, which counts a rounding per factor.
+            judged: Judged::Values(|dtype| match dtype.is_integer() {
+                true => Tolerance::Exact,
+                false => Tolerance::Accum(1.0),
+            }),
+            // In which order they are multiplied decides a zero part's sign.
+            open_zero: Dtypes::COMPLEX,
+            ..CUMULATIVE
+        },
+        /// Largest of each element and those before it; NaN from the first NaN on.
+        CumulativeMax = Row { name: "cumulative_max", ..EXTREMUM },
+        /// Smallest of each element and those before it; NaN from the first NaN on.
+        CumulativeMin = Row { name: "cumulative_min", ..EXTREMUM },
+    }
+}
+
+ops! {
+    /// The attributes of cumulative reductions.
+    pub struct Scan {
+        /// The axis to go along.
+        axis: usize,
+        /// From the last element to the first.
+        #[serde(default)]
+        reverse: bool,
+    }
+}
+
+impl Attributes for Scan {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let shape = &inputs[0].shape;
+        shape.check_axis(self.axis)?;
+        let dtype = row.result_dtype(inputs, None)?;
+        Ok(vec![TensorType::new(dtype, shape.clone())])
+    }
+}

@@ -1,0 +1,269 @@
+//! Windows that slide over a tensor.
+
+use super::{Attributes, ops};
+use crate::cost::{Cost, bytes};
+use crate::row::{ROW, SMOOTH, check_per_axis, sum_tolerance};
+use crate::{
+    Arity, Domain, Dtypes, Error, ErrorKind, Grad, Judged, List, Price, Range, Result, ResultDType,
+    Role, Row, Shape, TensorType, Tolerance,
+};
+
+const WINDOW: Row = Row {
+    family: "window",
+    price: Price {
+        work: 1,
+        temporaries: 3,
+    },
+    ..ROW
+};
+
+const EXTREMUM: Row = Row {
+    accepts: Dtypes::REAL,
+    // Which of several zeros is met first depends on the order within a window, which has none.
+    open_zero: Dtypes::FLOAT,
+    grad: Some(SMOOTH),
+    ..WINDOW
+};
+
+ops! {
+    /// Reductions of the elements under a window, to one element per place of it.
+    pub enum Window(Sliding) {
+        /// Sum at each place of a window; small floats accumulate wide, integers wrap.
+        WindowSum = Row {
+            name: "window_sum",
+            judged: Judged::Values(sum_tolerance),
+            range: Range::Sums,
+            grad: Some(SMOOTH),
+            ..WINDOW
+        },
+        /// Product at each place of a window; small floats multiply wide, integers wrap.
+        WindowProduct = Row {
+            name: "window_product",
+            // One unit of the magnitude, which counts a rounding per factor.
+            judged: Judged::Values(|dtype| match dtype.is_integer() {
+                true => Tolerance::Exact,
+                false => Tolerance::Accum(1.0),
+            }),
+            // From 1 + 0i on or from the first factor: that decides a zero part's sign.
+            open_zero: Dtypes::COMPLEX,
+            ..WINDOW
+        },
+        /// Largest element at each place of a window; NaN where there is one.
+        WindowMax = Row { name: "window_max", ..EXTREMUM },
+        /// Smallest element at each place of a window; NaN where there is one.
+        WindowMin = Row { name: "window_min", ..EXTREMUM },
+    }
+}
+
+ops! {
+    /// The attributes of windows.
+    pub struct Sliding {
+        /// The number of elements under the window per axis, at least 1.
+        lengths: List<usize>,
+        /// The step from one place to the next per axis, at least 1.
+        strides: List<usize>,
+        /// How many elements that change nothing before the first of each axis, less than 0 to take
+        /// away.
+        low: List<i64>,
+        /// How many of them after the last of each axis, less than 0 to take away.
+        high: List<i64>,
+        /// The step from one element under the window to the next per axis, at least 1.
+        dilations: List<usize>,
+    }
+}
+
+impl Sliding {
+    /// The shape with what is put in and taken away.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where less than nothing is left of an axis.
+    pub fn padded(&self, shape: &Shape) -> Result<Shape> {
+        let dim = |axis: usize| {
+            let dim =
+                (shape[axis] as i128) + i128::from(self.low[axis]) + i128::from(self.high[axis]);
+            // Beyond what a dimension may be it is refused as too large, not as wrong.
+            usize::try_from(dim.min(Shape::MAX_DIM as i128 + 1)).map_err(|_| {
+                Error::new(
+                    ErrorKind::Shape,
+                    format!("the padding leaves {dim} elements of axis {axis} of {shape}"),
+                )
+            })
+        };
+        let dims: Vec<usize> = (0..shape.rank()).map(dim).collect::<Result<_>>()?;
+        Ok(Shape::new(dims))
+    }
+
+    /// From the first to the last element under the window along an axis, both included.
+    fn extent(&self, axis: usize) -> usize {
+        (self.lengths[axis] - 1)
+            .saturating_mul(self.dilations[axis])
+            .saturating_add(1)
+    }
+
+    /// The number of places along each axis.
+    fn places(&self, shape: &Shape) -> Result<Shape> {
+        check_per_axis("lengths", &self.lengths, shape)?;
+        check_per_axis("strides", &self.strides, shape)?;
+        check_per_axis("low", &self.low, shape)?;
+        check_per_axis("high", &self.high, shape)?;
+        check_per_axis("dilations", &self.dilations, shape)?;
+        let steps = [&self.lengths, &self.strides, &self.dilations];
+        if let Some(axis) = (0..shape.rank()).find(|&axis| steps.iter().any(|s| s[axis] == 0)) {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                format!("length, stride and dilation at axis {axis} must be at least 1"),
+            ));
+        }
+        let padded = self.padded(shape)?;
+        padded.size()?;
+        let dim = |axis: usize| match padded[axis].checked_sub(self.extent(axis)) {
+            Some(further) => Ok(further / self.strides[axis] + 1),
+            None => Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "a window that spans {} has no place on axis {axis} of size {}, padding included",
+                    self.extent(axis),
+                    padded[axis]
+                ),
+            )),
+        };
+        let dims: Vec<usize> = (0..shape.rank()).map(dim).collect::<Result<_>>()?;
+        Ok(Shape::new(dims))
+    }
+
+    /// Halves of windows are put together, axis by axis, over the whole padded tensor.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let ty = &inputs[0];
+        let size = self.padded(&ty.shape)?.size()? as u64;
+        let levels = |length: &usize| u64::from(length.ilog2());
+        let steps: u64 = self.lengths.iter().map(|n| 2 * levels(n) + 1).sum();
+        let deepest = self.lengths.iter().map(levels).max().unwrap_or(0);
+        let width = ty.dtype.size().max(4) as u64;
+        let most = row.price.temporaries + deepest;
+        Ok(Cost {
+            work: size.saturating_mul(steps.max(1) * row.price.work),
+            moved: bytes(inputs)?.saturating_add(bytes(results)?),
+            temporaries: size.saturating_mul(width).saturating_mul(most),
+        })
+    }
+}
+
+impl Attributes for Sliding {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let shape = self.places(&inputs[0].shape)?;
+        Ok(vec![TensorType::new(
+            row.result_dtype(inputs, None)?,
+            shape,
+        )])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        Sliding::cost(self, row, inputs, results)
+    }
+}
+
+const SCATTER: Row = Row {
+    operands: &["tensor", "source", "init"],
+    roles: &[Role::Predicate, Role::Data],
+    arity: Arity::Exactly(3),
+    accepts: Dtypes::REAL,
+    result: ResultDType::Merged,
+    judged: Judged::Values(sum_tolerance),
+    ..WINDOW
+};
+
+/// Nx finds what is under a window again to differentiate by the source, with padding of 0, which is
+/// not to be chosen.
+const fn beyond_zero(domain: &'static [Domain]) -> Option<Grad> {
+    Some(Grad { domain, ..SMOOTH })
+}
+
+ops! {
+    /// Sums at the elements that a window chooses.
+    pub enum WindowScatter(Scattering) {
+        /// Of the first operand's shape, the third operand, to which each element of the second one is
+        /// added where the largest element is at that place of a window: NaN where there is one, and
+        /// the last of equal ones.
+        WindowScatterMax = Row {
+            name: "window_scatter_max",
+            grad: beyond_zero(&[
+                Domain::Range(0.5, 2.0),
+                Domain::Range(-2.0, 2.0),
+                Domain::Range(-2.0, 2.0),
+            ]),
+            ..SCATTER
+        },
+        /// Of the first operand's shape, the third operand, to which each element of the second one is
+        /// added where the smallest element is at that place of a window: NaN where there is one, and
+        /// the last of equal ones.
+        WindowScatterMin = Row {
+            name: "window_scatter_min",
+            grad: beyond_zero(&[
+                Domain::Range(-2.0, -0.5),
+                Domain::Range(-2.0, 2.0),
+                Domain::Range(-2.0, 2.0),
+            ]),
+            ..SCATTER
+        },
+    }
+}
+
+ops! {
+    /// The attributes of windows that choose.
+    pub struct Scattering {
+        /// The number of elements under the window per axis, at least 1.
+        lengths: List<usize>,
+        /// The step from one place to the next per axis, at least 1.
+        strides: List<usize>,
+        /// How many elements that are not chosen before the first of each axis, less than 0 to take
+        /// away.
+        low: List<i64>,
+        /// How many of them after the last of each axis, less than 0 to take away.
+        high: List<i64>,
+    }
+}
+
+impl Scattering {
+    /// The window.
+    pub fn window(&self) -> Sliding {
+        Sliding {
+            lengths: self.lengths.clone(),
+            strides: self.strides.clone(),
+            low: self.low.clone(),
+            high: self.high.clone(),
+            dilations: vec![1; self.lengths.len()].into(),
+        }
+    }
+}
+
+impl Attributes for Scattering {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let (tensor, source, init) = (&inputs[0].shape, &inputs[1].shape, &inputs[2].shape);
+        row.check_dtype(inputs[0].dtype)?;
+        let places = self.window().places(tensor)?;
+        if *source != places {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("the source must have an element per place, {places}, got {source}"),
+            ));
+        }
+        if init.rank() != 0 {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("the initial value must be a scalar, got {init}"),
+            ));
+        }
+        let dtype = row.result_dtype(&inputs[1..], None)?;
+        Ok(vec![TensorType::new(dtype, tensor.clone())])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let cost = self.window().cost(row, inputs, results)?;
+        // An index goes with each element, and comparisons of both.
+        Ok(Cost {
+            work: cost.work.saturating_mul(6),
+            temporaries: cost.temporaries.saturating_mul(3),
+            ..cost
+        })
+    }
+}
