@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "0aedeba08d4668c8"
+  @fingerprint "8366992ab3a765e9"
 
   @ops [
     %{
@@ -317,6 +317,54 @@ defmodule Emily.Native.Ops do
           iex> {:ok, [result]} = Emily.Native.is_infinity(worker, [tensor])
           iex> Emily.Native.read(result)
           {:ok, <<0, 0, 0, 0>>}
+      """
+    },
+    %{
+      name: :logical_not,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where an element is zero, either zero, as NaN is not.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, -2.0, 0.5, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logical_not(worker, [tensor])
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 0, 0, 0>>}
+      """
+    },
+    %{
+      name: :phase,
+      family: :unary,
+      kind: :unary,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      Angle of each complex number from the positive real axis, from −π to π; a zero's sign says
+      from which side. A real number's imaginary part is +0.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for {re, im} <- [{1.0, 1.0}, {-1.0, 1.0}, {-1.0, -1.0}, {1.0, -1.0}], into: <<>>, do: <<re::float-32-little, im::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :c64, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.phase(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.7854, 2.3562, -2.3562, -0.7854]
       """
     },
     %{
@@ -922,6 +970,34 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::signed-32-little <- bytes>>, do: x
           [-2]
+      """
+    },
+    %{
+      name: :bitcast,
+      family: :unary,
+      kind: :bitcast,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:dtype],
+      doc: """
+      The same bits as elements of another dtype of the same width.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:dtype` - required. The result's dtype.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, -2.0, 0.5], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.bitcast(worker, [tensor], %{dtype: :s32})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [1065353216, -1073741824, 1056964608]
       """
     },
     %{
@@ -2067,6 +2143,193 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :take,
+      family: :index,
+      kind: :take,
+      operands: [:tensor, :indices],
+      open: false,
+      results: 1,
+      attrs: [:axis],
+      doc: """
+      Takes what is at each index along an axis, for which the indices' axes stand in the result. An
+      index out of range is an index error.
+
+      Operands: `tensor`, `indices`.
+
+      Attributes:
+
+        * `:axis` - required. The indexed axis of the tensor.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3, 2}, bytes)
+          iex> bytes = for x <- [2, 0, 2, 1], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, indices} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.take(worker, [tensor, indices], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [4.0, 5.0, 0.0, 1.0, 4.0, 5.0, 2.0, 3.0]
+      """
+    },
+    %{
+      name: :take_along_axis,
+      family: :index,
+      kind: :take_along_axis,
+      operands: [:tensor, :indices],
+      open: false,
+      results: 1,
+      attrs: [:axis],
+      doc: """
+      Takes the element at each index along an axis, in the index's own place along the others. An
+      index out of range is an index error.
+
+      Operands: `tensor`, `indices`.
+
+      Attributes:
+
+        * `:axis` - required. The indexed axis, the only one of which tensor and indices may differ in size.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> bytes = for x <- [2, 0, 1, 1], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, indices} = Emily.Native.from_binary(worker, :s32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.take_along_axis(worker, [tensor, indices], %{axis: 1})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [2.0, 0.0, 4.0, 4.0]
+      """
+    },
+    %{
+      name: :put_slice,
+      family: :index,
+      kind: :put_slice,
+      operands: [:tensor, :slice],
+      open: false,
+      results: 1,
+      attrs: [:starts],
+      doc: """
+      The tensor with the slice in place of a window of the slice's shape, from starts clamped so that
+      it fits.
+
+      Operands: `tensor`, `slice`.
+
+      Attributes:
+
+        * `:starts` - required. The first index per axis.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {5}, bytes)
+          iex> bytes = for x <- [8.0, 9.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, slice} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.put_slice(worker, [tensor, slice], %{starts: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [0.0, 8.0, 9.0, 3.0, 4.0]
+      """
+    },
+    %{
+      name: :dynamic_put_slice,
+      family: :index,
+      kind: :dynamic_put_slice,
+      operands: [:tensor, :slice, :starts],
+      open: true,
+      results: 1,
+      attrs: [],
+      doc: """
+      As `put_slice`, with starts that are known when it runs: a 0-d integer per axis.
+
+      Operands: `tensor`, `slice`, `starts`, the last one any number of times.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3, 4}, bytes)
+          iex> bytes = for x <- [20.0, 21.0, 22.0, 23.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, slice} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> bytes = for x <- [1], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, starts1} = Emily.Native.from_binary(worker, :s32, {}, bytes)
+          iex> bytes = for x <- [2], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, starts2} = Emily.Native.from_binary(worker, :s32, {}, bytes)
+          iex> {:ok, [result]} = Emily.Native.dynamic_put_slice(worker, [tensor, slice, starts1, starts2])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 20.0, 21.0, 8.0, 9.0, 22.0, 23.0]
+      """
+    },
+    %{
+      name: :indexed_add,
+      family: :index,
+      kind: :indexed,
+      operands: [:tensor, :indices, :updates],
+      open: false,
+      results: 1,
+      attrs: [:axes],
+      doc: """
+      Adds each update to the tensor at its index: where indices repeat, all of them.
+
+      Operands: `tensor`, `indices`, `updates`.
+
+      Attributes:
+
+        * `:axes` - required. The indexed axes of the tensor, ascending.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3, 2}, bytes)
+          iex> bytes = for x <- [2, 0], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, indices} = Emily.Native.from_binary(worker, :s32, {2, 1}, bytes)
+          iex> bytes = for x <- [10.0, 20.0, 30.0, 40.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, updates} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.indexed_add(worker, [tensor, indices, updates], %{axes: [0]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [30.0, 41.0, 2.0, 3.0, 14.0, 25.0]
+      """
+    },
+    %{
+      name: :indexed_put,
+      family: :index,
+      kind: :indexed,
+      operands: [:tensor, :indices, :updates],
+      open: false,
+      results: 1,
+      attrs: [:axes],
+      doc: """
+      Puts each update into the tensor at its index: where indices repeat, the last one stays.
+
+      Operands: `tensor`, `indices`, `updates`.
+
+      Attributes:
+
+        * `:axes` - required. The indexed axes of the tensor, ascending.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3, 2}, bytes)
+          iex> bytes = for x <- [2, 0], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, indices} = Emily.Native.from_binary(worker, :s32, {2, 1}, bytes)
+          iex> bytes = for x <- [10.0, 20.0, 30.0, 40.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, updates} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.indexed_put(worker, [tensor, indices, updates], %{axes: [0]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [30.0, 40.0, 2.0, 3.0, 10.0, 20.0]
+      """
+    },
+    %{
       name: :sum,
       family: :reduce,
       kind: :reduce,
@@ -2243,6 +2506,40 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :all_close,
+      family: :reduce,
+      kind: :all_close,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:equal_nan, :rtol, :atol],
+      doc: """
+      `u8` 1 where all elements are as near as |left − right| ≤ `atol` + `rtol` · |right| has them.
+
+      Infinities are near where they are equal. Integers are compared as the numbers they are, others at
+      their merged dtype.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:equal_nan` - Whether NaN is near NaN.
+        * `:rtol` - What is allowed relative to the right operand, a real number; 1e-5 when absent.
+        * `:atol` - What is allowed besides, a real number; 1e-8 when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [9.0, -18.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> bytes = for x <- [8.0, -16.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.all_close(worker, [left, right], %{atol: 0.0, rtol: 0.125})
+          iex> Emily.Native.read(result)
+          {:ok, <<1>>}
+      """
+    },
+    %{
       name: :argmax,
       family: :reduce,
       kind: :arg_reduce,
@@ -2380,6 +2677,38 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :top_k,
+      family: :sort,
+      kind: :top_k,
+      operands: [:tensor],
+      open: false,
+      results: 2,
+      attrs: [:k],
+      doc: """
+      The largest elements along the last axis, largest first, and their indices, `s32`: equal elements
+      in their order; NaN is above everything.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:k` - required. How many, at least 1 and at most the size of the axis.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [30.0, 10.0, 20.0, 1.0, 2.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> {:ok, [result1, result2]} = Emily.Native.top_k(worker, [tensor], %{k: 2})
+          iex> {:ok, bytes} = Emily.Native.read(result1)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [30.0, 20.0, 3.0, 2.0]
+          iex> {:ok, bytes} = Emily.Native.read(result2)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [0, 2, 2, 1]
+      """
+    },
+    %{
       name: :dot,
       family: :linalg,
       kind: :dot,
@@ -2441,6 +2770,642 @@ defmodule Emily.Native.Ops do
           {:f32, {4, 2}}
           iex> Emily.Native.type(result2)
           {:f32, {2, 2}}
+      """
+    },
+    %{
+      name: :conv,
+      family: :conv,
+      kind: :conv,
+      operands: [:tensor, :kernel],
+      open: false,
+      results: 1,
+      attrs: [:strides, :low, :high, :input_dilation, :kernel_dilation, :feature_group_size, :batch_group_size, :input_permutation, :kernel_permutation, :output_permutation],
+      doc: """
+      Sum of products of a window of the input with a kernel, for each place of the window. The
+      input's axes are batch, channels and the spatial ones, the kernel's are output channels, input
+      channels and the spatial ones, the result's are batch, output channels and the spatial ones.
+      The kernel is not reversed. The padding's zeros, and those that a dilation puts into the input,
+      are elements like others; what a dilation skips of the input is no term.
+
+      Operands: `tensor`, `kernel`.
+
+      Attributes:
+
+        * `:strides` - How far the window moves, per spatial axis; 1 when absent.
+        * `:low` - How many zeros before the first element of each spatial axis, less than 0 to take
+          elements away; none when absent.
+        * `:high` - How many zeros after the last element of each spatial axis, less than 0 to take elements
+          away; none when absent.
+        * `:input_dilation` - How far neighbours of the input lie apart, per spatial axis, with zeros between them; 1
+          when absent.
+        * `:kernel_dilation` - How far the elements that meet neighbours of the kernel lie apart, per spatial axis; 1
+          when absent.
+        * `:feature_group_size` - Into how many groups the channels are split, of which each has its share of the kernel's
+          output channels; 1 when absent.
+        * `:batch_group_size` - Into how many groups the batch is split, of which each has its share of the kernel's output
+          channels; 1 when absent.
+        * `:input_permutation` - Where the input's axes are: batch, channels, spatial axes; in this order when absent.
+        * `:kernel_permutation` - Where the kernel's axes are: output channels, input channels, spatial axes; in this order
+          when absent.
+        * `:output_permutation` - Where the result's axes are: batch, output channels, spatial axes; in this order when
+          absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 4}, bytes)
+          iex> bytes = for x <- [10.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [12.0, 23.0, 34.0]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 5}, bytes)
+          iex> bytes = for x <- [1.0, 10.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel], %{strides: [2]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [21.0, 43.0]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
+          iex> bytes = for x <- [1.0, 10.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel], %{high: [2], low: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [10.0, 21.0, 2.0, 0.0]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 2, 2}, bytes)
+          iex> bytes = for x <- [1.0, 10.0, 100.0, 1000.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {2, 2, 1, 1}, bytes)
+          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel], %{input_permutation: [0, 3, 1, 2], output_permutation: [0, 3, 1, 2]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [21.0, 2100.0, 43.0, 4300.0]
+      """
+    },
+    %{
+      name: :fft,
+      family: :fft,
+      kind: :fourier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :length],
+      doc: """
+      Discrete Fourier transform along an axis: for each k the sum of xⱼ·e^(−2πi·j·k/n).
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to transform along.
+        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
+          size when absent, for an `irfft` twice what is less than one of it.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.fft(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}, {-2.0, -2.0}]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.fft(worker, [tensor], %{axis: 1})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{3.0, 0.0}, {-1.0, 0.0}, {7.0, 0.0}, {-1.0, 0.0}]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.fft(worker, [tensor], %{axis: 0, length: 4})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{2.0, 0.0}, {1.0, -1.0}, {0.0, 0.0}, {1.0, 1.0}]
+      """
+    },
+    %{
+      name: :ifft,
+      family: :fft,
+      kind: :fourier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :length],
+      doc: """
+      Inverse discrete Fourier transform along an axis: for each k the sum of xⱼ·e^(2πi·j·k/n),
+      divided by n.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to transform along.
+        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
+          size when absent, for an `irfft` twice what is less than one of it.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.ifft(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{2.5, 0.0}, {-0.5, -0.5}, {-0.5, 0.0}, {-0.5, 0.5}]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for {re, im} <- [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}, {-2.0, -2.0}], into: <<>>, do: <<re::float-32-little, im::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :c64, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.ifft(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{1.0, 0.0}, {2.0, 0.0}, {3.0, 0.0}, {4.0, 0.0}]
+      """
+    },
+    %{
+      name: :rfft,
+      family: :fft,
+      kind: :fourier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :length],
+      doc: """
+      First n/2 + 1 elements of the discrete Fourier transform of real numbers along an axis,
+      of which the others are conjugates.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to transform along.
+        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
+          size when absent, for an `irfft` twice what is less than one of it.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.rfft(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.rfft(worker, [tensor], %{axis: 0, length: 4})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{2.0, 0.0}, {1.0, -1.0}, {0.0, 0.0}]
+      """
+    },
+    %{
+      name: :irfft,
+      family: :fft,
+      kind: :fourier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :length],
+      doc: """
+      Inverse discrete Fourier transform along an axis to n real numbers, from the first n/2 + 1
+      elements; the others count as their conjugates.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to transform along.
+        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
+          size when absent, for an `irfft` twice what is less than one of it.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for {re, im} <- [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}], into: <<>>, do: <<re::float-32-little, im::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :c64, {3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.irfft(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [1.0, 2.0, 3.0, 4.0]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for {re, im} <- [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}, {9.0, 0.0}, {9.0, 0.0}], into: <<>>, do: <<re::float-32-little, im::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :c64, {5}, bytes)
+          iex> {:ok, [result]} = Emily.Native.irfft(worker, [tensor], %{axis: 0, length: 4})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [1.0, 2.0, 3.0, 4.0]
+      """
+    },
+    %{
+      name: :fft2,
+      family: :fft,
+      kind: :fourier2,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :lengths],
+      doc: """
+      Discrete Fourier transform along two axes.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - required. The two axes.
+        * `:lengths` - The number of elements along each, to which the operand is cut, or filled up with zeros;
+          the axes' sizes when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.fft2(worker, [tensor], %{axes: [0, 1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{10.0, 0.0}, {-2.0, 0.0}, {-4.0, 0.0}, {0.0, 0.0}]
+      """
+    },
+    %{
+      name: :ifft2,
+      family: :fft,
+      kind: :fourier2,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :lengths],
+      doc: """
+      Inverse discrete Fourier transform along two axes.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - required. The two axes.
+        * `:lengths` - The number of elements along each, to which the operand is cut, or filled up with zeros;
+          the axes' sizes when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.ifft2(worker, [tensor], %{axes: [0, 1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{2.5, 0.0}, {-0.5, 0.0}, {-1.0, 0.0}, {0.0, 0.0}]
+      """
+    },
+    %{
+      name: :window_sum,
+      family: :window,
+      kind: :window,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:lengths, :strides, :low, :high, :dilations],
+      doc: """
+      Sum at each place of a window; small floats accumulate wide, integers wrap.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:lengths` - required. The number of elements under the window per axis, at least 1.
+        * `:strides` - required. The step from one place to the next per axis, at least 1.
+        * `:low` - required. How many elements that change nothing before the first of each axis, less than 0 to take
+          away.
+        * `:high` - required. How many of them after the last of each axis, less than 0 to take away.
+        * `:dilations` - required. The step from one element under the window to the next per axis, at least 1.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1, 2, 3, 4], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.window_sum(worker, [tensor], %{dilations: [1], high: [0], lengths: [2], low: [0], strides: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [3, 5, 7]
+      """
+    },
+    %{
+      name: :window_product,
+      family: :window,
+      kind: :window,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:lengths, :strides, :low, :high, :dilations],
+      doc: """
+      Product at each place of a window; small floats multiply wide, integers wrap.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:lengths` - required. The number of elements under the window per axis, at least 1.
+        * `:strides` - required. The step from one place to the next per axis, at least 1.
+        * `:low` - required. How many elements that change nothing before the first of each axis, less than 0 to take
+          away.
+        * `:high` - required. How many of them after the last of each axis, less than 0 to take away.
+        * `:dilations` - required. The step from one element under the window to the next per axis, at least 1.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1, 2, 3, 4], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.window_product(worker, [tensor], %{dilations: [1], high: [0], lengths: [2], low: [0], strides: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [2, 6, 12]
+      """
+    },
+    %{
+      name: :window_max,
+      family: :window,
+      kind: :window,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:lengths, :strides, :low, :high, :dilations],
+      doc: """
+      Largest element at each place of a window; NaN where there is one.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:lengths` - required. The number of elements under the window per axis, at least 1.
+        * `:strides` - required. The step from one place to the next per axis, at least 1.
+        * `:low` - required. How many elements that change nothing before the first of each axis, less than 0 to take
+          away.
+        * `:high` - required. How many of them after the last of each axis, less than 0 to take away.
+        * `:dilations` - required. The step from one element under the window to the next per axis, at least 1.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [3, 1, 4, 1, 5], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {5}, bytes)
+          iex> {:ok, [result]} = Emily.Native.window_max(worker, [tensor], %{dilations: [1], high: [0], lengths: [2], low: [0], strides: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [3, 4, 4, 5]
+      """
+    },
+    %{
+      name: :window_min,
+      family: :window,
+      kind: :window,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:lengths, :strides, :low, :high, :dilations],
+      doc: """
+      Smallest element at each place of a window; NaN where there is one.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:lengths` - required. The number of elements under the window per axis, at least 1.
+        * `:strides` - required. The step from one place to the next per axis, at least 1.
+        * `:low` - required. How many elements that change nothing before the first of each axis, less than 0 to take
+          away.
+        * `:high` - required. How many of them after the last of each axis, less than 0 to take away.
+        * `:dilations` - required. The step from one element under the window to the next per axis, at least 1.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [3, 1, 4, 1, 5], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {5}, bytes)
+          iex> {:ok, [result]} = Emily.Native.window_min(worker, [tensor], %{dilations: [1], high: [0], lengths: [2], low: [0], strides: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [1, 1, 1, 1]
+      """
+    },
+    %{
+      name: :window_scatter_max,
+      family: :window,
+      kind: :window_scatter,
+      operands: [:tensor, :source, :init],
+      open: false,
+      results: 1,
+      attrs: [:lengths, :strides, :low, :high],
+      doc: """
+      Of the first operand's shape, the third operand, to which each element of the second one is
+      added where the largest element is at that place of a window: NaN where there is one, and
+      the last of equal ones.
+
+      Operands: `tensor`, `source`, `init`.
+
+      Attributes:
+
+        * `:lengths` - required. The number of elements under the window per axis, at least 1.
+        * `:strides` - required. The step from one place to the next per axis, at least 1.
+        * `:low` - required. How many elements that are not chosen before the first of each axis, less than 0 to take
+          away.
+        * `:high` - required. How many of them after the last of each axis, less than 0 to take away.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1, 3, 2, 5], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> bytes = for x <- [10, 20], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, source} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> bytes = for x <- [0], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, init} = Emily.Native.from_binary(worker, :s32, {}, bytes)
+          iex> {:ok, [result]} = Emily.Native.window_scatter_max(worker, [tensor, source, init], %{high: [0], lengths: [2], low: [0], strides: [2]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [0, 10, 0, 20]
+      """
+    },
+    %{
+      name: :window_scatter_min,
+      family: :window,
+      kind: :window_scatter,
+      operands: [:tensor, :source, :init],
+      open: false,
+      results: 1,
+      attrs: [:lengths, :strides, :low, :high],
+      doc: """
+      Of the first operand's shape, the third operand, to which each element of the second one is
+      added where the smallest element is at that place of a window: NaN where there is one, and
+      the last of equal ones.
+
+      Operands: `tensor`, `source`, `init`.
+
+      Attributes:
+
+        * `:lengths` - required. The number of elements under the window per axis, at least 1.
+        * `:strides` - required. The step from one place to the next per axis, at least 1.
+        * `:low` - required. How many elements that are not chosen before the first of each axis, less than 0 to take
+          away.
+        * `:high` - required. How many of them after the last of each axis, less than 0 to take away.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [-1, -3, -2, -5], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> bytes = for x <- [10, 20], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, source} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> bytes = for x <- [0], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, init} = Emily.Native.from_binary(worker, :s32, {}, bytes)
+          iex> {:ok, [result]} = Emily.Native.window_scatter_min(worker, [tensor, source, init], %{high: [0], lengths: [2], low: [0], strides: [2]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [0, 10, 0, 20]
+      """
+    },
+    %{
+      name: :cumulative_sum,
+      family: :cumulative,
+      kind: :cumulative,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :reverse],
+      doc: """
+      Sum of each element and those before it; small floats accumulate wide, integers wrap.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to go along.
+        * `:reverse` - From the last element to the first.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1, 2, 3, 4], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.cumulative_sum(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [1, 3, 6, 10]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.cumulative_sum(worker, [tensor], %{axis: 0, reverse: true})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [10.0, 9.0, 7.0, 4.0]
+      """
+    },
+    %{
+      name: :cumulative_product,
+      family: :cumulative,
+      kind: :cumulative,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :reverse],
+      doc: """
+      Product of each element and those before it; small floats multiply wide, integers wrap.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to go along.
+        * `:reverse` - From the last element to the first.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1, 2, 3, 4], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.cumulative_product(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [1, 2, 6, 24]
+      """
+    },
+    %{
+      name: :cumulative_max,
+      family: :cumulative,
+      kind: :cumulative,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :reverse],
+      doc: """
+      Largest of each element and those before it; NaN from the first NaN on.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to go along.
+        * `:reverse` - From the last element to the first.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [3, 1, 4, 1, 5], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {5}, bytes)
+          iex> {:ok, [result]} = Emily.Native.cumulative_max(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [3, 3, 4, 4, 5]
+      """
+    },
+    %{
+      name: :cumulative_min,
+      family: :cumulative,
+      kind: :cumulative,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :reverse],
+      doc: """
+      Smallest of each element and those before it; NaN from the first NaN on.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to go along.
+        * `:reverse` - From the last element to the first.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [5, 1, 4, 1, 3], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :s32, {5}, bytes)
+          iex> {:ok, [result]} = Emily.Native.cumulative_min(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [5, 1, 1, 1, 1]
       """
     }
   ]
