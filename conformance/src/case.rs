@@ -54,6 +54,10 @@ pub struct Reading {
 
 /// What runs in a trial.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a fact's operands are far larger than its op"
+)]
 pub enum Body {
     /// One call on written operands.
     Fact {

@@ -225,7 +225,8 @@ impl Call {
         let padded = product(&mut padded.chain([size(input, 0), size(input, last)]));
         let rows = product(&mut self.places.iter().copied().chain([size(input, 0)]));
         let terms = product(&mut (1..=last).map(|axis| size(kernel, axis)));
-        (length(rows)?, length(terms)?);
+        length(rows)?;
+        length(terms)?;
         let windows = product(&mut [rows, terms, self.groups as usize].into_iter());
         let width = dtype_of(input).size().max(4);
         memory::check(padded.saturating_add(windows).saturating_mul(width))

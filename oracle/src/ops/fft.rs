@@ -115,7 +115,7 @@ fn transform(x: &ArrayD<C>, axis: usize, direction: Direction) -> ArrayD<C> {
 
 /// The number turned by `turns` n-ths of a circle; by quarters of one its parts move.
 fn turned(x: C, turns: usize, n: usize) -> C {
-    if 4 * turns % n == 0 {
+    if (4 * turns).is_multiple_of(n) {
         return match 4 * turns / n {
             0 => x,
             1 => C::new(-x.im, x.re),
