@@ -100,5 +100,7 @@ pub(crate) fn eval_wide(
         Op::Sort(op) => one(sort::sort(op, &inputs[0]).into()),
         Op::Dot(op) => one(linalg::dot(op, inputs, target)?),
         Op::Qr(_) => linalg::qr(&inputs[0], results, target),
+        Op::TriangularSolve(op) => one(linalg::triangular_solve(op, inputs, target)?),
+        Op::Cholesky(_) => linalg::cholesky(&inputs[0], results, target),
     }
 }

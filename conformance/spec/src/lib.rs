@@ -30,10 +30,10 @@ pub use error::{Context, Error, ErrorKind, Result};
 pub use fnv::fnv1a;
 pub use listing::fingerprint;
 pub use op::{
-    ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Axes, Broadcast, Clip, Compare,
+    ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Axes, Broadcast, Cholesky, Clip, Compare,
     Concatenate, Constant, Direction, Dot, DynamicSlice, Eye, Gather, Iota, Op, OpKind, Pad, Qr,
     QrMode, Quantifier, ROWS, Reduce, Reduction, Reshape, Reverse, Select, Slice, Sort, Squeeze,
-    Stack, TieBreak, Transpose, Typed, Unary,
+    Stack, TieBreak, Transform, Transpose, TriangularSolve, Typed, Unary,
 };
 pub use panic::panic_text;
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Role, Row};

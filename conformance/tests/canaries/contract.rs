@@ -153,7 +153,9 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::ArgReduce(_)
         | OpKind::Argsort
         | OpKind::Dot
-        | OpKind::Qr => false,
+        | OpKind::Qr
+        | OpKind::TriangularSolve
+        | OpKind::Cholesky => false,
     }
 }
 

@@ -95,7 +95,9 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::ArgReduce(_)
         | OpKind::Argsort
         | OpKind::Dot
-        | OpKind::Qr => false,
+        | OpKind::Qr
+        | OpKind::TriangularSolve
+        | OpKind::Cholesky => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)

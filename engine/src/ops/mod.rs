@@ -82,6 +82,8 @@ fn build(
         Op::Sort(op) => sort::sort(op, &inputs[0], cx)?,
         Op::Dot(op) => linalg::dot(op, inputs, ty, cx)?,
         Op::Qr(_) => return linalg::qr(&inputs[0], results, cx),
+        Op::TriangularSolve(op) => linalg::triangular_solve(op, inputs, ty, cx)?,
+        Op::Cholesky(_) => linalg::cholesky(&inputs[0], ty, cx)?,
     };
     Ok(vec![array])
 }

@@ -22,7 +22,7 @@ use std::sync::LazyLock;
 pub use binary::{Arithmetic, Compare, Typed};
 pub use creation::{Constant, Eye, Iota};
 pub use index::{DynamicSlice, Gather, Slice};
-pub use linalg::{Dot, Qr, QrMode};
+pub use linalg::{Cholesky, Dot, Qr, QrMode, Transform, TriangularSolve};
 pub use reduce::{ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak};
 pub use shape::{
     Broadcast, Clip, Concatenate, Pad, Reshape, Reverse, Select, Squeeze, Stack, Transpose,
@@ -190,6 +190,8 @@ pub enum Op {
     Sort(Sort),
     Dot(Dot),
     Qr(Qr),
+    TriangularSolve(TriangularSolve),
+    Cholesky(Cholesky),
 }
 
 /// An op without its attributes.
@@ -231,6 +233,8 @@ pub enum OpKind {
     Sort,
     Dot,
     Qr,
+    TriangularSolve,
+    Cholesky,
 }
 
 /// Every op's row, families together.
@@ -258,6 +262,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(Quantifier::ALL.iter().map(|kind| kind.row()));
     rows.extend(ArgReduce::ALL.iter().map(|kind| kind.row()));
     rows.extend([Argsort::ROW, Sort::ROW, Dot::ROW, Qr::ROW]);
+    rows.extend([TriangularSolve::ROW, Cholesky::ROW]);
     rows
 });
 
@@ -307,6 +312,8 @@ impl OpKind {
             OpKind::Sort => Op::Sort(from(attrs)?),
             OpKind::Dot => Op::Dot(from(attrs)?),
             OpKind::Qr => Op::Qr(from(attrs)?),
+            OpKind::TriangularSolve => Op::TriangularSolve(from(attrs)?),
+            OpKind::Cholesky => Op::Cholesky(from(attrs)?),
         })
     }
 }
@@ -360,6 +367,8 @@ impl Op {
             Op::Sort(attrs) => (Sort::ROW, attrs),
             Op::Dot(attrs) => (Dot::ROW, attrs),
             Op::Qr(attrs) => (Qr::ROW, attrs),
+            Op::TriangularSolve(attrs) => (TriangularSolve::ROW, attrs),
+            Op::Cholesky(attrs) => (Cholesky::ROW, attrs),
         }
     }
 

@@ -14,7 +14,7 @@ mod sort;
 mod unary;
 mod values;
 
-use emily_spec::{DType, Op, OpKind, Reduce, Row, Shape, Tensor, TensorType};
+use emily_spec::{Cholesky, DType, Op, OpKind, Reduce, Row, Shape, Tensor, TensorType};
 use proptest::prelude::*;
 
 use super::Specimen;
@@ -53,6 +53,8 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Sort => sort::sort(row),
         OpKind::Dot => linalg::dot(row),
         OpKind::Qr => linalg::qr(row),
+        OpKind::TriangularSolve => linalg::triangular_solve(row),
+        OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
     }
 }
 

@@ -61,7 +61,9 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Reverse(_)
         | Op::Slice(_)
         | Op::Gather(_)
-        | Op::Qr(_) => true,
+        | Op::Qr(_)
+        | Op::TriangularSolve(_)
+        | Op::Cholesky(_) => true,
     }
 }
 

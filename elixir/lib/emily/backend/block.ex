@@ -4,13 +4,23 @@ defmodule Emily.Backend.Block do
   # which calls Nx and so comes back to this backend one operation at a time.
 
   alias Emily.{Fallback, Telemetry}
-  alias Emily.Backend.LinAlg
+  alias Emily.Backend.{Call, LinAlg}
   alias Nx.Block
   alias Nx.Tensor, as: T
 
-  def block(%Block.LinAlg.QR{mode: mode}, out, [%T{type: {class, _}} = tensor], _default)
-      when class != :c do
-    LinAlg.qr(out, tensor, mode)
+  @linalg [
+    Block.LinAlg.Cholesky,
+    Block.LinAlg.QR
+  ]
+
+  # MLX decomposes real matrices only.
+  def block(%module{} = struct, out, args, default) when module in @linalg do
+    if Enum.any?(args, &Nx.Type.complex?(&1.type)) do
+      note_default(struct, args)
+      apply(default, [struct | args])
+    else
+      linalg(struct, out, args)
+    end
   end
 
   # Nx compares integers in `f64`, which this backend may not have.
@@ -27,6 +37,11 @@ defmodule Emily.Backend.Block do
   def block(struct, _out, args, default) do
     note_default(struct, args)
     apply(default, [struct | args])
+  end
+
+  defp linalg(%Block.LinAlg.Cholesky{}, out, args), do: Call.run(:cholesky, out, args)
+  defp linalg(%Block.LinAlg.QR{mode: mode}, out, [a]) do
+    LinAlg.decompose(:qr, out, a, %{mode: mode})
   end
 
   defp note_default(%module{}, args) do
