@@ -3,7 +3,7 @@
 use emily_spec::{Arity, DType, Domain, Op, Row, Shape, Tensor, TensorType};
 
 use crate::number;
-use crate::values::{Values, allows, specials};
+use crate::values::{Values, allows, shape_matrices, specials};
 use crate::view::{Input, View};
 
 /// How many tensors step through the cross product of specials at one shape.
@@ -206,7 +206,11 @@ impl Plan {
                 }
                 (Operand::Filled { ty, values, domain }, None) => {
                     let count = filled.size().map_err(|e| e.to_string())?;
-                    let elements = values.fill(i, ty.dtype, *domain, count)?;
+                    let mut elements = values.fill(i, ty.dtype, *domain, count)?;
+                    if matches!(values, Values::Domain { .. }) {
+                        let ty = TensorType::new(ty.dtype, filled.clone());
+                        shape_matrices(*domain, &ty, &mut elements);
+                    }
                     filled_with(ty.dtype, filled, elements, view, shape)?
                 }
             });

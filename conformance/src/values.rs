@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use emily_spec::{DType, Domain};
+use emily_spec::{DType, Domain, TensorType};
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -126,9 +126,68 @@ pub fn allows(domain: Domain, dtype: DType, element: u64) -> bool {
         return true;
     };
     match domain {
-        Domain::Any => true,
+        Domain::Any | Domain::Dominant | Domain::PositiveDefinite => true,
         Domain::NonZero => value != 0,
         Domain::Range(low, high) => (low..=high).contains(&(value as f64)),
+    }
+}
+
+/// Makes of elements what a domain of matrices asks for: the diagonal of each becomes larger than twice
+/// what else is in a row. Elements keep their signs, but those that a symmetric matrix mirrors.
+pub fn shape_matrices(domain: Domain, ty: &TensorType, elements: &mut [u64]) {
+    let definite = match domain {
+        Domain::Any | Domain::NonZero | Domain::Range(..) => return,
+        Domain::Dominant => false,
+        Domain::PositiveDefinite => true,
+    };
+    let Some(&[m, n]) = ty.shape.last_chunk::<2>() else {
+        return;
+    };
+    for matrix in elements.chunks_mut((m * n).max(1)) {
+        let largest = matrix
+            .iter()
+            .map(|&x| modulus(ty.dtype, x))
+            .fold(1.0, f64::max);
+        for i in 0..m.min(n) {
+            if definite {
+                (0..i).for_each(|j| matrix[j * n + i] = matrix[i * n + j]);
+            }
+            let at = i * n + i;
+            let by = 2.0 * n as f64 * largest.ceil();
+            matrix[at] = enlarged(ty.dtype, matrix[at], by, definite);
+        }
+    }
+}
+
+/// The modulus of an element; of a complex one at most what it gives.
+fn modulus(dtype: DType, element: u64) -> f64 {
+    match (Format::of(dtype), number::integer(dtype, element)) {
+        (Some(format), _) if dtype.is_complex() => {
+            let [re, im] = number::parts(element);
+            format.value(re).abs() + format.value(im).abs()
+        }
+        (Some(format), _) => format.value(element).abs(),
+        (None, value) => value.unwrap_or_default().abs() as f64,
+    }
+}
+
+/// An element that is further from zero, in its real part, by this much; or positive.
+fn enlarged(dtype: DType, element: u64, by: f64, positive: bool) -> u64 {
+    let away = |x: f64| match x < 0.0 {
+        true if positive => by - x,
+        true => x - by,
+        false => x + by,
+    };
+    let Some(format) = Format::of(dtype) else {
+        let value = number::integer(dtype, element).unwrap_or_default();
+        return number::wrapped(dtype, away(value as f64) as i128);
+    };
+    match dtype.is_complex() {
+        true => {
+            let [re, im] = number::parts(element);
+            number::complex(format.nearest(away(format.value(re))), im)
+        }
+        false => format.nearest(away(format.value(element))),
     }
 }
 
@@ -228,6 +287,8 @@ fn complex_specials(format: Format) -> Vec<u64> {
 fn moderate(rng: &mut ChaCha8Rng, dtype: DType, domain: Domain) -> u64 {
     match (domain, Format::of(dtype)) {
         (Domain::Range(low, high), _) => uniform(rng, dtype, low, high),
+        // What makes them matrices of their kind is done to all elements together.
+        (Domain::Dominant | Domain::PositiveDefinite, _) => uniform(rng, dtype, -1.0, 1.0),
         (Domain::Any | Domain::NonZero, None) => loop {
             let element = sized_integer(rng, dtype);
             if allows(domain, dtype, element) {

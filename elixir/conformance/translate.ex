@@ -162,6 +162,16 @@ defmodule Emily.Conformance.Translate do
 
   defp call(:qr, _op, attrs, [tensor]), do: Nx.LinAlg.qr(tensor, options(attrs, [:mode]))
 
+  defp call(:triangular_solve, _op, attrs, [a, b]) do
+    Nx.LinAlg.triangular_solve(a, b,
+      lower: not attrs.upper,
+      left_side: not attrs.right,
+      transform_a: attrs.transform
+    )
+  end
+
+  defp call(:cholesky, _op, _attrs, [tensor]), do: Nx.LinAlg.cholesky(tensor)
+
   defp options(attrs, names) do
     for name <- names, value = Map.get(attrs, name), do: {name, value}
   end

@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 
-use crate::{DType, Direction, QrMode, Scalar, Shape, TieBreak};
+use crate::{DType, Direction, QrMode, Scalar, Shape, TieBreak, TransformA};
 
 /// What is known of an attribute without a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +181,19 @@ impl AsValue for QrMode {
     }
 }
 
+impl AsValue for TransformA {
+    const REQUIRED: bool = false;
+    const TAKES: Takes = Takes::Words(&["none", "transpose", "conjugate"]);
+
+    fn as_value(&self) -> Value<'_> {
+        Value::Word(match self {
+            TransformA::None => "none",
+            TransformA::Transpose => "transpose",
+            TransformA::Conjugate => "conjugate",
+        })
+    }
+}
+
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -312,7 +325,12 @@ mod tests {
 
     #[test]
     fn a_choice_has_the_same_words_everywhere() {
-        let known = [words::<TieBreak>(), words::<Direction>(), words::<QrMode>()];
+        let known = [
+            words::<TieBreak>(),
+            words::<Direction>(),
+            words::<QrMode>(),
+            words::<TransformA>(),
+        ];
         for attribute in crate::ROWS.iter().flat_map(|row| row.attributes) {
             if let Takes::Words(words) = attribute.takes {
                 assert!(known.contains(&words), "add {words:?} to this test");

@@ -176,6 +176,8 @@ pub enum Judged {
 pub enum Promise {
     /// A = Q·R, Qᵀ·Q = I, R upper triangular.
     Qr,
+    /// A = L·Lᵀ, L lower triangular with a positive diagonal.
+    Cholesky,
 }
 
 /// The values that results have, whatever the operands.
@@ -204,6 +206,11 @@ pub enum Domain {
     NonZero,
     /// From the first to the second; special floats stay, because the op is defined for them.
     Range(f64, f64),
+    /// Square matrices whose diagonal is more than twice as large as the rest of its row: their
+    /// condition is below 4.
+    Dominant,
+    /// The same, symmetric and with a positive diagonal.
+    PositiveDefinite,
 }
 
 /// Where an op can be differentiated.

@@ -13,82 +13,227 @@ pub fn promise(promise: Promise, k: f64, input: &Tensor, results: &[Tensor]) -> 
         unit: "residual",
     };
     let mut comparison = Comparison::new(allowed);
-    let outcome = match promise {
-        Promise::Qr => qr(input, results, &mut comparison),
-    };
+    let count = |tensor: &Tensor| (tensor.bytes().len() / tensor.dtype().size()) as u64;
+    comparison.checked = results.iter().map(count).sum();
+    let outcome = matrices(input, results).and_then(|batch| {
+        batch.iter().enumerate().try_for_each(|(at, (a, factors))| {
+            let residuals = match promise {
+                Promise::Qr => qr(a, factors),
+                Promise::Cholesky => cholesky(a, factors),
+            };
+            let residuals = residuals.map_err(|broken| format!("{broken} of matrix {at}"))?;
+            let eps = results.last().and_then(|factor| Format::of(factor.dtype()));
+            let eps = eps.map_or(0.0, |format| format.value(format.eps()));
+            let unit = eps * a.rows.max(a.columns) as f64;
+            for residual in residuals {
+                judge(&mut comparison, at, unit, residual);
+            }
+            Ok(())
+        })
+    });
     match outcome {
         Ok(()) => comparison,
         Err(message) => comparison.breaking(message),
     }
 }
 
-/// A = Q·R, Qᵀ·Q = I, R upper triangular, for each matrix of the batch.
-fn qr(input: &Tensor, results: &[Tensor], comparison: &mut Comparison) -> Result<(), String> {
-    let [q, r] = results else {
-        return Err(format!("qr gives 2 results, got {}", results.len()));
+/// What should be zero, and what it is relative to.
+struct Residual {
+    name: &'static str,
+    size: f64,
+    scale: f64,
+}
+
+type Residuals = Result<Vec<Residual>, String>;
+
+fn judge(comparison: &mut Comparison, at: usize, unit: f64, residual: Residual) {
+    let Residual { name, size, scale } = residual;
+    let units = match size {
+        0.0 => 0.0,
+        size => size / (unit * scale).max(f64::MIN_POSITIVE),
     };
-    let (m, n) = last_two(input)?;
-    let (_, k) = last_two(q)?;
-    let eps = Format::of(q.dtype()).map_or(0.0, |format| format.value(format.eps()));
-    let dimension = m.max(n) as f64;
-    comparison.checked =
-        (q.bytes().len() / q.dtype().size() + r.bytes().len() / r.dtype().size()) as u64;
-    let [a, q, r] = [input, q, r].map(number::as_f64);
-    let matrices = a.chunks(m * n).zip(q.chunks(m * k)).zip(r.chunks(k * n));
-    for (batch, ((a, q), r)) in matrices.enumerate() {
-        let below = (0..k).flat_map(|i| (0..n.min(i)).map(move |j| (i, j)));
-        if let Some((i, j)) = below.into_iter().find(|&(i, j)| r[i * n + j] != 0.0) {
-            return Err(format!(
-                "R is not upper triangular at [{i},{j}] of matrix {batch}"
-            ));
-        }
-        let product = |i: usize, j: usize| (0..k).map(|l| q[i * k + l] * r[l * n + j]).sum::<f64>();
-        let gram = |i: usize, j: usize| (0..m).map(|l| q[l * k + i] * q[l * k + j]).sum::<f64>();
-        let identity = |i: usize, j: usize| if i == j { 1.0 } else { 0.0 };
-        let residuals = [
-            (
-                "A − Q·R",
-                norm(m, n, |i, j| a[i * n + j] - product(i, j)),
-                norm(m, n, |i, j| a[i * n + j]),
-            ),
-            (
-                "QᵀQ − I",
-                norm(k, k, |i, j| gram(i, j) - identity(i, j)),
-                (k as f64).sqrt(),
-            ),
-        ];
-        for (name, residual, scale) in residuals {
-            let unit = (eps * dimension * scale).max(f64::MIN_POSITIVE);
-            let units = if residual == 0.0 {
-                0.0
-            } else {
-                residual / unit
-            };
-            // A NaN is no residual at all.
-            let units = if units.is_nan() {
-                APART
-            } else {
-                units.min(APART)
-            };
-            comparison.worst = comparison.worst.max(units);
-            if units > comparison.allowed.distance && comparison.broken.is_none() {
-                comparison.broken = Some(format!("‖{name}‖ of matrix {batch} is {residual:.3e}"));
-            }
+    // A NaN is no residual at all.
+    let units = if units.is_nan() {
+        APART
+    } else {
+        units.min(APART)
+    };
+    comparison.worst = comparison.worst.max(units);
+    if units > comparison.allowed.distance && comparison.broken.is_none() {
+        comparison.broken = Some(format!("‖{name}‖ of matrix {at} is {size:.3e}"));
+    }
+}
+
+/// A matrix of the batch.
+#[derive(Clone, Debug)]
+struct Matrix {
+    rows: usize,
+    columns: usize,
+    elements: Vec<f64>,
+}
+
+impl Matrix {
+    fn new(rows: usize, columns: usize, at: impl Fn(usize, usize) -> f64) -> Matrix {
+        let places = (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j)));
+        Matrix {
+            rows,
+            columns,
+            elements: places.map(|(i, j)| at(i, j)).collect(),
         }
     }
-    Ok(())
+
+    fn identity(size: usize) -> Matrix {
+        Matrix::new(size, size, |i, j| f64::from(u8::from(i == j)))
+    }
+
+    fn at(&self, i: usize, j: usize) -> f64 {
+        self.elements[i * self.columns + j]
+    }
+
+    fn map(&self, f: impl Fn(f64) -> f64) -> Matrix {
+        Matrix::new(self.rows, self.columns, |i, j| f(self.at(i, j)))
+    }
+
+    fn transposed(&self) -> Matrix {
+        Matrix::new(self.columns, self.rows, |i, j| self.at(j, i))
+    }
+
+    fn times(&self, other: &Matrix) -> Matrix {
+        Matrix::new(self.rows, other.columns, |i, j| {
+            (0..self.columns)
+                .map(|k| self.at(i, k) * other.at(k, j))
+                .sum()
+        })
+    }
+
+    fn minus(&self, other: &Matrix) -> Matrix {
+        Matrix::new(self.rows, self.columns, |i, j| {
+            self.at(i, j) - other.at(i, j)
+        })
+    }
+
+    /// Of elements whose squares may be beyond `f64`.
+    fn norm(&self) -> f64 {
+        self.elements
+            .iter()
+            .fold(0.0, |norm, x| f64::hypot(norm, *x))
+    }
+
+    /// The lower triangle, mirrored.
+    fn symmetric(&self) -> Matrix {
+        Matrix::new(self.rows, self.columns, |i, j| self.at(i.max(j), i.min(j)))
+    }
+
+    /// The first place where it is not what it should be.
+    fn place(&self, wrong: impl Fn(usize, usize, f64) -> bool) -> Option<(usize, usize)> {
+        let places = (0..self.rows).flat_map(|i| (0..self.columns).map(move |j| (i, j)));
+        places
+            .into_iter()
+            .find(|&(i, j)| wrong(i, j, self.at(i, j)))
+    }
+
+    fn require(&self, what: &str, wrong: impl Fn(usize, usize, f64) -> bool) -> Result<(), String> {
+        match self.place(wrong) {
+            None => Ok(()),
+            Some((i, j)) => Err(format!("{what} at [{i},{j}]")),
+        }
+    }
 }
 
-/// Of elements whose squares may be beyond `f64`.
-fn norm(rows: usize, columns: usize, at: impl Fn(usize, usize) -> f64) -> f64 {
-    let places = (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j)));
-    places.map(|(i, j)| at(i, j)).fold(0.0, f64::hypot)
+/// Each matrix of the batch with its factors; those that have an axis less are columns.
+fn matrices(input: &Tensor, results: &[Tensor]) -> Result<Vec<(Matrix, Vec<Matrix>)>, String> {
+    let split = |tensor: &Tensor| {
+        let dims = tensor.shape();
+        let vector = dims.rank() + 1 == input.shape().rank();
+        let (rows, columns) = match dims[..] {
+            [.., n] if vector => (n, 1),
+            [.., m, n] => (m, n),
+            _ => return Err(format!("{} is not a matrix", tensor.ty())),
+        };
+        let elements = number::as_f64(tensor);
+        let size = (rows * columns).max(1);
+        let matrix = |elements: &[f64]| Matrix {
+            rows,
+            columns,
+            elements: elements.to_vec(),
+        };
+        Ok(elements.chunks(size).map(matrix).collect::<Vec<_>>())
+    };
+    let factors: Vec<Vec<Matrix>> = results.iter().map(split).collect::<Result<_, _>>()?;
+    let inputs = split(input)?.into_iter().enumerate();
+    let of = |at: usize| {
+        let factors = factors.iter().map(|all| all.get(at).cloned());
+        factors
+            .collect::<Option<Vec<_>>>()
+            .ok_or("a factor is missing")
+    };
+    inputs.map(|(at, matrix)| Ok((matrix, of(at)?))).collect()
 }
 
-fn last_two(tensor: &Tensor) -> Result<(usize, usize), String> {
-    match tensor.shape().split_last_chunk::<2>() {
-        Some((_, &[m, n])) if m > 0 && n > 0 => Ok((m, n)),
-        _ => Err(format!("{} is not a matrix", tensor.ty())),
+fn is_of<const N: usize>(factors: &[Matrix]) -> Result<&[Matrix; N], String> {
+    let found = factors.len();
+    factors
+        .try_into()
+        .map_err(|_| format!("{found} factors, not {N},"))
+}
+
+/// A = Q·R, Qᵀ·Q = I, R upper triangular.
+fn qr(a: &Matrix, factors: &[Matrix]) -> Residuals {
+    let [q, r] = is_of(factors)?;
+    r.require("R is not upper triangular", |i, j, x| j < i && x != 0.0)?;
+    Ok(vec![
+        residual("A − Q·R", a, &q.times(r)),
+        orthonormal("QᵀQ − I", q),
+    ])
+}
+
+/// A = L·Lᵀ, each element relative to √(aᵢᵢ·aⱼⱼ); L lower triangular with a positive diagonal.
+fn cholesky(a: &Matrix, factors: &[Matrix]) -> Residuals {
+    let [l] = is_of(factors)?;
+    l.require("L is not lower triangular", |i, j, x| j > i && x != 0.0)?;
+    l.require("L's diagonal is not positive", |i, j, x| i == j && x <= 0.0)?;
+    let sizes = Matrix::new(a.rows, a.columns, |i, j| (a.at(i, i) * a.at(j, j)).sqrt());
+    Ok(vec![each(
+        "A − L·Lᵀ",
+        &a.symmetric(),
+        &l.times(&l.transposed()),
+        &sizes,
+    )])
+}
+
+fn residual(name: &'static str, a: &Matrix, product: &Matrix) -> Residual {
+    Residual {
+        name,
+        size: a.minus(product).norm(),
+        scale: a.norm(),
+    }
+}
+
+fn orthonormal(name: &'static str, q: &Matrix) -> Residual {
+    let gram = q.transposed().times(q);
+    Residual {
+        name,
+        size: gram.minus(&Matrix::identity(q.columns)).norm(),
+        scale: (q.columns as f64).sqrt(),
+    }
+}
+
+/// The element that is furthest off relative to its own size.
+fn each(name: &'static str, a: &Matrix, product: &Matrix, sizes: &Matrix) -> Residual {
+    let off = a.minus(product).map(f64::abs).elements;
+    let relative = off
+        .iter()
+        .zip(&sizes.elements)
+        .map(|(off, size)| match off {
+            0.0 => 0.0,
+            off => off / size,
+        });
+    // `max` would forget a NaN.
+    let size = relative.fold(0.0, |max, x| if x > max || x.is_nan() { x } else { max });
+    Residual {
+        name,
+        size,
+        scale: 1.0,
     }
 }
 

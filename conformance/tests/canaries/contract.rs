@@ -170,7 +170,9 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Conv
         | OpKind::Fourier(_)
         | OpKind::Fourier2(_)
-        | OpKind::Qr => false,
+        | OpKind::Qr
+        | OpKind::TriangularSolve
+        | OpKind::Cholesky => false,
     }
 }
 

@@ -109,7 +109,9 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Conv
         | OpKind::Fourier(_)
         | OpKind::Fourier2(_)
-        | OpKind::Qr => false,
+        | OpKind::Qr
+        | OpKind::TriangularSolve
+        | OpKind::Cholesky => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)

@@ -1,17 +1,23 @@
-//! Products and decompositions.
+//! Products, systems of equations and decompositions.
+//!
+//! MLX decomposes on the CPU only, in `f32` and `f64`.
+
+mod decompose;
+mod solve;
+
+pub(super) use decompose::{cholesky, qr};
+pub(super) use solve::triangular_solve;
 
 use emily_spec::{Class, DType, Dot, TensorType};
 use mlx_rs::error::Result;
-use mlx_rs::ops::{concatenate, zeros_dtype};
+use mlx_rs::ops::zeros_dtype;
 use mlx_rs::{Array, Dtype, with_stream};
 
 use super::cast::cast;
 use super::float::widened;
 use super::{Cx, axes as mlx_axes, complex, dims, length};
 use crate::Device;
-use crate::mlx::{
-    bitwise_and, clone_array, dtype_of, integer, left_shift, right_shift, slice_axis, to_mlx,
-};
+use crate::mlx::{bitwise_and, dtype_of, integer, left_shift, right_shift, slice_axis, to_mlx};
 
 /// One operand of a product, with its axes by their part in it.
 struct Side<'a> {
@@ -126,29 +132,12 @@ fn limbs(x: &Array, bits: usize) -> Result<Vec<Array>> {
         .collect()
 }
 
-/// Q and R of the types asked for. MLX decomposes on the CPU only, in `f32` and `f64`.
-pub(super) fn qr(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
-    let dtype = results[0].dtype;
-    let wide = match dtype.is_small_float() {
-        true => DType::F32,
-        false => dtype,
-    };
-    let columns = *dims(&results[0].shape).last().unwrap_or(&0);
-    let x = cast(x, wide)?;
-    let (q, r) = with_stream(cx.cpu, || decompose(&x, columns))?;
-    Ok(vec![cast(&q, dtype)?, cast(&r, dtype)?])
+/// A tensor in the result's dtype, and that in what it is computed in: at least `f32`.
+fn wide(x: &Array, dtype: DType) -> Result<Array> {
+    widened(&cast(x, dtype)?)
 }
 
-/// Reduced Q and R where Q is to have at most as many columns as the matrix. More of them come of
-/// columns of zeros beside it, which leave R's others as they are.
-fn decompose(x: &Array, columns: i32) -> Result<(Array, Array)> {
-    let (m, n) = (x.dim(-2), x.dim(-1));
-    if columns <= n {
-        return mlx_rs::linalg::qr(x);
-    }
-    let mut padding = x.shape().to_vec();
-    padding[x.ndim() - 1] = m - n;
-    let zeros = zeros_dtype(&padding, x.dtype())?;
-    let (q, r) = mlx_rs::linalg::qr(concatenate(&[clone_array(x), zeros], -1)?)?;
-    Ok((q, slice_axis(&r, r.ndim() - 1, 0..n)?))
+/// Rows become columns.
+fn transposed(x: &Array) -> Result<Array> {
+    x.swap_axes(-1, -2)
 }

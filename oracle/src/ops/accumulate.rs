@@ -120,8 +120,8 @@ fn inner(terms: impl Iterator<Item = (Wide, Wide)> + Clone, target: Target) -> (
 
 /// How many times Σ|aᵢ·bᵢ| stands for the error of a product of `n` terms, two units of it being
 /// allowed: 4·u·Σ|aᵢ·bᵢ|, where u = eps/2 is the error of one rounding.
-struct Growth {
-    worst: f64,
+pub(super) struct Growth {
+    pub(super) worst: f64,
     random: f64,
 }
 
@@ -135,7 +135,7 @@ impl Growth {
     /// n + 1 steps, each at most u·Σ|aᵢ·bᵢ|, and beyond [`DEVIATIONS`]·√(n + 1) of them once in
     /// e³²/2 elements (Azuma; as in Higham and Mary, *A new approach to probabilistic rounding error
     /// analysis*). In the 10⁶ elements that the sweeps compare, that is once in 40 million runs.
-    fn of(dtype: DType, terms: usize) -> Growth {
+    pub(super) fn of(dtype: DType, terms: usize) -> Growth {
         let n = match dtype.class() {
             Class::Float if dtype.is_small_float() => {
                 return Growth {

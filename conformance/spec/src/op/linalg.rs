@@ -1,13 +1,17 @@
-//! Products and decompositions.
+//! Products, systems of equations and decompositions.
 
-use serde::Deserialize;
+mod decompose;
+mod solve;
+
+pub use decompose::{Cholesky, Qr, QrMode};
+pub use solve::{TransformA, TriangularSolve};
 
 use super::{Attributes, ops};
 use crate::cost::largest;
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
-    Arity, Cost, DType, Domain, Dtypes, Error, ErrorKind, Judged, List, Price, Promise, Range,
-    Result, ResultDType, Row, TensorType,
+    Arity, Cost, DType, Error, ErrorKind, Judged, List, Price, Range, Result, ResultDType, Row,
+    TensorType,
 };
 
 ops! {
@@ -114,70 +118,40 @@ impl Attributes for Dot {
     }
 }
 
-ops! {
-    /// A = Q·R with orthonormal columns in Q and R upper triangular, over the last two axes.
-    pub struct Qr = Row {
-        name: "qr",
-        family: "linalg",
-        results: 2,
-        accepts: Dtypes::REAL,
-        result: ResultDType::Floating,
-        // n reflections of m rows leave c·m·n roundings of half an eps in the worst case (Higham,
-        // Accuracy and Stability, 19.3), and √(m·n) of them where they have no common sign; a
-        // reflection is two products, a quotient and a difference, twice: c = 8.
-        judged: Judged::Promise { promise: Promise::Qr, k: 4.0 },
-        domain: &[Domain::Range(-4.0, 4.0)],
-        price: Price { work: 4, temporaries: 8 },
-        ..ROW
-    }; {
-        /// The sizes of Q and R.
-        #[serde(default)]
-        mode: QrMode,
+/// The batch axes of matrices, and their rows and columns.
+fn matrices(input: &TensorType) -> Result<(&[usize], usize, usize)> {
+    let Some((batch, &[m, n])) = input.shape.split_last_chunk::<2>() else {
+        return Err(Error::new(
+            ErrorKind::Shape,
+            format!("a matrix needs two axes, got {}", input.shape),
+        ));
+    };
+    if m == 0 || n == 0 {
+        return Err(Error::new(
+            ErrorKind::Shape,
+            format!("an empty matrix {} has no answer", input.shape),
+        ));
+    }
+    Ok((batch, m, n))
+}
+
+/// The batch axes of square matrices, and their size.
+fn square(input: &TensorType) -> Result<(&[usize], usize)> {
+    match matrices(input)? {
+        (batch, m, n) if m == n => Ok((batch, n)),
+        _ => Err(Error::new(
+            ErrorKind::Shape,
+            format!("a square matrix is needed, got {}", input.shape),
+        )),
     }
 }
 
-/// The sizes of a QR decomposition's factors for an m × n matrix, k = min(m, n).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum QrMode {
-    /// Q is m × k, R is k × n.
-    #[default]
-    Reduced,
-    /// Q is m × m, R is m × n.
-    Complete,
-}
-
-impl Attributes for Qr {
-    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let input = &inputs[0];
-        let Some((batch, &[m, n])) = input.shape.split_last_chunk::<2>() else {
-            return Err(Error::new(
-                ErrorKind::Shape,
-                format!("a matrix needs two axes, got {}", input.shape),
-            ));
-        };
-        if m == 0 || n == 0 {
-            return Err(Error::new(
-                ErrorKind::Shape,
-                format!("no decomposition of an empty matrix {}", input.shape),
-            ));
-        }
-        let k = match self.mode {
-            QrMode::Reduced => m.min(n),
-            QrMode::Complete => m,
-        };
-        let dtype = row.result_dtype(inputs, None)?;
-        let factor = |rows, columns| TensorType::new(dtype, [batch, &[rows, columns]].concat());
-        Ok(vec![factor(m, k), factor(k, n)])
-    }
-
-    /// A reflection of the whole matrix per column.
-    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
-        let columns = inputs[0].shape.last().copied().unwrap_or(1) as u64;
-        Ok(Cost {
-            work: cost.work.saturating_mul(columns.max(1)),
-            ..cost
-        })
-    }
+/// Work of a column's length for each element.
+fn by_column(row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+    let cost = row.price.of(inputs, results)?;
+    let columns = inputs[0].shape.last().copied().unwrap_or(1) as u64;
+    Ok(Cost {
+        work: cost.work.saturating_mul(columns.max(1)),
+        ..cost
+    })
 }

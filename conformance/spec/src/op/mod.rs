@@ -32,7 +32,7 @@ pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
     TakeAlongAxis,
 };
-pub use linalg::{Dot, Qr, QrMode};
+pub use linalg::{Cholesky, Dot, Qr, QrMode, TransformA, TriangularSolve};
 pub use reduce::{
     AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
 };
@@ -217,6 +217,8 @@ pub enum Op {
     Conv(Conv),
     Fourier(Fourier, Transform),
     Fourier2(Fourier2, Transform2),
+    TriangularSolve(TriangularSolve),
+    Cholesky(Cholesky),
 }
 
 /// An op without its attributes.
@@ -272,6 +274,8 @@ pub enum OpKind {
     Conv,
     Fourier(Fourier),
     Fourier2(Fourier2),
+    TriangularSolve,
+    Cholesky,
 }
 
 /// Every op's row, families together.
@@ -315,6 +319,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(Window::ALL.iter().map(|kind| kind.row()));
     rows.extend(WindowScatter::ALL.iter().map(|kind| kind.row()));
     rows.extend(Cumulative::ALL.iter().map(|kind| kind.row()));
+    rows.extend([TriangularSolve::ROW, Cholesky::ROW]);
     rows
 });
 
@@ -378,6 +383,8 @@ impl OpKind {
             OpKind::Conv => Op::Conv(from(attrs)?),
             OpKind::Fourier(kind) => Op::Fourier(kind, from(attrs)?),
             OpKind::Fourier2(kind) => Op::Fourier2(kind, from(attrs)?),
+            OpKind::TriangularSolve => Op::TriangularSolve(from(attrs)?),
+            OpKind::Cholesky => Op::Cholesky(from(attrs)?),
         })
     }
 }
@@ -445,6 +452,8 @@ impl Op {
             Op::Conv(attrs) => (Conv::ROW, attrs),
             Op::Fourier(kind, attrs) => (kind.row(), attrs),
             Op::Fourier2(kind, attrs) => (kind.row(), attrs),
+            Op::TriangularSolve(attrs) => (TriangularSolve::ROW, attrs),
+            Op::Cholesky(attrs) => (Cholesky::ROW, attrs),
         }
     }
 

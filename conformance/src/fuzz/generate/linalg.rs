@@ -1,12 +1,15 @@
 //! Calls of products and decompositions.
 
-use emily_spec::{DType, Dot, Op, Qr, QrMode, Row, Shape, TensorType};
+use emily_spec::{DType, Dot, Op, Qr, QrMode, Row, Shape, TensorType, TransformA, TriangularSolve};
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::values::{dtype_of, finite, rarely_a_dtype, view};
 use super::{Specimen, specimen};
 use crate::number;
+use crate::plan::domain;
+use crate::values::shape_matrices;
+use crate::view::View;
 
 /// What a random product is made of; pairs are the left operand's and the right's.
 #[derive(Clone, Debug)]
@@ -76,25 +79,103 @@ pub(super) fn dot(row: &'static Row) -> BoxedStrategy<Specimen> {
 
 pub(super) fn qr(row: &'static Row) -> BoxedStrategy<Specimen> {
     let mode = select(vec![QrMode::Reduced, QrMode::Complete]);
-    let dims = (
-        proptest::collection::vec(1..3usize, 0..2),
-        1..6usize,
-        1..6usize,
-    );
-    let of = move |((batch, m, n), dtype, mode): ((Vec<usize>, usize, usize), DType, QrMode)| {
-        let shape = Shape::new([&batch[..], &[m, n]].concat());
-        let ty = TensorType::new(dtype, shape);
-        // A promise is about finite matrices.
-        let values =
-            proptest::collection::vec(finite(dtype), batch.iter().product::<usize>() * m * n);
-        (values, view()).prop_filter_map("the values fill the matrix", move |(values, view)| {
-            let tensors = vec![number::tensor(ty.clone(), values)?];
-            Some(Specimen {
-                op: Op::Qr(Qr { mode }),
-                tensors,
-                view,
-            })
+    let ops = mode.prop_map(|mode| Op::Qr(Qr { mode }));
+    (ops, batch(), 1..6usize, 1..6usize)
+        .prop_flat_map(move |(op, batch, m, n)| {
+            of_matrices(row, op, &[&batch[..], &[m, n]].concat())
+        })
+        .boxed()
+}
+
+/// Calls of an op of square matrices.
+pub(super) fn square(row: &'static Row, op: Op) -> BoxedStrategy<Specimen> {
+    (batch(), 1..6usize)
+        .prop_flat_map(move |(batch, n)| {
+            of_matrices(row, op.clone(), &[&batch[..], &[n, n]].concat())
+        })
+        .boxed()
+}
+
+fn of_matrices(row: &'static Row, op: Op, dims: &[usize]) -> BoxedStrategy<Specimen> {
+    let shape = Shape::new(dims.to_vec());
+    dtype_of(row)
+        .prop_flat_map(move |dtype| {
+            let operands = vec![TensorType::new(dtype, shape.clone())];
+            of_finite(row, op.clone(), operands)
+        })
+        .boxed()
+}
+
+pub(super) fn triangular_solve(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let transforms = vec![
+        TransformA::None,
+        TransformA::Transpose,
+        TransformA::Conjugate,
+    ];
+    let op = |(upper, right, transform)| {
+        Op::TriangularSolve(TriangularSolve {
+            upper,
+            right,
+            transform,
         })
     };
-    (dims, dtype_of(row), mode).prop_flat_map(of).boxed()
+    let ops = (any::<bool>(), any::<bool>(), select(transforms)).prop_map(op);
+    systems(row, ops.boxed())
+}
+
+fn systems(row: &'static Row, ops: BoxedStrategy<Op>) -> BoxedStrategy<Specimen> {
+    let columns = proptest::option::of(1..4usize);
+    let dtypes = prop_oneof![
+        3 => dtype_of(row).prop_map(|dtype| [dtype, dtype]),
+        1 => [dtype_of(row), dtype_of(row)],
+    ];
+    let of = move |(op, batch, n, columns, dtypes): (Op, Vec<usize>, usize, _, [DType; 2])| {
+        let right = matches!(
+            &op,
+            Op::TriangularSolve(TriangularSolve { right: true, .. })
+        );
+        let b = match columns {
+            None => vec![n],
+            Some(columns) if right => vec![columns, n],
+            Some(columns) => vec![n, columns],
+        };
+        let operand =
+            |at: usize, dims: &[usize]| TensorType::new(dtypes[at], [&batch[..], dims].concat());
+        of_finite(row, op, vec![operand(0, &[n, n]), operand(1, &b)])
+    };
+    (ops, batch(), 1..6usize, columns, dtypes)
+        .prop_flat_map(of)
+        .boxed()
+}
+
+fn batch() -> impl Strategy<Value = Vec<usize>> {
+    proptest::collection::vec(1..3usize, 0..2)
+}
+
+/// Finite operands, which is what a promise or a bound is about, of the row's domains. No view repeats
+/// rows, as the matrix would be singular.
+fn of_finite(row: &'static Row, op: Op, operands: Vec<TensorType>) -> BoxedStrategy<Specimen> {
+    let filled = |(at, ty): (usize, &TensorType)| {
+        let (ty, domain) = (ty.clone(), domain(row, at));
+        let count = ty.shape.iter().product::<usize>();
+        proptest::collection::vec(finite(ty.dtype), count).prop_filter_map(
+            "the values fill the tensor",
+            move |mut elements| {
+                shape_matrices(domain, &ty, &mut elements);
+                number::tensor(ty.clone(), elements)
+            },
+        )
+    };
+    let tensors: Vec<_> = operands.iter().enumerate().map(filled).collect();
+    (tensors, view())
+        .prop_map(move |(tensors, view)| Specimen {
+            op: op.clone(),
+            tensors,
+            view: if view == View::Broadcast {
+                View::Plain
+            } else {
+                view
+            },
+        })
+        .boxed()
 }

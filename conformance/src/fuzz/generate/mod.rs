@@ -18,7 +18,9 @@ mod unary;
 mod values;
 mod window;
 
-use emily_spec::{Cumulative, DType, Op, OpKind, Reduce, Row, Shape, Tensor, TensorType, Window};
+use emily_spec::{
+    Cholesky, Cumulative, DType, Op, OpKind, Reduce, Row, Shape, Tensor, TensorType, Window,
+};
 use proptest::prelude::*;
 
 use super::Specimen;
@@ -71,6 +73,8 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Conv => conv::conv(row),
         OpKind::Fourier(op) => fft::fourier(row, op),
         OpKind::Fourier2(op) => fft::fourier2(row, op),
+        OpKind::TriangularSolve => linalg::triangular_solve(row),
+        OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
     }
 }
 

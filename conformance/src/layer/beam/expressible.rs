@@ -75,7 +75,9 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Window(..)
         | Op::WindowScatter(..)
         | Op::Cumulative(..)
-        | Op::Qr(_) => true,
+        | Op::Qr(_)
+        | Op::TriangularSolve(_)
+        | Op::Cholesky(_) => true,
     }
 }
 

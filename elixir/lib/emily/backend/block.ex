@@ -3,14 +3,24 @@ defmodule Emily.Backend.Block do
   # `Nx.block/4`: a native operation where the engine has one, else the block's default function,
   # which calls Nx and so comes back to this backend one operation at a time.
 
-  alias Emily.Backend.{Cumulative, FFT, Index, LinAlg, Reduce, Sort, Unary}
+  alias Emily.Backend.{Call, Cumulative, FFT, Index, LinAlg, Reduce, Sort, Unary}
   alias Emily.Telemetry
   alias Nx.Block
   alias Nx.Tensor, as: T
 
-  def block(%Block.LinAlg.QR{mode: mode}, out, [%T{type: {class, _}} = tensor], _default)
-      when class != :c do
-    LinAlg.qr(out, tensor, mode)
+  @linalg [
+    Block.LinAlg.Cholesky,
+    Block.LinAlg.QR
+  ]
+
+  # MLX decomposes real matrices only.
+  def block(%module{} = struct, out, args, default) when module in @linalg do
+    if Enum.any?(args, &Nx.Type.complex?(&1.type)) do
+      note_default(struct, args)
+      apply(default, [struct | args])
+    else
+      linalg(struct, out, args)
+    end
   end
 
   def block(%Block.Take{axis: axis}, out, [%T{} = tensor, indices], _default) do
@@ -70,6 +80,12 @@ defmodule Emily.Backend.Block do
   def block(struct, _out, args, default) do
     note_default(struct, args)
     apply(default, [struct | args])
+  end
+
+  defp linalg(%Block.LinAlg.Cholesky{}, out, args), do: Call.run(:cholesky, out, args)
+
+  defp linalg(%Block.LinAlg.QR{mode: mode}, out, [a]) do
+    LinAlg.decompose(:qr, out, a, %{mode: mode})
   end
 
   defp note_default(%module{}, args) do

@@ -1,6 +1,6 @@
 defmodule Emily.Backend.LinAlg do
   @moduledoc false
-  # Products and decompositions.
+  # Products, systems of equations and decompositions.
 
   require Emily.Debug
 
@@ -19,9 +19,22 @@ defmodule Emily.Backend.LinAlg do
     Emily.Debug.finite_checked(Call.run(:dot, out, [left, right], attrs), :dot)
   end
 
-  def qr({%T{} = q, %T{} = r}, tensor, mode) do
+  def triangular_solve(out, a, b, opts) do
+    attrs = %{
+      upper: not opts[:lower],
+      right: not opts[:left_side],
+      transform: opts[:transform_a]
+    }
+
+    Call.run(:triangular_solve, out, [a, b], attrs)
+  end
+
+  @doc "Queues a decomposition, and puts the handles of its factors in the templates."
+  @spec decompose(atom(), tuple(), T.t(), map()) :: tuple()
+  def decompose(op, outs, tensor, attrs \\ %{}) do
     lane = Call.lane([tensor])
-    [q_ref, r_ref] = Call.apply!(lane, :qr, [tensor], %{mode: mode})
-    {Call.wrap(q, q_ref, lane), Call.wrap(r, r_ref, lane)}
+    refs = Call.apply!(lane, op, [tensor], attrs)
+    wrap = fn {%T{} = out, ref} -> Call.wrap(out, ref, lane) end
+    outs |> Tuple.to_list() |> Enum.zip(refs) |> Enum.map(wrap) |> List.to_tuple()
   end
 end

@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "8366992ab3a765e9"
+  @fingerprint "e70bd90c1894d8ed"
 
   @ops [
     %{
@@ -3406,6 +3406,73 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::signed-32-little <- bytes>>, do: x
           [5, 1, 1, 1, 1]
+      """
+    },
+    %{
+      name: :triangular_solve,
+      family: :linalg,
+      kind: :triangular_solve,
+      operands: [:a, :b],
+      open: false,
+      results: 1,
+      attrs: [:upper, :right, :transform],
+      doc: """
+      X with op(A)·X = B for each triangular matrix A of a batch; B has a vector or a matrix for
+      each. Only A's triangle is read. A zero on its diagonal is an error.
+
+      Operands: `a`, `b`.
+
+      Attributes:
+
+        * `:upper` - A is upper triangular, not lower.
+        * `:right` - X·op(A) = B is solved instead.
+        * `:transform` - What op(A) is.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [2.0, 0.0, 1.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, a} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> bytes = for x <- [2.0, 9.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, b} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.triangular_solve(worker, [a, b])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [1.0, 2.0]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [2.0, 0.0, 1.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, a} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> bytes = for x <- [4.0, 8.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, b} = Emily.Native.from_binary(worker, :f32, {1, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.triangular_solve(worker, [a, b], %{right: true})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [1.0, 2.0]
+      """
+    },
+    %{
+      name: :cholesky,
+      family: :linalg,
+      kind: :cholesky,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      A = L·Lᵀ with L lower triangular and its diagonal positive, for symmetric positive definite A,
+      of which the lower triangle is read. Another A is an error.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [4.0, 2.0, 2.0, 10.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.cholesky(worker, [tensor])
+          iex> Emily.Native.type(result)
+          {:f32, {2, 2}}
       """
     }
   ]

@@ -1,0 +1,93 @@
+//! Decompositions of matrices, over the last two axes.
+
+use serde::Deserialize;
+
+use super::{by_column, matrices, square};
+use crate::op::{Attributes, ops};
+use crate::row::ROW;
+use crate::{Cost, Domain, Dtypes, Judged, Price, Promise, Result, ResultDType, Row, TensorType};
+
+/// A decomposition, whose elements are nobody's: it is judged by what it promises.
+const DECOMPOSITION: Row = Row {
+    family: "linalg",
+    accepts: Dtypes::REAL,
+    result: ResultDType::Floating,
+    price: Price {
+        work: 4,
+        temporaries: 8,
+    },
+    domain: &[Domain::Range(-4.0, 4.0)],
+    ..ROW
+};
+
+ops! {
+    /// A = Q·R with orthonormal columns in Q and R upper triangular, over the last two axes.
+    pub struct Qr = Row {
+        name: "qr",
+        results: 2,
+        // n reflections of m rows leave c·m·n roundings of half an eps in the worst case (Higham,
+        // Accuracy and Stability, 19.3), and √(m·n) of them where they have no common sign; a
+        // reflection is two products, a quotient and a difference, twice: c = 8.
+        judged: Judged::Promise { promise: Promise::Qr, k: 4.0 },
+        ..DECOMPOSITION
+    }; {
+        /// The sizes of Q and R.
+        #[serde(default)]
+        mode: QrMode,
+    }
+}
+
+/// The sizes of a QR decomposition's factors for an m × n matrix, k = min(m, n).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QrMode {
+    /// Q is m × k, R is k × n.
+    #[default]
+    Reduced,
+    /// Q is m × m, R is m × n.
+    Complete,
+}
+
+impl Attributes for Qr {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let (batch, m, n) = matrices(&inputs[0])?;
+        let k = match self.mode {
+            QrMode::Reduced => m.min(n),
+            QrMode::Complete => m,
+        };
+        let dtype = row.result_dtype(inputs, None)?;
+        let factor = |rows, columns| TensorType::new(dtype, [batch, &[rows, columns]].concat());
+        Ok(vec![factor(m, k), factor(k, n)])
+    }
+
+    /// A reflection of the whole matrix per column.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        by_column(row, inputs, results)
+    }
+}
+
+ops! {
+    /// A = L·Lᵀ with L lower triangular and its diagonal positive, for symmetric positive definite A,
+    /// of which the lower triangle is read. Another A is an error.
+    pub struct Cholesky = Row {
+        name: "cholesky",
+        // |A − L·Lᵀ|ᵢⱼ ≤ (n + 1)·u·√(aᵢᵢ·aⱼⱼ) (Higham, Accuracy and Stability, 10.3), and once more
+        // 2·u where the factor is rounded to a narrower dtype: at most 2 of n·eps.
+        judged: Judged::Promise { promise: Promise::Cholesky, k: 2.0 },
+        domain: &[Domain::PositiveDefinite],
+        ..DECOMPOSITION
+    }; {
+    }
+}
+
+impl Attributes for Cholesky {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        square(&inputs[0])?;
+        let dtype = row.result_dtype(inputs, None)?;
+        Ok(vec![TensorType::new(dtype, inputs[0].shape.clone())])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        by_column(row, inputs, results)
+    }
+}

@@ -1,0 +1,110 @@
+//! Systems of linear equations, and determinants.
+//!
+//! MLX multiplies by inverses, whose errors grow with the matrix's condition; substitution's do not
+//! (Higham, *Accuracy and Stability of Numerical Algorithms*, 8.2 and 14.2).
+
+use std::ops::Range;
+
+use emily_spec::{Class, ErrorKind, TensorType, TransformA, TriangularSolve};
+use mlx_rs::error::Result;
+use mlx_rs::ops::{concatenate, zeros_dtype};
+use mlx_rs::{Array, with_stream};
+
+use super::{transposed, wide};
+use crate::mlx::{clone_array, conjugate, dtype_of, slice_axis, to_mlx};
+use crate::ops::cast::cast;
+use crate::ops::{Cx, complex, dims};
+
+pub(in crate::ops) fn triangular_solve(
+    op: &TriangularSolve,
+    inputs: &[Array],
+    ty: &TensorType,
+    cx: &mut Cx,
+) -> Result<Array> {
+    let solve = |a: &Array, b: &Array, cx: &mut Cx| {
+        let flip = (op.transform == TransformA::Transpose) != op.right;
+        let a = if flip { transposed(a)? } else { clone_array(a) };
+        let a = match op.transform {
+            TransformA::Conjugate if dtype_of(&a).is_complex() => conjugate(&a)?,
+            TransformA::None | TransformA::Transpose | TransformA::Conjugate => a,
+        };
+        refuse_singular(&a, cx)?;
+        substitute(&a, b, op.upper != flip)
+    };
+    system(inputs, ty, op.right, cx, solve)
+}
+
+/// The system with its right-hand side as a matrix on the left's side.
+fn system(
+    inputs: &[Array],
+    ty: &TensorType,
+    right: bool,
+    cx: &mut Cx,
+    solve: impl Fn(&Array, &Array, &mut Cx) -> Result<Array>,
+) -> Result<Array> {
+    let shape = dims(&ty.shape);
+    if ty.shape.contains(&0) {
+        return zeros_dtype(&shape, to_mlx(ty.dtype));
+    }
+    let (a, b) = (wide(&inputs[0], ty.dtype)?, wide(&inputs[1], ty.dtype)?);
+    let vector = b.ndim() < a.ndim();
+    with_stream(cx.cpu, || -> Result<_> {
+        let b = match (vector, right) {
+            (true, _) => b.expand_dims(-1)?,
+            (false, true) => transposed(&b)?,
+            (false, false) => b,
+        };
+        let x = solve(&a, &b, cx)?;
+        let x = if right && !vector { transposed(&x)? } else { x };
+        cast(&x, ty.dtype)?.reshape(&shape)
+    })
+}
+
+fn refuse_singular(triangular: &Array, cx: &mut Cx) -> Result<()> {
+    let pivots = triangular.diagonal(None, -2, -1)?;
+    let zero = zeros_dtype(&[], triangular.dtype())?;
+    let singular = pivots.eq(zero)?;
+    cx.fail_where(
+        singular,
+        ErrorKind::Argument,
+        "can't solve for singular matrix",
+    );
+    Ok(())
+}
+
+/// X of T·X = B by halves: the first half of X leaves a system of half the size for the rest.
+fn substitute(t: &Array, b: &Array, upper: bool) -> Result<Array> {
+    let n = t.dim(-1);
+    if n == 1 {
+        return quotient(b, t);
+    }
+    let (top, bottom) = (0..n / 2, n / 2..n);
+    let (first, rest) = if upper { (bottom, top) } else { (top, bottom) };
+    let x = substitute(&block(t, &first, &first)?, &rows(b, &first)?, upper)?;
+    let known = product(&block(t, &rest, &first)?, &x)?;
+    let y = rows(b, &rest)?.subtract(known)?;
+    let y = substitute(&block(t, &rest, &rest)?, &y, upper)?;
+    concatenate(&if upper { [y, x] } else { [x, y] }, -2)
+}
+
+fn rows(x: &Array, range: &Range<i32>) -> Result<Array> {
+    slice_axis(x, x.ndim() - 2, range.clone())
+}
+
+fn block(x: &Array, rows: &Range<i32>, columns: &Range<i32>) -> Result<Array> {
+    slice_axis(&self::rows(x, rows)?, x.ndim() - 1, columns.clone())
+}
+
+fn product(a: &Array, b: &Array) -> Result<Array> {
+    match dtype_of(a).class() {
+        Class::Complex => complex::matmul(a, b),
+        Class::Float | Class::Unsigned | Class::Signed => a.matmul(b),
+    }
+}
+
+fn quotient(a: &Array, b: &Array) -> Result<Array> {
+    match dtype_of(a).class() {
+        Class::Complex => complex::divide(a, b),
+        Class::Float | Class::Unsigned | Class::Signed => a.divide(b),
+    }
+}

@@ -1,0 +1,105 @@
+//! Decompositions by elimination and reflection.
+
+use emily_spec::{Error, ErrorKind, Result, TensorType};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, Slice};
+
+use super::matrix::{matrices, stacked};
+use crate::array::WideArray;
+use crate::eval::{Target, WideAnswer};
+
+/// Householder's Q and R of each matrix over the last two axes. Inference refuses empty matrices.
+pub(crate) fn qr(
+    input: &WideArray,
+    results: &[TensorType],
+    target: Target,
+) -> Result<Vec<WideAnswer>> {
+    // The columns of Q that are asked for: m, or the smaller dimension.
+    let k = *results[0].shape.last().unwrap_or(&0);
+    let factors = matrices::<f64>(input, |x| target.cast(x)).map(|matrix| {
+        let (q, r) = householder(matrix.view());
+        [
+            q.slice_axis(Axis(1), Slice::from(..k)).to_owned(),
+            r.slice_axis(Axis(0), Slice::from(..k)).to_owned(),
+        ]
+    });
+    stacked(results, factors.collect())
+}
+
+/// Q of m × m and R of m × n: reflections clear R's columns below the diagonal one by one, and Q
+/// is their product.
+fn householder(a: ArrayView2<f64>) -> (Array2<f64>, Array2<f64>) {
+    let (m, n) = a.dim();
+    let mut q = Array2::eye(m);
+    let mut r = a.to_owned();
+    for j in 0..n.min(m - 1) {
+        let Some(v) = reflector(corner(&mut r, j, j).column(0)) else {
+            continue;
+        };
+        reflect(corner(&mut r, j, j), &v);
+        corner(&mut r, j + 1, j).column_mut(0).fill(0.0);
+        // Q·H is the transpose of H·Qᵀ.
+        reflect(corner(&mut q, 0, j).reversed_axes(), &v);
+    }
+    (q, r)
+}
+
+/// The part from this row and column on.
+fn corner(a: &mut Array2<f64>, row: usize, column: usize) -> ArrayViewMut2<'_, f64> {
+    a.slice_each_axis_mut(|axis| Slice::from([row, column][axis.axis.index()]..))
+}
+
+/// The unit vector whose reflection takes the column to a multiple of the first axis; none where
+/// the column is zero. Scaled first, so that squares neither overflow nor vanish.
+fn reflector(column: ArrayView1<f64>) -> Option<Array1<f64>> {
+    let largest = column.fold(0.0, |largest: f64, x| largest.max(x.abs()));
+    if largest == 0.0 {
+        return None;
+    }
+    let mut v = &column / largest;
+    // Away from zero, so that nothing cancels.
+    v[0] += norm(&v).copysign(v[0]);
+    let length = norm(&v);
+    Some(v / length)
+}
+
+fn norm(v: &Array1<f64>) -> f64 {
+    v.dot(v).sqrt()
+}
+
+/// A ← (I − 2·v·vᵀ)·A.
+fn reflect(mut a: ArrayViewMut2<f64>, v: &Array1<f64>) {
+    let projection = v.dot(&a);
+    for (mut row, &x) in a.rows_mut().into_iter().zip(v) {
+        row.scaled_add(-2.0 * x, &projection);
+    }
+}
+
+/// The Cholesky factor of each matrix, row by row.
+pub(crate) fn cholesky(
+    input: &WideArray,
+    results: &[TensorType],
+    target: Target,
+) -> Result<Vec<WideAnswer>> {
+    let mut factors = Vec::new();
+    for a in matrices::<f64>(input, |x| target.cast(x)) {
+        let n = a.nrows();
+        let mut l = Array2::zeros((n, n));
+        for i in 0..n {
+            for j in 0..=i {
+                let known: f64 = (0..j).map(|k| l[[i, k]] * l[[j, k]]).sum();
+                let rest = a[[i, j]] - known;
+                let pivot = |rest: f64| if rest > 0.0 { Some(rest.sqrt()) } else { None };
+                l[[i, j]] = match i == j {
+                    true => pivot(rest).ok_or_else(not_positive_definite)?,
+                    false => rest / l[[j, j]],
+                };
+            }
+        }
+        factors.push([l]);
+    }
+    stacked(results, factors)
+}
+
+fn not_positive_definite() -> Error {
+    Error::new(ErrorKind::Argument, "a matrix must be positive definite")
+}

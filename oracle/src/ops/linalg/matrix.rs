@@ -1,0 +1,119 @@
+//! Matrices of real or complex numbers, and elimination.
+
+use std::ops::Neg;
+
+use emily_spec::{Result, TensorType};
+use ndarray::{Array2, LinalgScalar};
+use num_complex::Complex;
+
+use crate::array::{self, WideArray};
+use crate::eval::WideAnswer;
+use crate::value::Wide;
+
+/// What matrices are made of.
+pub(super) trait Number: LinalgScalar + Neg<Output = Self> + PartialEq {
+    fn of(wide: Wide) -> Self;
+    fn wide(self) -> Wide;
+    fn modulus(self) -> f64;
+    fn conjugate(self) -> Self;
+}
+
+impl Number for f64 {
+    fn of(wide: Wide) -> f64 {
+        wide.float()
+    }
+
+    fn wide(self) -> Wide {
+        Wide::Float(self)
+    }
+
+    fn modulus(self) -> f64 {
+        self.abs()
+    }
+
+    fn conjugate(self) -> f64 {
+        self
+    }
+}
+
+impl Number for Complex<f64> {
+    fn of(wide: Wide) -> Complex<f64> {
+        wide.complex()
+    }
+
+    fn wide(self) -> Wide {
+        Wide::Complex(self)
+    }
+
+    fn modulus(self) -> f64 {
+        self.norm()
+    }
+
+    fn conjugate(self) -> Complex<f64> {
+        self.conj()
+    }
+}
+
+/// The matrices over the last two axes. Inference refuses empty ones.
+pub(super) fn matrices<T: Number>(
+    array: &WideArray,
+    cast: impl Fn(Wide) -> Wide,
+) -> impl Iterator<Item = Array2<T>> {
+    let dims = array.shape();
+    let (m, n) = (dims[dims.len() - 2], dims[dims.len() - 1]);
+    let elements: Vec<T> = array.iter().map(|&x| T::of(cast(x))).collect();
+    let matrix =
+        move |at: usize| Array2::from_shape_fn((m, n), |(i, j)| elements[(at * m + i) * n + j]);
+    (0..array.len() / (m * n)).map(matrix)
+}
+
+/// One result per factor, of every matrix's.
+pub(super) fn stacked<const N: usize>(
+    results: &[TensorType],
+    factors: Vec<[Array2<f64>; N]>,
+) -> Result<Vec<WideAnswer>> {
+    let result = |(i, ty): (usize, &TensorType)| {
+        let elements = factors.iter().flat_map(|factors| factors[i].iter());
+        let elements = elements.map(|&x| Wide::Float(x)).collect();
+        Ok(array::from_vec(&ty.shape, elements)?.into())
+    };
+    results.iter().enumerate().map(result).collect()
+}
+
+/// X of T·X = B for lower triangular T, from the first row on.
+pub(super) fn substitute<T: Number>(t: &Array2<T>, b: &Array2<T>) -> Array2<T> {
+    let mut x = b.clone();
+    for i in 0..t.nrows() {
+        for j in 0..b.ncols() {
+            let known = (0..i).fold(T::zero(), |sum, k| sum + t[[i, k]] * x[[k, j]]);
+            x[[i, j]] = (b[[i, j]] - known) / t[[i, i]];
+        }
+    }
+    x
+}
+
+/// Rows and columns from the last to the first: of an upper triangular matrix, a lower one.
+pub(super) fn turned<T: Number>(a: &Array2<T>) -> Array2<T> {
+    let (m, n) = a.dim();
+    Array2::from_shape_fn((m, n), |(i, j)| a[[m - 1 - i, n - 1 - j]])
+}
+
+/// Rows from the last to the first.
+pub(super) fn flipped<T: Number>(a: &Array2<T>) -> Array2<T> {
+    let m = a.nrows();
+    Array2::from_shape_fn(a.dim(), |(i, j)| a[[m - 1 - i, j]])
+}
+
+/// The moduli of all elements.
+pub(super) fn moduli<T: Number>(a: &Array2<T>) -> Array2<f64> {
+    a.mapv(Number::modulus)
+}
+
+/// |A|·|B|, to which what is zero adds nothing, not even beside an infinity.
+pub(super) fn product(a: &Array2<f64>, b: &Array2<f64>) -> Array2<f64> {
+    Array2::from_shape_fn((a.nrows(), b.ncols()), |(i, j)| {
+        let terms = (0..a.ncols()).map(|k| (a[[i, k]], b[[k, j]]));
+        let terms = terms.filter(|(a, b)| *a != 0.0 && *b != 0.0);
+        terms.map(|(a, b)| a * b).sum()
+    })
+}
