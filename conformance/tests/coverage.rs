@@ -1,4 +1,5 @@
 //! Every op has a fact, and every dtype that its row takes has a case with an answer.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
 
@@ -64,7 +65,7 @@ fn of<'a>(row: &'static Row, cases: &'a [Case]) -> impl Iterator<Item = &'a Case
 
 /// Whether the row takes the dtype, and its result has one: that of a complex `f64` does not exist.
 fn takes(row: &Row, dtype: DType) -> bool {
-    let complex = row.result == ResultDType::Complex;
+    let complex = matches!(row.result, ResultDType::Complex | ResultDType::Parts);
     row.accepts.contains(dtype) && (!complex || dtype.to_complex().is_ok())
 }
 
