@@ -14,6 +14,10 @@ defmodule Emily.ZooTest do
   @primes [2, 3, 5, 7, 11, 13, 17, 19]
   @delta 1.0e-6
 
+  # What Nx itself is off by: its gradient of a decomposition is that of its default function, which
+  # adds this to divisors.
+  @off %{"log_determinant_by_cholesky" => 1.0e-10}
+
   setup_all do
     {zoo, _} = Code.eval_file(Path.join(@folder, "zoo.exs"))
     {:ok, zoo: zoo, golden: golden()}
@@ -41,7 +45,7 @@ defmodule Emily.ZooTest do
         for {name, shapes, fun} <- zoo,
             found = run(fun, operands(shapes, unquote(type)), unquote(compiler)),
             {wanted, found} <- Enum.zip(Map.fetch!(golden, name), found),
-            slack = slack(shapes, fun, unquote(type)) * largest(wanted),
+            slack = slack(name, shapes, fun, unquote(type)) * largest(wanted),
             not near?(wanted, found, slack),
             do: {name, wanted, found, slack}
 
@@ -69,7 +73,7 @@ defmodule Emily.ZooTest do
   end
 
   # Relative to the largest element.
-  defp slack(shapes, fun, type) do
+  defp slack(name, shapes, fun, type) do
     {_class, bits} = Nx.Type.normalize!(type)
     eps = if bits == 64, do: 2.0 ** -52, else: 2.0 ** -23
     operands = operands(shapes, :f64)
@@ -84,7 +88,7 @@ defmodule Emily.ZooTest do
           max(worst, distance / (@delta * largest(still)))
       end
 
-    operations(fun, operands) * eps * amplification
+    operations(fun, operands) * (eps + Map.get(@off, name, 0.0)) * amplification
   end
 
   defp operations(fun, operands) do
