@@ -1,6 +1,7 @@
 //! The engine, in process.
 
-use std::sync::{Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use emily_engine::{Config, Device, Handle, Worker};
 use emily_spec::{DType, Op, Result, Tensor};
@@ -9,12 +10,48 @@ use super::{Absent, Layer, Reference, caught};
 use crate::plan::Call;
 use crate::view::Input;
 
+/// How many trials use a GPU at a time. Threads that wait for CUDA spin: on an H200 with 16 cores, three
+/// trials at a time did all 8,153 in three minutes, where sixteen had done 1,233 of them in seven.
+const AT_ONCE_ON_A_GPU: usize = 3;
+
 /// The engine on one device, with `f64` allowed where MLX has it.
 #[derive(Debug)]
 pub struct Native {
     config: Config,
-    /// Workers that no trial uses right now.
-    idle: Mutex<Vec<Worker>>,
+    pool: Mutex<Pool>,
+    given_back: Condvar,
+}
+
+/// The workers of a layer.
+#[derive(Debug, Default)]
+struct Pool {
+    /// Those that no trial uses right now.
+    idle: Vec<Worker>,
+    /// How many trials have one.
+    lent: usize,
+}
+
+/// A worker that a trial has until it drops this.
+struct Lent<'a> {
+    native: &'a Native,
+    worker: Option<Worker>,
+}
+
+impl Deref for Lent<'_> {
+    type Target = Worker;
+
+    fn deref(&self) -> &Worker {
+        self.worker.as_ref().expect("it is given back on drop only")
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut pool = self.native.pool();
+        pool.lent -= 1;
+        pool.idle.extend(self.worker.take());
+        self.native.given_back.notify_one();
+    }
 }
 
 impl Native {
@@ -37,27 +74,36 @@ impl Native {
     fn on(config: Config) -> Native {
         Native {
             config,
-            idle: Mutex::default(),
+            pool: Mutex::default(),
+            given_back: Condvar::new(),
         }
     }
 
-    fn worker(&self) -> Result<Worker> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        match idle {
-            Some(worker) => Ok(worker),
-            None => Worker::start(self.config),
-        }
+    fn pool(&self) -> std::sync::MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_back(&self, worker: Worker) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(worker);
+    /// A worker, once one may be had.
+    fn worker(&self) -> Result<Lent<'_>> {
+        let most = match self.config.device {
+            Device::Gpu => AT_ONCE_ON_A_GPU,
+            Device::Cpu => usize::MAX,
+        };
+        let mut pool = self
+            .given_back
+            .wait_while(self.pool(), |pool| pool.lent >= most)
+            .unwrap_or_else(PoisonError::into_inner);
+        let idle = pool.idle.pop();
+        pool.lent += 1;
+        drop(pool);
+        let mut lent = Lent {
+            native: self,
+            worker: idle,
+        };
+        if lent.worker.is_none() {
+            lent.worker = Some(Worker::start(self.config)?);
+        }
+        Ok(lent)
     }
 }
 
@@ -80,7 +126,7 @@ impl Layer for Native {
 
     fn available(&self) -> std::result::Result<(), Absent> {
         let started = self.config.device.check().and_then(|()| self.worker());
-        let worker = started.map_err(|error| match error.message.split_once("; ") {
+        started.map_err(|error| match error.message.split_once("; ") {
             Some((reason, remedy)) => Absent {
                 reason: reason.to_owned(),
                 remedy: remedy.to_owned(),
@@ -90,15 +136,12 @@ impl Layer for Native {
                 remedy: "cargo xtask doctor".to_owned(),
             },
         })?;
-        self.give_back(worker);
         Ok(())
     }
 
     fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
         let worker = self.worker()?;
-        let results = read(submit(&worker, op, inputs));
-        self.give_back(worker);
-        results
+        read(submit(&worker, op, inputs))
     }
 
     /// All calls are submitted before the first result is read, as a program does.
@@ -112,9 +155,7 @@ impl Layer for Native {
             .map(|call| caught(|| submit(&worker, &call.op, &call.inputs)))
             .collect();
         let results = submitted.into_iter();
-        let results = results.map(|handles| caught(|| read(handles))).collect();
-        self.give_back(worker);
-        results
+        results.map(|handles| caught(|| read(handles))).collect()
     }
 }
 

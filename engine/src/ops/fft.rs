@@ -55,12 +55,13 @@ pub(super) fn fourier2(
         })
 }
 
-/// The first `n` elements along an axis, zeros beyond the last one.
+/// The first `n` elements along an axis, zeros beyond the last one, in order without gaps: CUDA's
+/// transforms refuse another layout.
 fn resized(x: &Array, axis: usize, n: usize) -> Result<Array> {
     let mut sizes = shape_of(x).to_vec();
     let more = n as i64 - sizes[axis] as i64;
     if more == 0 {
-        return Ok(clone_array(x));
+        return x.contiguous();
     }
     let none = vec![0; sizes.len()];
     let mut high = none.clone();
@@ -74,5 +75,5 @@ fn resized(x: &Array, axis: usize, n: usize) -> Result<Array> {
     };
     let zero = real(dtype_of(x), 0.0);
     let ty = TensorType::new(dtype_of(x), sizes);
-    shape::pad(&pad, &[clone_array(x), zero], &ty)
+    shape::pad(&pad, &[clone_array(x), zero], &ty)?.contiguous()
 }
