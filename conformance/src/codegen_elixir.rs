@@ -68,10 +68,22 @@ fn entry(row: &Row, examples: &str) -> String {
         format!("operands: {}", atoms(row.operands)),
         format!("open: {open}"),
         format!("results: {}", row.results),
-        format!("attrs: {}", atoms(&attributes)),
+        list("attrs", &atoms(&attributes)),
         format!("doc: \"\"\"\n{}      \"\"\"", doc(row, open, examples)),
     ];
     format!("    %{{\n      {}\n    }}", fields.join(",\n      "))
+}
+
+/// A field with a list: on one line where it fits into 98 columns, as `mix format` has it.
+fn list(field: &str, list: &str) -> String {
+    let line = format!("{field}: {list}");
+    // Six blanks before it, a comma behind.
+    if line.len() + 7 <= 98 {
+        return line;
+    }
+    let broken = list.replace(", ", ",\n        ");
+    let broken = broken.trim_start_matches('[').trim_end_matches(']');
+    format!("{field}: [\n        {broken}\n      ]")
 }
 
 /// What ops are called alike: the same operands and attributes, with the same meaning.

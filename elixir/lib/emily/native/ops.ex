@@ -2779,7 +2779,18 @@ defmodule Emily.Native.Ops do
       operands: [:tensor, :kernel],
       open: false,
       results: 1,
-      attrs: [:strides, :low, :high, :input_dilation, :kernel_dilation, :feature_group_size, :batch_group_size, :input_permutation, :kernel_permutation, :output_permutation],
+      attrs: [
+        :strides,
+        :low,
+        :high,
+        :input_dilation,
+        :kernel_dilation,
+        :feature_group_size,
+        :batch_group_size,
+        :input_permutation,
+        :kernel_permutation,
+        :output_permutation
+      ],
       doc: """
       Sum of products of a window of the input with a kernel, for each place of the window. The
       input's axes are batch, channels and the spatial ones, the kernel's are output channels, input
