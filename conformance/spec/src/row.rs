@@ -429,6 +429,15 @@ pub(crate) const fn sum_tolerance(dtype: DType) -> Tolerance {
     }
 }
 
+/// A product of many factors: one unit of the magnitude, which counts a rounding per factor.
+pub(crate) const fn product_tolerance(dtype: DType) -> Tolerance {
+    if dtype.is_integer() {
+        Tolerance::Exact
+    } else {
+        Tolerance::Accum(1.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

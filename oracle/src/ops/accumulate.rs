@@ -6,6 +6,7 @@
 //! plain `f64` addition in order gives.
 
 use emily_spec::{Class, DType, Result};
+use ndarray::ArrayD;
 use num_complex::Complex;
 
 use crate::array;
@@ -48,6 +49,21 @@ pub(crate) fn sum_from_first(class: Class, terms: &[Wide]) -> Total {
     Total { value, ..total }
 }
 
+/// The sum of each list of terms, in any order, with what its error is relative to.
+pub(crate) fn sums(
+    lists: &ArrayD<Vec<Wide>>,
+    target: Target,
+    sum: impl Fn(Class, &[Wide]) -> Total,
+) -> WideAnswer {
+    let totals = lists.map(|terms| sum(target.class(), terms));
+    let sizes = totals.iter().map(|total| total.magnitude);
+    let sizes: Vec<_> = sizes.zip(lists.iter().map(Vec::len)).collect();
+    WideAnswer {
+        values: totals.map(|total| total.value),
+        magnitude: magnitude(target.dtype(), &sizes),
+    }
+}
+
 /// What the errors of sums are relative to, two units of it being allowed, given each one's Σ|xᵢ| and
 /// number of terms; none for integers.
 ///
@@ -55,7 +71,7 @@ pub(crate) fn sum_from_first(class: Class, terms: &[Wide]) -> Total {
 /// are off by n − 1 of those, and by one more for the reference's own (Higham, *Accuracy and Stability
 /// of Numerical Algorithms*, 4.2). The small floats are added in `f32`, whose roundings they do not
 /// see. Below the normal range adding is exact, and what nothing is added to is not rounded.
-pub(crate) fn magnitude(dtype: DType, sums: &[(f64, usize)]) -> Option<Magnitude> {
+fn magnitude(dtype: DType, sums: &[(f64, usize)]) -> Option<Magnitude> {
     let growth = |terms: usize| match terms {
         0 | 1 => 0.0,
         _ if dtype.is_small_float() => 1.0,

@@ -1,8 +1,7 @@
 //! Convolutions.
 
-use emily_spec::{Class, Conv, Result, SpatialAxis};
+use emily_spec::{Conv, Result, SpatialAxis};
 use ndarray::{ArrayViewD, Axis, IxDyn};
-use num_complex::Complex;
 
 use super::accumulate;
 use crate::array::WideArray;
@@ -22,7 +21,7 @@ pub(crate) fn conv(op: &Conv, inputs: &[WideArray], target: Target) -> Result<Wi
     let [feature_groups, batch_groups] = op.groups();
     let outputs_per_group = (kernel.shape()[0] / (feature_groups * batch_groups)).max(1);
     let batch = input.shape()[0] / batch_groups;
-    let zero = zero(target.class());
+    let zero = target.cast(Wide::Int(0));
 
     let elements = ndarray::indices(target.ty.shape.dims())
         .into_iter()
@@ -60,12 +59,4 @@ fn met(axis: SpatialAxis, place: usize, offset: usize) -> Option<usize> {
 fn element(image: &ArrayViewD<Wide>, channel: usize, place: &[usize]) -> Option<Wide> {
     let index = [&[channel], place].concat();
     image.get(IxDyn(&index)).copied()
-}
-
-fn zero(class: Class) -> Wide {
-    match class {
-        Class::Unsigned | Class::Signed => Wide::Int(0),
-        Class::Float => Wide::Float(0.0),
-        Class::Complex => Wide::Complex(Complex::ZERO),
-    }
 }

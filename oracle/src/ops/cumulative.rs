@@ -20,13 +20,7 @@ pub(crate) fn cumulative(
     let up_to = up_to_each(attrs, input, target);
     match op {
         Cumulative::CumulativeSum => {
-            let sum = |terms: &Vec<Wide>| accumulate::sum_from_first(target.class(), terms);
-            let sums = up_to.map(|terms| (sum(terms), terms.len()));
-            let sizes: Vec<_> = sums.iter().map(|(sum, n)| (sum.magnitude, *n)).collect();
-            Ok(WideAnswer {
-                values: sums.map(|(sum, _)| sum.value),
-                magnitude: accumulate::magnitude(target.dtype(), &sizes),
-            })
+            Ok(accumulate::sums(&up_to, target, accumulate::sum_from_first))
         }
         Cumulative::CumulativeProduct => reduce::products(up_to.iter().map(Vec::as_slice), target),
         Cumulative::CumulativeMax => extrema(&up_to, target, Ordering::Greater),

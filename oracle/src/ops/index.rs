@@ -4,7 +4,7 @@ use emily_spec::{
     DynamicSlice, Error, ErrorKind, Gather, Indexed, IndexedAxes, PutSlice, Result, Shape, Slice,
     Take, TakeAlongAxis,
 };
-use ndarray::{ArrayD, ArrayViewD, Axis, Dimension};
+use ndarray::{ArrayViewD, Axis, Dimension};
 
 use super::accumulate;
 use crate::array::{self, WideArray};
@@ -46,23 +46,12 @@ fn window(input: &WideArray, starts: &[i128], lengths: &[usize], strides: &[usiz
 /// The indices' axes stand where the indexed one was.
 pub(crate) fn take(op: &Take, inputs: &[WideArray], target: Target) -> Result<WideArray> {
     let (input, indices) = (&inputs[0], &inputs[1]);
-    let size = |dims: &[usize]| dims.iter().product::<usize>();
-    let dims = input.shape();
-    // The axes before the indexed one as one, the indices as one, those after it as one.
-    let (before, after) = (size(&dims[..op.axis]), size(&dims[op.axis + 1..]));
     let indices: Vec<usize> = indices
         .iter()
-        .map(|&index| inside(index, op.axis, dims))
+        .map(|&index| inside(index, op.axis, input.shape()))
         .collect::<Result<_>>()?;
-    let flat: Vec<Wide> = input.iter().copied().collect();
-    let mut values = Vec::new();
-    for i in 0..before {
-        for index in &indices {
-            let start = (i * dims[op.axis] + index) * after;
-            values.extend(&flat[start..start + after]);
-        }
-    }
-    array::from_vec(&target.ty.shape, values)
+    let taken = input.select(Axis(op.axis), &indices);
+    array::from_vec(&target.ty.shape, taken.iter().copied().collect())
 }
 
 /// Each index is replaced by the element that it names, in its own place along the other axes.
@@ -141,22 +130,9 @@ pub(crate) fn indexed(
         }
     }
     Ok(match op {
-        Indexed::IndexedAdd => added(&written, target),
+        Indexed::IndexedAdd => accumulate::sums(&written, target, accumulate::sum_from_first),
         Indexed::IndexedPut => written.map(|written| written[written.len() - 1]).into(),
     })
-}
-
-/// Each element with its updates added.
-fn added(terms: &ArrayD<Vec<Wide>>, target: Target) -> WideAnswer {
-    let totals = terms.map(|terms| accumulate::sum_from_first(target.class(), terms));
-    let sizes = totals.iter().zip(terms);
-    let sizes: Vec<(f64, usize)> = sizes
-        .map(|(total, terms)| (total.magnitude, terms.len()))
-        .collect();
-    WideAnswer {
-        values: totals.map(|total| total.value),
-        magnitude: accumulate::magnitude(target.dtype(), &sizes),
-    }
 }
 
 /// The part at this index of the axis, without the axis.

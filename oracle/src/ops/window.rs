@@ -20,13 +20,8 @@ pub(crate) fn window(
     let under = under_each_place(attrs, input, target);
     match op {
         Window::WindowSum => {
-            let sum = |terms: &Vec<Wide>| accumulate::sum(target.class(), terms.iter().copied());
-            let sums = under.map(|terms| (sum(terms), terms.len()));
-            let sizes: Vec<_> = sums.iter().map(|(sum, n)| (sum.magnitude, *n)).collect();
-            Ok(WideAnswer {
-                values: sums.map(|(sum, _)| sum.value),
-                magnitude: accumulate::magnitude(target.dtype(), &sizes),
-            })
+            let sum = |class, terms: &[Wide]| accumulate::sum(class, terms.iter().copied());
+            Ok(accumulate::sums(&under, target, sum))
         }
         Window::WindowProduct => reduce::products(under.iter().map(Vec::as_slice), target),
         Window::WindowMax => extrema(&under, target, Ordering::Greater, f64::NEG_INFINITY),
@@ -99,11 +94,5 @@ pub(crate) fn scatter(
             terms[IxDyn(chosen)].push(target.cast(x));
         }
     }
-    let sum = |terms: &Vec<Wide>| accumulate::sum_from_first(target.class(), terms);
-    let sums = terms.map(|terms| (sum(terms), terms.len()));
-    let sizes: Vec<_> = sums.iter().map(|(sum, n)| (sum.magnitude, *n)).collect();
-    Ok(WideAnswer {
-        values: sums.map(|(sum, _)| sum.value),
-        magnitude: accumulate::magnitude(target.dtype(), &sizes),
-    })
+    Ok(accumulate::sums(&terms, target, accumulate::sum_from_first))
 }

@@ -1,8 +1,8 @@
 //! What has come together up to each element.
 
 use super::{Attributes, ops};
-use crate::row::{ROW, SMOOTH, sum_tolerance};
-use crate::{Dtypes, Judged, Price, Result, Row, TensorType, Tolerance};
+use crate::row::{ROW, SMOOTH, product_tolerance, sum_tolerance};
+use crate::{Dtypes, Judged, Price, Result, Row, TensorType};
 
 const CUMULATIVE: Row = Row {
     family: "cumulative",
@@ -33,11 +33,7 @@ ops! {
         /// Product of each element and those before it; small floats multiply wide, integers wrap.
         CumulativeProduct = Row {
             name: "cumulative_product",
-            // One unit of the magnitude, which counts a rounding per factor.
-            judged: Judged::Values(|dtype| match dtype.is_integer() {
-                true => Tolerance::Exact,
-                false => Tolerance::Accum(1.0),
-            }),
+            judged: Judged::Values(product_tolerance),
             // In which order they are multiplied decides a zero part's sign.
             open_zero: Dtypes::COMPLEX,
             ..CUMULATIVE

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use super::{Attributes, ops};
-use crate::row::{ROW, SMOOTH, sum_tolerance};
+use crate::row::{ROW, SMOOTH, product_tolerance, sum_tolerance};
 use crate::{
     Arity, DType, Dtypes, Error, ErrorKind, Judged, List, OpKind, Price, Result, ResultDType, Row,
-    Scalar, Shape, TensorType, Tolerance,
+    Scalar, Shape, TensorType,
 };
 
 const REDUCE: Row = Row {
@@ -41,11 +41,7 @@ ops! {
         Product = Row {
             name: "product",
             result: ResultDType::Aggregate,
-            // One unit of the magnitude, which counts a rounding per factor.
-            judged: Judged::Values(|dtype| match dtype.is_integer() {
-                true => Tolerance::Exact,
-                false => Tolerance::Accum(1.0),
-            }),
+            judged: Judged::Values(product_tolerance),
             // From 1 + 0i on or from the first factor: that decides a zero part's sign.
             open_zero: Dtypes::COMPLEX,
             grad: Some(SMOOTH),

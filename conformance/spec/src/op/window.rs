@@ -2,10 +2,10 @@
 
 use super::{Attributes, ops};
 use crate::cost::{Cost, bytes};
-use crate::row::{ROW, SMOOTH, check_per_axis, sum_tolerance};
+use crate::row::{ROW, SMOOTH, check_per_axis, product_tolerance, sum_tolerance};
 use crate::{
     Arity, Domain, Dtypes, Error, ErrorKind, Grad, Judged, List, Price, Range, Result, ResultDType,
-    Role, Row, Shape, TensorType, Tolerance,
+    Role, Row, Shape, TensorType,
 };
 
 const WINDOW: Row = Row {
@@ -39,11 +39,7 @@ ops! {
         /// Product at each place of a window; small floats multiply wide, integers wrap.
         WindowProduct = Row {
             name: "window_product",
-            // One unit of the magnitude, which counts a rounding per factor.
-            judged: Judged::Values(|dtype| match dtype.is_integer() {
-                true => Tolerance::Exact,
-                false => Tolerance::Accum(1.0),
-            }),
+            judged: Judged::Values(product_tolerance),
             // From 1 + 0i on or from the first factor: that decides a zero part's sign.
             open_zero: Dtypes::COMPLEX,
             ..WINDOW

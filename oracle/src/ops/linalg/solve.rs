@@ -1,9 +1,8 @@
-//! Systems of linear equations, and determinants.
+//! Systems of linear equations.
 //!
-//! Rounding makes elimination solve a system of a matrix that is off by ΔA, with
-//! |ΔA| ≤ c·u·P·|L|·|U| (Higham, *Accuracy and Stability of Numerical Algorithms*, 8.5 and 9.4). To
-//! first order the solution is off by |A⁻¹|·|ΔA|·|X|, which is the magnitude here, and the determinant
-//! by the sum of |ΔA| times the cofactors.
+//! Rounding makes substitution solve a system of a matrix that is off by ΔT, with |ΔT| ≤ c·u·|T|
+//! (Higham, *Accuracy and Stability of Numerical Algorithms*, 8.5). To first order the solution is off
+//! by |T⁻¹|·|ΔT|·|X|, which is the magnitude here.
 
 use emily_spec::{Class, Error, ErrorKind, Result, TransformA, TriangularSolve};
 use ndarray::Array2;
