@@ -4,7 +4,7 @@
 //! matrix product of all windows side by side, in `f32`, where nothing is dilated or grouped, and a
 //! plain loop where something is. What it lacks or does in that loop is such a product made here.
 
-use emily_spec::{Class, Conv, DType, Pad, SpatialAxis, TensorType};
+use emily_spec::{Class, Conv, DType, SpatialAxis, TensorType, row_major_strides};
 use mlx_rs::error::{Exception, Result};
 use mlx_rs::ops::{stack, zeros_dtype};
 use mlx_rs::{Array, Dtype};
@@ -12,7 +12,7 @@ use mlx_rs::{Array, Dtype};
 use super::cast::{cast, operand};
 use super::float::widened;
 use super::{Cx, axes as mlx_axes, dims, length, shape};
-use crate::mlx::{clone_array, conv_general, dtype_of, real, shape_of, to_mlx};
+use crate::mlx::{conv_general, dtype_of, real, shape_of, to_mlx};
 use crate::{Device, memory};
 
 /// Sums of products of the windows with the kernel.
@@ -158,25 +158,12 @@ impl Call {
             let spatial = self.spatial.iter().map(of);
             [0].into_iter().chain(spatial).chain([0])
         };
-        let pad = Pad {
-            low: per_axis(|axis| axis.low).collect(),
-            high: per_axis(|axis| axis.high).collect(),
-            interior: per_axis(|axis| axis.input_dilation as i64 - 1)
-                .map(|between| between as usize)
-                .collect(),
-            dtype: None,
-        };
-        let nothing = |n: &[i64]| n.iter().all(|&n| n == 0);
-        if nothing(&pad.low) && nothing(&pad.high) && pad.interior.iter().all(|&n| n == 0) {
-            return Ok(clone_array(input));
-        }
-        let mut padded = shape_of(input).to_vec();
-        for (axis, dim) in self.spatial.iter().zip(&mut padded[1..]) {
-            *dim = axis.padded(*dim) as usize;
-        }
-        let ty = TensorType::new(dtype_of(input), padded);
-        let zero = real(ty.dtype, 0.0);
-        shape::pad(&pad, &[clone_array(input), zero], &ty)
+        let low: Vec<i64> = per_axis(|axis| axis.low).collect();
+        let high: Vec<i64> = per_axis(|axis| axis.high).collect();
+        let between = per_axis(|axis| axis.input_dilation as i64 - 1);
+        let interior: Vec<usize> = between.map(|between| between as usize).collect();
+        let zero = real(dtype_of(input), 0.0);
+        shape::padded(input, &zero, &low, &high, &interior)
     }
 
     /// All windows side by side, times the kernel: for each group a product of matrices.
@@ -188,7 +175,8 @@ impl Call {
         let channels = sizes[rank];
 
         let shape = [&[self.groups, batch], &places[..], sizes].concat();
-        let steps = strides(input.shape());
+        let steps = row_major_strides(&shape_of(input));
+        let steps: Vec<i64> = steps.into_iter().map(|step| step as i64).collect();
         let along = |of: fn(&SpatialAxis) -> usize| {
             let axes = self.spatial.iter().zip(&steps[1..]);
             axes.map(move |(axis, step)| i64::from(bounded(of(axis))) * step)
@@ -237,13 +225,4 @@ impl Call {
 /// A step along an axis. One beyond an axis's largest size is never taken.
 fn bounded(step: usize) -> i32 {
     i32::try_from(step).unwrap_or(i32::MAX)
-}
-
-/// Row-major strides.
-fn strides(shape: &[i32]) -> Vec<i64> {
-    let mut strides = vec![1; shape.len()];
-    for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis] * i64::from(shape[axis]);
-    }
-    strides
 }

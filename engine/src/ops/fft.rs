@@ -3,7 +3,7 @@
 //! MLX transforms in `c64`, and along two axes as along one after the other. Operands are cut and
 //! filled up here: MLX fills up on a stream of its own choice.
 
-use emily_spec::{DType, Fourier, Fourier2, Pad, TensorType, Transform, Transform2};
+use emily_spec::{DType, Fourier, Fourier2, TensorType, Transform, Transform2};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::fft::{fft, ifft, irfft, rfft};
@@ -11,7 +11,7 @@ use mlx_rs::ops::zeros_dtype;
 
 use super::cast::{cast, operand};
 use super::{dims, shape};
-use crate::mlx::{clone_array, dtype_of, real, shape_of, to_mlx};
+use crate::mlx::{dtype_of, real, shape_of, to_mlx};
 
 /// One transform for each index of the other axes.
 pub(super) fn fourier(kind: Fourier, op: &Transform, x: &Array, ty: &TensorType) -> Result<Array> {
@@ -58,22 +58,9 @@ pub(super) fn fourier2(
 /// The first `n` elements along an axis, zeros beyond the last one, in order without gaps: CUDA's
 /// transforms refuse another layout.
 fn resized(x: &Array, axis: usize, n: usize) -> Result<Array> {
-    let mut sizes = shape_of(x).to_vec();
-    let more = n as i64 - sizes[axis] as i64;
-    if more == 0 {
-        return x.contiguous();
-    }
-    let none = vec![0; sizes.len()];
+    let none = vec![0; x.ndim()];
     let mut high = none.clone();
-    high[axis] = more;
-    sizes[axis] = n;
-    let pad = Pad {
-        interior: vec![0; sizes.len()].into(),
-        low: none.into(),
-        high: high.into(),
-        dtype: None,
-    };
+    high[axis] = n as i64 - i64::from(x.shape()[axis]);
     let zero = real(dtype_of(x), 0.0);
-    let ty = TensorType::new(dtype_of(x), sizes);
-    shape::pad(&pad, &[clone_array(x), zero], &ty)?.contiguous()
+    shape::padded(x, &zero, &none, &high, &vec![0; x.ndim()])?.contiguous()
 }

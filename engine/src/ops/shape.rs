@@ -8,7 +8,7 @@ use mlx_rs::ops::{self, broadcast_to};
 use super::binary::{larger, smaller};
 use super::cast::operand;
 use super::{Cx, axes as mlx_axes, dims};
-use crate::mlx::{self, dtype_of, integer};
+use crate::mlx::{self, clone_array, dtype_of, integer};
 
 /// A view.
 pub(super) fn transpose(op: &Transpose, x: &Array) -> Result<Array> {
@@ -56,6 +56,34 @@ pub(super) fn pad(op: &Pad, inputs: &[Array], ty: &TensorType) -> Result<Array> 
     }
     let kept = mlx::slice(&x, &from, &to, &vec![1; shape.len()])?;
     mlx::slice_update(&background, &kept, &start, &stop, &strides)
+}
+
+/// `x` with `value` around and between its elements, in an op that pads on the way. It has room for what
+/// is taken away.
+pub(super) fn padded(
+    x: &Array,
+    value: &Array,
+    low: &[i64],
+    high: &[i64],
+    interior: &[usize],
+) -> Result<Array> {
+    let nothing = low.iter().chain(high).all(|&n| n == 0) && interior.iter().all(|&n| n == 0);
+    if nothing {
+        return Ok(clone_array(x));
+    }
+    let size = |axis: usize| {
+        let size = i128::from(x.shape()[axis]);
+        let spread = size + (size - 1).max(0) * interior[axis] as i128;
+        (spread + i128::from(low[axis]) + i128::from(high[axis])) as usize
+    };
+    let ty = TensorType::new(dtype_of(x), (0..x.ndim()).map(size).collect::<Vec<_>>());
+    let op = Pad {
+        low: low.to_vec().into(),
+        high: high.to_vec().into(),
+        interior: interior.to_vec().into(),
+        dtype: None,
+    };
+    pad(&op, &[clone_array(x), clone_array(value)], &ty)
 }
 
 /// A view. With `axes`, each operand axis goes to the one named, the others being new.

@@ -1,6 +1,6 @@
 //! Windows that slide over a tensor.
 
-use emily_spec::{DType, Pad, Scattering, Shape, Sliding, TensorType, Window, WindowScatter};
+use emily_spec::{DType, Scattering, Sliding, TensorType, Window, WindowScatter};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{broadcast_to, select, zeros_dtype};
 use mlx_rs::{Array, Dtype};
@@ -11,9 +11,8 @@ use super::float::{order_keys, widened};
 use super::index::scatter as scatter_to;
 use super::integer::limits;
 use super::reduce::nan_first;
-use super::shape::pad;
-use super::{Cx, dims, length};
-use crate::mlx::{self, clone_array, dtype_of, integer, real, slice_axis, to_mlx};
+use super::{Cx, dims, length, shape};
+use crate::mlx::{self, dtype_of, integer, real, slice_axis, to_mlx};
 
 /// One element per place of the window: integers modulo 2^bits, `f16` and `bf16` in `f32`, rounded
 /// once.
@@ -92,20 +91,7 @@ fn over_axes(
 }
 
 fn padded(window: &Sliding, x: &Array, identity: &Array) -> Result<Array> {
-    if window.low.iter().chain(&*window.high).all(|&n| n == 0) {
-        return Ok(clone_array(x));
-    }
-    let op = Pad {
-        low: window.low.clone(),
-        high: window.high.clone(),
-        interior: vec![0; x.ndim()].into(),
-        dtype: None,
-    };
-    let put_in = window.low.iter().zip(&*window.high);
-    let sizes = x.shape().iter().zip(put_in);
-    let sizes = sizes.map(|(&size, (low, high))| (i64::from(size) + low + high) as usize);
-    let ty = TensorType::new(dtype_of(x), Shape::new(sizes.collect::<Vec<_>>()));
-    pad(&op, &[clone_array(x), clone_array(identity)], &ty)
+    shape::padded(x, identity, &window.low, &window.high, &vec![0; x.ndim()])
 }
 
 /// The window along one axis.

@@ -1,4 +1,4 @@
-//! Systems of linear equations, and determinants.
+//! Systems of linear equations.
 //!
 //! MLX multiplies by inverses, whose errors grow with the matrix's condition; substitution's do not
 //! (Higham, *Accuracy and Stability of Numerical Algorithms*, 8.2 and 14.2).
