@@ -55,35 +55,30 @@ pub fn elixir_ops(cases: &[Case]) -> Result<String, String> {
 }
 
 fn entry(row: &Row, examples: &str) -> String {
-    let atoms = |names: &[&str]| {
-        let atoms: Vec<String> = names.iter().map(|name| format!(":{name}")).collect();
-        format!("[{}]", atoms.join(", "))
-    };
     let attributes: Vec<_> = row.attributes.iter().map(|a| a.name).collect();
     let open = matches!(row.arity, Arity::AtLeast(_));
     let fields = [
         format!("name: :{}", row.name),
         format!("family: :{}", row.family),
         format!("kind: :{}", kind(row)),
-        format!("operands: {}", atoms(row.operands)),
+        list("operands", row.operands),
         format!("open: {open}"),
         format!("results: {}", row.results),
-        list("attrs", &atoms(&attributes)),
+        list("attrs", &attributes),
         format!("doc: \"\"\"\n{}      \"\"\"", doc(row, open, examples)),
     ];
     format!("    %{{\n      {}\n    }}", fields.join(",\n      "))
 }
 
-/// A field with a list: on one line where it fits into 98 columns, as `mix format` has it.
-fn list(field: &str, list: &str) -> String {
-    let line = format!("{field}: {list}");
+/// A field with a list of atoms: on one line where it fits into 98 columns, as `mix format` has it.
+fn list(field: &str, names: &[&str]) -> String {
+    let atoms: Vec<String> = names.iter().map(|name| format!(":{name}")).collect();
+    let line = format!("{field}: [{}]", atoms.join(", "));
     // Six blanks before it, a comma behind.
     if line.len() + 7 <= 98 {
         return line;
     }
-    let broken = list.replace(", ", ",\n        ");
-    let broken = broken.trim_start_matches('[').trim_end_matches(']');
-    format!("{field}: [\n        {broken}\n      ]")
+    format!("{field}: [\n        {}\n      ]", atoms.join(",\n        "))
 }
 
 /// What ops are called alike: the same operands and attributes, with the same meaning.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use emily_spec::{DType, Judged, Op, Row, Tensor, TensorType};
+use emily_spec::{DType, Judged, Op, Row, Tensor, TensorType, Tolerance};
 
 use crate::compare::{self, Allowed, Comparison, Expected, Miss, Rule};
 use crate::layer::Layer;
@@ -44,16 +44,16 @@ impl Exhausted {
     }
 }
 
-/// How a unary op's answers to `f32` are judged.
+/// A unary op, and how its answers to `f32` are judged.
 ///
 /// # Errors
 /// Of an op that has other operands, or does not take `f32`.
-pub fn allowed(row: &Row) -> Result<(Op, Allowed), String> {
+pub fn judged(row: &Row) -> Result<(Op, Tolerance), String> {
     let op = Op::read(row.name, serde_json::json!({})).map_err(|error| error.to_string())?;
     let every = TensorType::new(DType::F32, [1]);
     let results = op.infer(&[every]).map_err(|error| error.to_string())?;
     match (row.judged, results.as_slice()) {
-        (Judged::Values(tolerance), [result]) => Ok((op, Allowed::of(tolerance(result.dtype)))),
+        (Judged::Values(tolerance), [result]) => Ok((op, tolerance(result.dtype))),
         _ => Err(format!("{} is not judged by one result's values", row.name)),
     }
 }
@@ -67,12 +67,12 @@ pub fn exhaust(
     layer: &dyn Layer,
     progress: &(dyn Fn(u32) + Sync),
 ) -> Result<Exhausted, String> {
-    let (op, allowed) = allowed(row)?;
+    let (op, tolerance) = judged(row)?;
     let seen = Mutex::new(Ok(Exhausted {
         values: 0,
         outside: 0,
         worst: 0.0,
-        allowed,
+        allowed: Allowed::of(tolerance),
         misses: Vec::new(),
     }));
     let next = AtomicU32::new(0);
@@ -83,7 +83,7 @@ pub fn exhaust(
             break;
         }
         let from = block << BLOCK;
-        let found = judge(row, &op, layer, from);
+        let found = judge(&op, tolerance, layer, from);
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         match (&mut *seen, found) {
             (Ok(seen), Ok(found)) => seen.add(from, found),
@@ -104,7 +104,12 @@ pub fn exhaust(
 }
 
 /// One block of values, from the bits `from`.
-fn judge(row: &Row, op: &Op, layer: &dyn Layer, from: u32) -> Result<Comparison, String> {
+fn judge(
+    op: &Op,
+    tolerance: Tolerance,
+    layer: &dyn Layer,
+    from: u32,
+) -> Result<Comparison, String> {
     let operand = operand(from)?;
     let run = || {
         let answers = emily_oracle::run(op, std::slice::from_ref(&operand))?;
@@ -113,15 +118,11 @@ fn judge(row: &Row, op: &Op, layer: &dyn Layer, from: u32) -> Result<Comparison,
     };
     let (answers, results) = run().map_err(|error: emily_spec::Error| error.to_string())?;
     let (Some(answer), Some(result)) = (answers.first(), results.first()) else {
-        return Err(format!("{} gave no result", row.name));
+        return Err(format!("{} gave no result", op.name()));
     };
-    let Judged::Values(tolerance) = row.judged else {
-        return Err(format!("{} is not judged by values", row.name));
-    };
-    let dtype = answer.tensor.dtype();
     let rule = Rule {
-        open_zero: row.open_zero.contains(dtype),
-        ..Rule::from(tolerance(dtype))
+        open_zero: op.row().open_zero.contains(answer.tensor.dtype()),
+        ..Rule::from(tolerance)
     };
     let expected = Expected {
         tensor: &answer.tensor,

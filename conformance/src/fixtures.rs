@@ -69,8 +69,9 @@ impl Fixtures {
         let mut problems = Vec::new();
         let mut fixtures = Fixtures::default();
         for file in files {
-            let text = std::fs::read_to_string(file).map_err(|e| vec![unreadable(file, &e)]);
-            match text.and_then(|text| case::parse_anywhere(file, &text)) {
+            let cases =
+                read(Path::new(""), file).and_then(|text| case::parse_anywhere(file, &text));
+            match cases {
                 Ok(cases) => fixtures.cases.extend(cases),
                 Err(more) => problems.extend(more),
             }

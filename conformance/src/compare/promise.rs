@@ -140,15 +140,11 @@ impl Matrix {
     }
 }
 
-/// Each matrix of the batch with its factors; those that have an axis less are columns.
+/// Each matrix of the batch with its factors.
 fn matrices(input: &Tensor, results: &[Tensor]) -> Result<Vec<(Matrix, Vec<Matrix>)>, String> {
     let split = |tensor: &Tensor| {
-        let dims = tensor.shape();
-        let vector = dims.rank() + 1 == input.shape().rank();
-        let (rows, columns) = match dims[..] {
-            [.., n] if vector => (n, 1),
-            [.., m, n] => (m, n),
-            _ => return Err(format!("{} is not a matrix", tensor.ty())),
+        let Some(&[rows, columns]) = tensor.shape().last_chunk::<2>() else {
+            return Err(format!("{} is not a matrix", tensor.ty()));
         };
         let elements = number::as_f64(tensor);
         let size = (rows * columns).max(1);

@@ -73,8 +73,8 @@ impl Exhaustions {
     pub fn check(&self) -> Result<(), String> {
         let current = |line: &&Line| {
             let row = Row::named(&line.op);
-            let allowed = row.and_then(|row| exhaust::allowed(row).ok());
-            allowed.is_some_and(|(_, allowed)| allowed.text == line.allowed)
+            let judged = row.and_then(|row| exhaust::judged(row).ok());
+            judged.is_some_and(|(_, tolerance)| tolerance.to_string() == line.allowed)
         };
         let wrong: Vec<String> = self
             .ops
