@@ -77,24 +77,8 @@ defmodule Emily.ModelTest do
   # The number of operations in one step, each of which rounds.
   defp operations do
     {images, labels} = data(:f32)
-    expression = Nx.Defn.debug_expr(&step/3).(params(:f32), images, labels)
-    {expression, 0} |> elem(0) |> List.wrap() |> count(%{}) |> map_size()
+    Emily.Expression.operations(&step/3, [params(:f32), images, labels])
   end
-
-  defp count(%Nx.Tensor{data: %Nx.Defn.Expr{id: id}} = tensor, seen) do
-    if Map.has_key?(seen, id) do
-      seen
-    else
-      {_args, seen} =
-        Nx.Defn.Tree.apply_args(tensor, Map.put(seen, id, true), &{&1, count(&1, &2)})
-
-      seen
-    end
-  end
-
-  defp count(tuple, seen) when is_tuple(tuple), do: count(Tuple.to_list(tuple), seen)
-  defp count(list, seen) when is_list(list), do: Enum.reduce(list, seen, &count/2)
-  defp count(_other, seen), do: seen
 
   # The largest Σ|aᵢ·bᵢ| of the forward pass. Those of the gradient are smaller: there one factor is
   # the error of the prediction, divided by the number of labels.

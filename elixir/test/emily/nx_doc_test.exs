@@ -28,15 +28,9 @@ defmodule Emily.NxDocTest do
   }
 
   setup context do
-    before = Nx.default_backend({Emily.Backend, device: :cpu, f64: true})
-    options = Nx.Defn.default_options(context[:defn] || [])
+    Emily.Defaults.set({Emily.Backend, device: :cpu, f64: true}, context[:defn] || [])
     Application.put_env(:emily, :add_backend_on_inspect, false)
-
-    on_exit(fn ->
-      Application.delete_env(:emily, :add_backend_on_inspect)
-      Nx.default_backend(before)
-      Nx.Defn.default_options(options)
-    end)
+    on_exit(fn -> Application.delete_env(:emily, :add_backend_on_inspect) end)
   end
 
   for module <- @modules, {{name, arity}, examples} <- Examples.of(module) do

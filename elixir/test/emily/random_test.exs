@@ -11,13 +11,7 @@ defmodule Emily.RandomTest do
   @eps32 :math.pow(2, -23)
 
   setup do
-    before = Nx.default_backend(Nx.BinaryBackend)
-    options = Nx.Defn.default_options([])
-
-    on_exit(fn ->
-      Nx.default_backend(before)
-      Nx.Defn.default_options(options)
-    end)
+    Emily.Defaults.set(Nx.BinaryBackend)
   end
 
   defp exact do

@@ -3,7 +3,7 @@ defmodule Emily.Backend.Block do
   # `Nx.block/4`: a native operation where the engine has one, else the block's default function,
   # which calls Nx and so comes back to this backend one operation at a time.
 
-  alias Emily.Backend.{Call, Cumulative, FFT, Index, LinAlg, Reduce, Sort, Unary}
+  alias Emily.Backend.{Call, Cumulative, FFT, Index, Reduce, Sort, Unary}
   alias Emily.Telemetry
   alias Nx.Block
   alias Nx.Tensor, as: T
@@ -84,8 +84,8 @@ defmodule Emily.Backend.Block do
 
   defp linalg(%Block.LinAlg.Cholesky{}, out, args), do: Call.run(:cholesky, out, args)
 
-  defp linalg(%Block.LinAlg.QR{mode: mode}, out, [a]) do
-    LinAlg.decompose(:qr, out, a, %{mode: mode})
+  defp linalg(%Block.LinAlg.QR{mode: mode}, outs, args) do
+    Call.run_all(:qr, outs, args, %{mode: mode})
   end
 
   defp note_default(%module{}, args) do

@@ -20,6 +20,14 @@ defmodule Emily.Backend.Call do
     wrap(out, ref, lane)
   end
 
+  @doc "As `run/4`, for an operation of several results, and as many templates in a tuple."
+  @spec run_all(atom(), tuple(), [T.t()], map()) :: tuple()
+  def run_all(op, outs, tensors, attrs) do
+    lane = lane(tensors)
+    refs = apply!(lane, op, tensors, attrs)
+    outs |> Tuple.to_list() |> Enum.zip_with(refs, &wrap(&1, &2, lane)) |> List.to_tuple()
+  end
+
   @doc "As `run/4`, for an operation without operands."
   @spec create(atom(), T.t(), map(), Lane.t()) :: T.t()
   def create(op, %T{} = out, attrs, lane) do

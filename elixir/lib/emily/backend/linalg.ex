@@ -5,7 +5,6 @@ defmodule Emily.Backend.LinAlg do
   require Emily.Debug
 
   alias Emily.Backend.Call
-  alias Nx.Tensor, as: T
 
   def dot(out, left, contract_left, batch_left, right, contract_right, batch_right) do
     attrs = %{
@@ -27,14 +26,5 @@ defmodule Emily.Backend.LinAlg do
     }
 
     Call.run(:triangular_solve, out, [a, b], attrs)
-  end
-
-  @doc "Queues a decomposition, and puts the handles of its factors in the templates."
-  @spec decompose(atom(), tuple(), T.t(), map()) :: tuple()
-  def decompose(op, outs, tensor, attrs \\ %{}) do
-    lane = Call.lane([tensor])
-    refs = Call.apply!(lane, op, [tensor], attrs)
-    wrap = fn {%T{} = out, ref} -> Call.wrap(out, ref, lane) end
-    outs |> Tuple.to_list() |> Enum.zip(refs) |> Enum.map(wrap) |> List.to_tuple()
   end
 end

@@ -3,7 +3,6 @@ defmodule Emily.Backend.Sort do
   # Orders.
 
   alias Emily.Backend.Call
-  alias Nx.Tensor, as: T
 
   def sort(out, tensor, opts) do
     Call.run(:sort, out, [tensor], %{axis: opts[:axis], direction: opts[:direction]})
@@ -15,9 +14,5 @@ defmodule Emily.Backend.Sort do
     Call.run(:argsort, out, [tensor], attrs)
   end
 
-  def top_k({%T{} = values, %T{} = indices}, tensor, k) do
-    lane = Call.lane([tensor])
-    [values_ref, indices_ref] = Call.apply!(lane, :top_k, [tensor], %{k: k})
-    {Call.wrap(values, values_ref, lane), Call.wrap(indices, indices_ref, lane)}
-  end
+  def top_k(outs, tensor, k), do: Call.run_all(:top_k, outs, [tensor], %{k: k})
 end
