@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Op, TensorType, Value};
+use crate::{Op, Shape, TensorType, Value};
 
 /// A result with [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -87,6 +87,18 @@ impl Error {
             message: message.into(),
             context: None,
         }
+    }
+
+    /// An index that an axis of this shape does not have, in Nx's words.
+    pub fn out_of_bounds(index: i128, axis: usize, shape: &Shape) -> Error {
+        let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
+        Error::new(
+            ErrorKind::Index,
+            format!(
+                "index {index} is out of bounds for axis {axis} in shape {{{}}}",
+                dims.join(", ")
+            ),
+        )
     }
 
     /// This error at this call; a call already recorded stays, because it is nearer to the cause.

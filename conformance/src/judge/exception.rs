@@ -26,8 +26,7 @@ impl Judge<'_> {
     /// Holds an exception against what the case says that users see.
     ///
     /// Nx checks shapes, dtypes and arguments itself, whatever the backend, and only the case knows its
-    /// words. What depends on values each backend says in its own: Emily's are the oracle's, but for the
-    /// index itself, which a check on a device does not tell.
+    /// words. What depends on values each backend says in its own: Emily's are the oracle's.
     pub(super) fn exception(
         &self,
         layer: &str,
@@ -48,10 +47,10 @@ impl Judge<'_> {
         let says = match kind {
             _ if stated.is_none() => None,
             ErrorKind::Numeric if layer == "nx" => Some("bad argument in arithmetic expression"),
-            ErrorKind::Index => of_case.or(Some("is out of bounds for axis")),
             ErrorKind::Shape
             | ErrorKind::Dtype
             | ErrorKind::Argument
+            | ErrorKind::Index
             | ErrorKind::Numeric
             | ErrorKind::Memory
             | ErrorKind::Device

@@ -1,9 +1,11 @@
 //! What an op may use besides its operands.
 
-use emily_spec::{Error, ErrorKind};
+use emily_spec::{Class, Error, ErrorKind, Result, Shape};
+use mlx_rs::ops::indexing::argmax;
 use mlx_rs::{Array, Stream};
 
 use crate::Device;
+use crate::mlx::{clone_array, dtype_of, from_mlx};
 
 /// The worker's side of one op: where it runs, and the conditions its answer stands under.
 pub(crate) struct Cx<'a> {
@@ -18,7 +20,61 @@ pub(crate) struct Cx<'a> {
 pub(crate) struct Condition {
     /// Boolean, any shape; the error holds where any element is true.
     pub(crate) failed: Array,
-    pub(crate) error: Error,
+    pub(crate) fault: Fault,
+}
+
+/// What is wrong where a condition's elements are true.
+pub(crate) enum Fault {
+    /// The same wherever it is.
+    Known(Error),
+    /// The index there, which is named.
+    Index {
+        /// Of the shape of the condition.
+        indices: Array,
+        /// What the entries along the last axis are indices along, over and over.
+        axes: Vec<usize>,
+        /// The shape that they do not fit.
+        shape: Shape,
+    },
+}
+
+impl Fault {
+    /// The error, for elements of which one is true; an index's is that of the first one. Evaluates.
+    pub(crate) fn error(self, failed: &Array) -> Error {
+        match self {
+            Fault::Known(error) => error,
+            Fault::Index {
+                indices,
+                axes,
+                shape,
+            } => match first(failed, &indices) {
+                Ok((place, index)) => Error::out_of_bounds(index, axes[place % axes.len()], &shape),
+                Err(error) => error,
+            },
+        }
+    }
+}
+
+/// Where the first true element is in row-major order, and the index there.
+fn first(failed: &Array, indices: &Array) -> Result<(usize, i128)> {
+    let find = || -> mlx_rs::error::Result<(Array, Array)> {
+        let place = argmax(&failed.flatten(None, None)?, false)?;
+        let index = indices.flatten(None, None)?.take_axis(&place, 0)?;
+        Ok((place, index))
+    };
+    let (place, index) = find().map_err(from_mlx)?;
+    let index = match dtype_of(&index).class() {
+        Class::Unsigned => index.try_item_cast::<u64>().map(i128::from),
+        Class::Signed | Class::Float | Class::Complex => {
+            index.try_item_cast::<i64>().map(i128::from)
+        }
+    };
+    match (place.try_item_cast::<u32>(), index) {
+        (Ok(place), Ok(index)) => Ok((place as usize, index)),
+        (Err(error), _) | (_, Err(error)) => {
+            Err(Error::new(ErrorKind::Internal, error.to_string()))
+        }
+    }
 }
 
 impl<'a> Cx<'a> {
@@ -43,7 +99,26 @@ impl<'a> Cx<'a> {
     ) {
         self.conditions.push(Condition {
             failed,
-            error: Error::new(kind, message),
+            fault: Fault::Known(Error::new(kind, message)),
+        });
+    }
+
+    /// Makes the op's results an index error where any element of `failed` is true, as
+    /// [`Cx::fail_where`] does: the index is named.
+    pub(crate) fn fail_outside(
+        &mut self,
+        failed: Array,
+        indices: &Array,
+        axes: &[usize],
+        shape: Shape,
+    ) {
+        self.conditions.push(Condition {
+            failed,
+            fault: Fault::Index {
+                indices: clone_array(indices),
+                axes: axes.to_vec(),
+                shape,
+            },
         });
     }
 

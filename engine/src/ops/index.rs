@@ -1,8 +1,8 @@
 //! Reading and writing parts of a tensor.
 
 use emily_spec::{
-    Class, DType, DynamicSlice, ErrorKind, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
-    TakeAlongAxis, TensorType,
+    Class, DType, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take, TakeAlongAxis,
+    TensorType,
 };
 use mlx_rs::error::Result;
 use mlx_rs::ops::{clip, stack, zeros_dtype};
@@ -12,7 +12,7 @@ use super::cast::{cast, operand};
 use super::float::widened;
 use super::{Cx, axes as mlx_axes, dims};
 use crate::Device;
-use crate::mlx::{self, dtype_of, integer, shape_of, to_mlx};
+use crate::mlx::{self, clone_array, dtype_of, integer, shape_of, to_mlx};
 
 /// A view. Starts are clamped so that the window fits.
 pub(super) fn slice(op: &Slice, x: &Array) -> Result<Array> {
@@ -230,10 +230,11 @@ pub(super) fn scatter(
 /// The entries of the tuples along the last axis of `indices`, one array for each of these axes of `x`.
 /// What is out of range is refused, and the nearest index stands there.
 fn components(x: &Array, indices: &Array, axes: &[usize], cx: &mut Cx) -> Result<Vec<Array>> {
+    refuse_outside(x, indices, axes, cx)?;
     let component = |(i, &axis): (usize, &usize)| {
         let i = i as i32;
         let index = mlx::slice_axis(indices, indices.ndim() - 1, i..i + 1)?.squeeze_axes(&[-1])?;
-        inside(x, &index, axis, cx)
+        nearest(x, &index, axis)
     };
     axes.iter().enumerate().map(component).collect()
 }
@@ -241,16 +242,25 @@ fn components(x: &Array, indices: &Array, axes: &[usize], cx: &mut Cx) -> Result
 /// Indices along an axis of `x`, each as an `s32` that it has. What is out of range is refused, and the
 /// nearest index stands there.
 fn inside(x: &Array, index: &Array, axis: usize, cx: &mut Cx) -> Result<Array> {
-    let size = x.shape()[axis];
-    let wide = comparable(index)?;
-    let dtype = dtype_of(&wide);
-    let outside = wide
-        .lt(integer(dtype, 0))?
-        .logical_or(wide.ge(integer(dtype, size.into()))?)?;
-    let message = format!(
-        "an index is out of bounds for axis {axis} in shape {}",
-        shape_of(x)
-    );
-    cx.fail_where(outside, ErrorKind::Index, message);
-    clamp(index, (size - 1).max(0))
+    refuse_outside(x, index, &[axis], cx)?;
+    nearest(x, index, axis)
+}
+
+fn nearest(x: &Array, index: &Array, axis: usize) -> Result<Array> {
+    clamp(index, (x.shape()[axis] - 1).max(0))
+}
+
+/// Makes an index that `x` does not have an error. Along their last axis the indices are of these axes
+/// of `x`, over and over.
+fn refuse_outside(x: &Array, indices: &Array, axes: &[usize], cx: &mut Cx) -> Result<()> {
+    let wide = comparable(indices)?;
+    let number = |value: i32| integer(dtype_of(&wide), value.into());
+    let sizes: Vec<Array> = axes.iter().map(|&axis| number(x.shape()[axis])).collect();
+    let sizes = match &sizes[..] {
+        [size] => clone_array(size),
+        sizes => stack(sizes, 0)?,
+    };
+    let outside = wide.lt(number(0))?.logical_or(wide.ge(sizes)?)?;
+    cx.fail_outside(outside, indices, axes, shape_of(x));
+    Ok(())
 }

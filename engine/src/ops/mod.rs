@@ -35,7 +35,7 @@ use emily_spec::{Error, ErrorKind, Op, Result, Shape, TensorType};
 use mlx_rs::Array;
 use mlx_rs::error::Exception;
 
-pub(crate) use cx::Cx;
+pub(crate) use cx::{Condition, Cx};
 
 use crate::mlx::{dtype_of, from_mlx, shape_of, to_mlx};
 

@@ -5,19 +5,31 @@
 //! evaluated: the check joins the pipeline instead of stopping it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use emily_spec::Error;
+use emily_spec::{Error, Result};
 use mlx_rs::Array;
 
+use super::Origin;
+use super::runner::at;
 use crate::mlx;
+use crate::ops::Condition;
 
-/// One condition. Its array is touched on the owning thread only.
+/// One condition. Its arrays are touched on the owning thread only.
 pub(crate) struct Guard {
     /// Taken away once the outcome is known.
-    failed: Mutex<Option<Array>>,
+    open: Mutex<Option<Open>>,
     outcome: AtomicU8,
-    error: Arc<Error>,
+    /// Written before the outcome is that it failed.
+    error: OnceLock<Arc<Error>>,
+    origin: Origin,
+}
+
+/// A condition of which nothing is known yet.
+struct Open {
+    /// A scalar: true where any element of the condition is.
+    any: Array,
+    condition: Condition,
 }
 
 const UNKNOWN: u8 = 0;
@@ -25,29 +37,51 @@ const HOLDS: u8 = 1;
 const FAILED: u8 = 2;
 
 impl Guard {
-    /// A condition that fails where the scalar boolean is true.
-    pub(crate) fn new(failed: Array, error: Error) -> Guard {
-        Guard {
-            failed: Mutex::new(Some(failed)),
+    /// The condition that a call makes.
+    ///
+    /// # Errors
+    /// MLX's own.
+    pub(crate) fn new(condition: Condition, origin: Origin) -> Result<Guard> {
+        let any = condition.failed.any(None).map_err(mlx::from_mlx)?;
+        Ok(Guard {
+            open: Mutex::new(Some(Open { any, condition })),
             outcome: AtomicU8::new(UNKNOWN),
-            error: Arc::new(error),
-        }
+            error: OnceLock::new(),
+            origin,
+        })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The array to evaluate, while the outcome is not known.
     fn array(&self) -> Option<Array> {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.as_ref().map(mlx::clone_array)
+        self.open().as_ref().map(|open| mlx::clone_array(&open.any))
     }
 
     /// Looks at the evaluated array.
     fn settle(&self) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(array) = failed.take() {
+        let mut open = self.open();
+        if let Some(Open { any, condition }) = open.take() {
             // An array that cannot be read fails too: the error is the nearest thing to the truth.
-            let failed = array.try_item_exact::<bool>().unwrap_or(true);
-            let outcome = if failed { FAILED } else { HOLDS };
+            let outcome = match any.try_item_exact::<bool>().unwrap_or(true) {
+                true => {
+                    let error = condition.fault.error(&condition.failed);
+                    self.error.get_or_init(|| Arc::new(at(error, &self.origin)));
+                    FAILED
+                }
+                false => HOLDS,
+            };
             self.outcome.store(outcome, Ordering::Release);
+        }
+    }
+
+    /// The error, where the condition is known to have failed.
+    fn error(&self) -> Option<&Arc<Error>> {
+        match self.outcome() {
+            FAILED => self.error.get(),
+            _ => None,
         }
     }
 
@@ -84,11 +118,11 @@ impl Guards {
     }
 
     /// Looks at the arrays, which are evaluated: the first cause, if any failed.
-    pub(crate) fn settle(&self) -> Result<(), Arc<Error>> {
+    pub(crate) fn settle(&self) -> std::result::Result<(), Arc<Error>> {
         for guard in &self.0 {
             guard.settle();
-            if guard.outcome() == FAILED {
-                return Err(guard.error.clone());
+            if let Some(error) = guard.error() {
+                return Err(error.clone());
             }
         }
         Ok(())

@@ -190,11 +190,7 @@ impl Runner {
         let mut cx = Cx::new(self.thread.device, &self.cpu);
         let arrays = ops::run(&origin.op, &arrays, &apply.results, &mut cx).map_err(here)?;
         for condition in cx.into_conditions() {
-            let failed = condition.failed.any(None).map_err(mlx::from_mlx);
-            guards.push(Guard::new(
-                failed.map_err(here)?,
-                at(condition.error, origin),
-            ));
+            guards.push(Guard::new(condition, origin.clone()).map_err(here)?);
         }
         for (slot, array) in apply.outputs.iter().zip(arrays) {
             let value = Value {
@@ -330,7 +326,7 @@ impl Input {
 }
 
 /// The error at the call it belongs to.
-fn at(error: Error, origin: &Origin) -> Error {
+pub(super) fn at(error: Error, origin: &Origin) -> Error {
     let error = error.at(&origin.op, &origin.inputs);
     match &origin.worker {
         Some(worker) => error.on(worker),

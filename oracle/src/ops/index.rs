@@ -1,10 +1,10 @@
 //! Reading and writing parts of a tensor.
 
 use emily_spec::{
-    DynamicSlice, Error, ErrorKind, Gather, Indexed, IndexedAxes, PutSlice, Result, Shape, Slice,
-    Take, TakeAlongAxis,
+    DynamicSlice, Error, Gather, Indexed, IndexedAxes, PutSlice, Result, Shape, Slice, Take,
+    TakeAlongAxis,
 };
-use ndarray::{ArrayViewD, Axis, Dimension};
+use ndarray::{Axis, Dimension};
 
 use super::accumulate;
 use crate::array::{self, WideArray};
@@ -95,10 +95,14 @@ pub(crate) fn gather(op: &Gather, inputs: &[WideArray], target: Target) -> Resul
     let tuples = array::rows(indices, &[indices.ndim() - 1])?;
     let mut values = Vec::new();
     for tuple in tuples.rows() {
+        let places = op.axes.iter().zip(tuple);
+        let places: Vec<(usize, usize)> = places
+            .map(|(&axis, &index)| Ok((axis, inside(index, axis, input.shape())?)))
+            .collect::<Result<_>>()?;
         let mut part = input.view();
         // From the last axis down, so that taking one leaves the numbers of those before it.
-        for (&axis, &index) in op.axes.iter().zip(tuple).rev() {
-            part = at(part, axis, index)?;
+        for (axis, index) in places.into_iter().rev() {
+            part = part.index_axis_move(Axis(axis), index);
         }
         values.extend(part);
     }
@@ -135,23 +139,10 @@ pub(crate) fn indexed(
     })
 }
 
-/// The part at this index of the axis, without the axis.
-fn at(part: ArrayViewD<Wide>, axis: usize, index: Wide) -> Result<ArrayViewD<Wide>> {
-    let index = inside(index, axis, part.shape())?;
-    Ok(part.index_axis_move(Axis(axis), index))
-}
-
 /// The index, where the axis has one like it.
 fn inside(index: Wide, axis: usize, shape: &[usize]) -> Result<usize> {
     match usize::try_from(index.int()) {
         Ok(index) if index < shape[axis] => Ok(index),
-        _ => Err(Error::new(
-            ErrorKind::Index,
-            format!(
-                "index {} is out of bounds for axis {axis} in shape {}",
-                index.int(),
-                Shape::new(shape)
-            ),
-        )),
+        _ => Err(Error::out_of_bounds(index.int(), axis, &Shape::new(shape))),
     }
 }

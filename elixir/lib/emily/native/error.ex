@@ -47,13 +47,17 @@ defmodule Emily.Error do
         }
 
   @doc """
-  The message with the call in front of it and the worker behind.
+  The message with the call in front of it and the worker behind. That of an index begins as Nx's own.
 
   ## Examples
 
       iex> Exception.message(%Emily.Error{kind: :numeric, message: "division by zero", op: :quotient,
       ...>   attrs: %{}, inputs: [{:s32, {2}}, {:s32, {}}], worker: "worker 0 on cpu:0"})
       "quotient(s32[2], s32[]): division by zero (on worker 0 on cpu:0)"
+
+      iex> Exception.message(%Emily.Error{kind: :index, op: :take, attrs: %{axis: 0},
+      ...>   message: "index 5 is out of bounds for axis 0 in shape {3}", inputs: [{:s32, {3}}, {:s32, {}}]})
+      "index 5 is out of bounds for axis 0 in shape {3}, in take(s32[3], s32[], axis: 0)"
 
   """
   @impl true
@@ -63,8 +67,12 @@ defmodule Emily.Error do
     operands = Enum.map_join(error.inputs, ", ", &type/1)
     attrs = if error.attrs in [nil, %{}], do: "", else: attrs(error.attrs, operands)
     worker = if error.worker, do: " (on #{error.worker})", else: ""
-    "#{error.op}(#{operands}#{attrs}): #{error.message}#{worker}"
+    call = "#{error.op}(#{operands}#{attrs})"
+    told(error.kind, call, error.message) <> worker
   end
+
+  defp told(:index, call, message), do: "#{message}, in #{call}"
+  defp told(_kind, call, message), do: "#{call}: #{message}"
 
   defp type({dtype, shape}) do
     "#{dtype}[#{shape |> Tuple.to_list() |> Enum.join(",")}]"
