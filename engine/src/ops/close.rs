@@ -5,10 +5,10 @@ use mlx_rs::error::{Exception, Result};
 use mlx_rs::ops::{maximum, minimum, select};
 use mlx_rs::{Array, Dtype};
 
-use super::Cx;
 use super::cast::operand;
 use super::integer::sign_and_magnitude;
 use super::less::less_or_equal;
+use super::{Cx, complex};
 use crate::Device;
 use crate::mlx::{dtype_of, integer, real, to_mlx};
 
@@ -101,7 +101,7 @@ fn near_floats(op: &AllClose, left: &Array, right: &Array, bound: &Bound) -> Res
     let (a, b) = (parts(left, bound)?, parts(right, bound)?);
     let apart = a.iter().zip(&b).map(|(a, b)| a.subtract(b));
     let apart: Vec<Array> = apart.collect::<Result<_>>()?;
-    let near = modulus(&apart)?.le(bound.of(&modulus(&b)?)?)?;
+    let near = modulus(&apart, bound)?.le(bound.of(&modulus(&b, bound)?)?)?;
     let infinite = |x: &Array| x.abs()?.eq(real(bound.dtype, f64::INFINITY));
     let infinite = any(&a, infinite)?.logical_or(any(&b, infinite)?)?;
     let mut equal = Array::from_bool(true);
@@ -124,10 +124,12 @@ fn parts(x: &Array, bound: &Bound) -> Result<Vec<Array>> {
     }
 }
 
-/// The modulus of what has these parts.
-fn modulus(parts: &[Array]) -> Result<Array> {
+/// The modulus of what has these parts. In `f64` the squares of `f32` parts neither overflow nor
+/// vanish; in `f32` they would, and MLX's own modulus does not square.
+fn modulus(parts: &[Array], bound: &Bound) -> Result<Array> {
     match parts {
-        [re, im] => re.square()?.add(im.square()?)?.sqrt(),
+        [re, im] if bound.dtype == DType::F64 => re.square()?.add(im.square()?)?.sqrt(),
+        [re, im] => complex::joined(re, im)?.abs(),
         _ => parts[0].abs(),
     }
 }

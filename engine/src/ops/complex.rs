@@ -8,7 +8,7 @@ use mlx_rs::{Array, Dtype};
 use super::unary::function;
 use super::{Cx, float};
 use crate::Device;
-use crate::mlx::{bitwise_and, dtype_of, integer, real, to_mlx};
+use crate::mlx::{bitwise_and, clone_array, dtype_of, integer, real, to_mlx};
 
 /// Real and imaginary parts of one float dtype.
 struct Parts {
@@ -103,6 +103,17 @@ impl Parts {
         let im = a.im.multiply(&b.re)?.subtract(a.re.multiply(&b.im)?)?;
         Parts { re, im }.map(|part| part.divide(&squared))
     }
+}
+
+/// A function of each part.
+pub(super) fn of_parts(z: &Array, f: impl Fn(&Array) -> Result<Array>) -> Result<Array> {
+    Parts::of(z, DType::F32)?.map(f)?.join()
+}
+
+/// The complex numbers with these parts, which are `f32`.
+pub(super) fn joined(re: &Array, im: &Array) -> Result<Array> {
+    let (re, im) = (clone_array(re), clone_array(im));
+    Parts { re, im }.join()
 }
 
 /// Matrix products. BLAS's complex one scales its result by 1 + 0·i, which makes both parts NaN

@@ -11,6 +11,7 @@ use mlx_rs::{Array, Dtype};
 
 use super::cast::{cast, operand};
 use super::float::widened;
+use super::shape::aligned;
 use super::{Cx, axes as mlx_axes, dims, length, shape};
 use crate::mlx::{conv_general, dtype_of, real, shape_of, to_mlx};
 use crate::{Device, memory};
@@ -106,18 +107,19 @@ impl Call {
     }
 
     fn wide(mut self, input: &Array, kernel: &Array, cx: &Cx) -> Result<Array> {
-        // MLX takes elements away before it dilates.
-        let cuts = self.spatial.iter().any(|axis| axis.low.min(axis.high) < 0);
+        // MLX takes elements away before it dilates, and cuDNN multiplies no padding, so that NaN and
+        // infinities of the kernel do not show there.
+        let pads = |axis: &SpatialAxis| match cx.device {
+            Device::Cpu => axis.low.min(axis.high) < 0,
+            Device::Gpu => axis.low != 0 || axis.high != 0,
+        };
         let is_own = self.is_mlx_s(dtype_of(input), cx.device);
-        if is_own && !cuts {
-            return self.direct(input, kernel);
-        }
-        let input = self.padded(input)?;
-        for axis in &mut self.spatial {
-            (axis.low, axis.high, axis.input_dilation) = (0, 0, 1);
-        }
+        let input = match is_own && !self.spatial.iter().any(pads) {
+            true => aligned(input, cx)?,
+            false => self.take_padding(input)?,
+        };
         match is_own {
-            true => self.direct(&input, kernel),
+            true => self.direct(&input, &aligned(kernel, cx)?),
             false => self.windows(&input, kernel),
         }
     }
@@ -152,7 +154,15 @@ impl Call {
         )
     }
 
-    /// The input with the zeros that belong to it.
+    /// The input with the zeros that belong to it, which the call then no longer asks for.
+    fn take_padding(&mut self, input: &Array) -> Result<Array> {
+        let padded = self.padded(input)?;
+        for axis in &mut self.spatial {
+            (axis.low, axis.high, axis.input_dilation) = (0, 0, 1);
+        }
+        Ok(padded)
+    }
+
     fn padded(&self, input: &Array) -> Result<Array> {
         let per_axis = |of: fn(&SpatialAxis) -> i64| {
             let spatial = self.spatial.iter().map(of);

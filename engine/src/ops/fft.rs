@@ -7,14 +7,21 @@ use emily_spec::{DType, Fourier, Fourier2, TensorType, Transform, Transform2};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::fft::{fft, ifft, irfft, rfft};
-use mlx_rs::ops::zeros_dtype;
+use mlx_rs::ops::{concatenate, zeros_dtype};
 
 use super::cast::{cast, operand};
-use super::{dims, shape};
-use crate::mlx::{dtype_of, real, shape_of, to_mlx};
+use super::{Cx, complex, dims, shape};
+use crate::Device;
+use crate::mlx::{dtype_of, real, shape_of, slice_axis, to_mlx};
 
 /// One transform for each index of the other axes.
-pub(super) fn fourier(kind: Fourier, op: &Transform, x: &Array, ty: &TensorType) -> Result<Array> {
+pub(super) fn fourier(
+    kind: Fourier,
+    op: &Transform,
+    x: &Array,
+    ty: &TensorType,
+    cx: &Cx,
+) -> Result<Array> {
     if x.size() == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
@@ -28,8 +35,8 @@ pub(super) fn fourier(kind: Fourier, op: &Transform, x: &Array, ty: &TensorType)
     let n = n as i32;
     match kind {
         Fourier::Fft => fft(&x, n, axis),
-        Fourier::Ifft => ifft(&x, n, axis),
-        Fourier::Rfft => rfft(&x, n, axis),
+        Fourier::Ifft => inverse(&x, n, axis, cx),
+        Fourier::Rfft => rfft(shape::aligned(&x, cx)?, n, axis),
         Fourier::Irfft => irfft(&x, n, axis),
     }
 }
@@ -39,6 +46,7 @@ pub(super) fn fourier2(
     op: &Transform2,
     x: &Array,
     ty: &TensorType,
+    cx: &Cx,
 ) -> Result<Array> {
     if x.size() == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
@@ -50,9 +58,23 @@ pub(super) fn fourier2(
             let (x, n, axis) = (resized(&x, axis, n)?, n as i32, axis as i32);
             match kind {
                 Fourier2::Fft2 => fft(&x, n, axis),
-                Fourier2::Ifft2 => ifft(&x, n, axis),
+                Fourier2::Ifft2 => inverse(&x, n, axis, cx),
             }
         })
+}
+
+/// The inverse transform. On CUDA MLX multiplies it by 1/n + 0·i, which makes NaN of an infinity's other
+/// part: there it is the transform taken backwards, its parts divided by n.
+fn inverse(x: &Array, n: i32, axis: i32, cx: &Cx) -> Result<Array> {
+    if cx.device == Device::Cpu {
+        return ifft(x, n, axis);
+    }
+    let sums = fft(x, n, axis)?;
+    let along = axis as usize;
+    let first = slice_axis(&sums, along, 0..1)?;
+    let rest = shape::reverse(&slice_axis(&sums, along, 1..n)?, &[along])?;
+    let backwards = concatenate(&[first, rest], axis)?;
+    complex::of_parts(&backwards, |part| part.divide(real(DType::F32, n.into())))
 }
 
 /// The first `n` elements along an axis, zeros beyond the last one, in order without gaps: CUDA's

@@ -1,6 +1,6 @@
 //! Moving elements without computing on them.
 
-use emily_spec::{Broadcast, Concatenate, Pad, Reverse, Stack, TensorType, Transpose};
+use emily_spec::{Broadcast, Concatenate, Pad, Stack, TensorType, Transpose};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::{self, broadcast_to};
@@ -8,7 +8,8 @@ use mlx_rs::ops::{self, broadcast_to};
 use super::binary::{larger, smaller};
 use super::cast::operand;
 use super::{Cx, axes as mlx_axes, dims};
-use crate::mlx::{self, clone_array, dtype_of, integer};
+use crate::Device;
+use crate::mlx::{self, clone_array, dtype_of, integer, real};
 
 /// A view.
 pub(super) fn transpose(op: &Transpose, x: &Array) -> Result<Array> {
@@ -16,11 +17,11 @@ pub(super) fn transpose(op: &Transpose, x: &Array) -> Result<Array> {
 }
 
 /// A view: steps of −1 from the last element on.
-pub(super) fn reverse(op: &Reverse, x: &Array) -> Result<Array> {
+pub(super) fn reverse(x: &Array, axes: &[usize]) -> Result<Array> {
     let mut starts = vec![0; x.ndim()];
     let mut stops = x.shape().to_vec();
     let mut strides = vec![1; x.ndim()];
-    for &axis in op.axes.iter() {
+    for &axis in axes {
         // MLX counts a start below 0 from the end, as it does a stop, so that before the first element
         // is a whole axis below that.
         (starts[axis], stops[axis], strides[axis]) = (stops[axis] - 1, -stops[axis] - 1, -1);
@@ -84,6 +85,15 @@ pub(super) fn padded(
         dtype: None,
     };
     pad(&op, &[clone_array(x), clone_array(value)], &ty)
+}
+
+/// The elements where an allocation begins, which a view's need not: cuDNN and cuFFT refuse others.
+pub(super) fn aligned(x: &Array, cx: &Cx) -> Result<Array> {
+    match cx.device {
+        Device::Cpu => Ok(clone_array(x)),
+        // MLX takes a view for the copy of one that has no gaps.
+        Device::Gpu => x.multiply(real(dtype_of(x), 1.0)),
+    }
 }
 
 /// A view. With `axes`, each operand axis goes to the one named, the others being new.

@@ -36,7 +36,7 @@ pub(super) fn unary(op: Unary, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Ar
     };
     match op {
         Unary::Abs => abs(&x),
-        Unary::Negate => negate(&x),
+        Unary::Negate => negate(&x, cx),
         Unary::Sign => sign(&x),
         Unary::Floor => x.floor(),
         Unary::Ceil => ceil(&x),
@@ -88,15 +88,17 @@ fn abs(x: &Array) -> Result<Array> {
     }
 }
 
-/// Integers wrap, as unsigned ones do in C++.
-fn negate(x: &Array) -> Result<Array> {
+/// Integers wrap, as unsigned ones do in C++. On CUDA MLX takes a complex number from 0 + 0·i, which
+/// is +0 where a part is.
+fn negate(x: &Array, cx: &Cx) -> Result<Array> {
     let dtype = dtype_of(x);
-    match dtype.class() {
-        Class::Unsigned | Class::Signed => {
+    match (dtype.class(), cx.device) {
+        (Class::Unsigned | Class::Signed, _) => {
             let bits = x.view_dtype(to_mlx(unsigned(dtype)))?;
             negate_where(&Array::from_bool(true), &bits)?.view_dtype(x.dtype())
         }
-        Class::Float | Class::Complex => x.negative(),
+        (Class::Complex, Device::Gpu) => complex::of_parts(x, Array::negative),
+        (Class::Float, _) | (Class::Complex, Device::Cpu) => x.negative(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::f64::consts::{FRAC_2_SQRT_PI, PI};
 
 use emily_spec::DType;
 use mlx_rs::error::Result;
-use mlx_rs::ops::{clip, select, tan};
+use mlx_rs::ops::{clip, minimum, select, tan};
 use mlx_rs::{Array, Dtype};
 
 use super::super::float::{exp, with_sign_of};
@@ -35,15 +35,17 @@ pub(super) fn cbrt(x: &Array, cx: &Cx) -> Result<Array> {
     wide(x, cx, |x| {
         let constant = constants(x);
         // 1/3 − T
-        let rest = match dtype_of(x) == DType::F64 {
-            true => 1.850_371_707_708_594e-17,
-            false => -9.934_107_462_565_104e-9,
+        let (rest, largest) = match dtype_of(x) == DType::F64 {
+            true => (1.850_371_707_708_594e-17, f64::MAX),
+            false => (-9.934_107_462_565_104e-9, f64::from(f32::MAX)),
         };
         let magnitude = x.abs()?;
         let root = magnitude.power(constant(1.0 / 3.0))?;
         // Beyond these bounds the root is 0 or infinite, which the correction must not make NaN.
         let log = clip(magnitude.log()?, (&constant(-800.0), &constant(800.0)))?;
-        let root = root.add(root.multiply(log.multiply(constant(rest))?)?)?;
+        // A finite factor, lest an infinite root less an infinite correction be NaN.
+        let finite = minimum(&root, constant(largest))?;
+        let root = root.add(finite.multiply(log.multiply(constant(rest))?)?)?;
         with_sign_of(&root, x)
     })
 }
