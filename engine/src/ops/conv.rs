@@ -13,7 +13,7 @@ use super::cast::{cast, operand};
 use super::float::widened;
 use super::shape::aligned;
 use super::{Cx, axes as mlx_axes, dims, length, shape};
-use crate::mlx::{conv_general, dtype_of, real, shape_of, to_mlx};
+use crate::mlx::{clone_array, conv_general, dtype_of, real, shape_of, to_mlx};
 use crate::{Device, memory};
 
 /// Sums of products of the windows with the kernel.
@@ -107,19 +107,19 @@ impl Call {
     }
 
     fn wide(mut self, input: &Array, kernel: &Array, cx: &Cx) -> Result<Array> {
-        // MLX takes elements away before it dilates, and cuDNN multiplies no padding, so that NaN and
-        // infinities of the kernel do not show there.
+        // MLX takes elements away before it dilates, and cuDNN multiplies no zeros that it puts in, so
+        // that NaN and infinities of the kernel do not show there.
         let pads = |axis: &SpatialAxis| match cx.device {
             Device::Cpu => axis.low.min(axis.high) < 0,
-            Device::Gpu => axis.low != 0 || axis.high != 0,
+            Device::Gpu => axis.low != 0 || axis.high != 0 || axis.input_dilation > 1,
         };
         let is_own = self.is_mlx_s(dtype_of(input), cx.device);
         let input = match is_own && !self.spatial.iter().any(pads) {
-            true => aligned(input, cx)?,
+            true => clone_array(input),
             false => self.take_padding(input)?,
         };
         match is_own {
-            true => self.direct(&input, &aligned(kernel, cx)?),
+            true => self.direct(&aligned(&input, cx)?, &aligned(kernel, cx)?),
             false => self.windows(&input, kernel),
         }
     }

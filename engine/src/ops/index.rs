@@ -128,7 +128,26 @@ pub(super) fn gather(op: &Gather, inputs: &[Array], ty: &TensorType, cx: &mut Cx
     }
     let mut size = x.shape().to_vec();
     axes.iter().for_each(|&axis| size[axis] = 1);
-    mlx::gather(x, &parts, &mlx_axes(axes), &size)?.reshape(&shape)
+    let read = |x: &Array| mlx::gather(x, &parts, &mlx_axes(axes), &size);
+    as_bits(x, cx, read)?.reshape(&shape)
+}
+
+/// Moves elements as the bits that they are: a GPU compiles a kernel for each dtype when it first meets
+/// it, which takes seconds.
+fn as_bits(x: &Array, cx: &Cx, moved: impl FnOnce(&Array) -> Result<Array>) -> Result<Array> {
+    match cx.device {
+        Device::Cpu => moved(x),
+        Device::Gpu => moved(&bits(x)?)?.view_dtype(x.dtype()),
+    }
+}
+
+fn bits(x: &Array) -> Result<Array> {
+    x.view_dtype(match dtype_of(x).size() {
+        1 => Dtype::Uint8,
+        2 => Dtype::Uint16,
+        4 => Dtype::Uint32,
+        _ => Dtype::Uint64,
+    })
 }
 
 /// As [`gather`], along one axis.
@@ -137,7 +156,7 @@ pub(super) fn take(op: &Take, inputs: &[Array], ty: &TensorType, cx: &mut Cx) ->
     if inputs[0].size() == 0 || ty.shape.contains(&0) {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
-    inputs[0].take_axis(index, op.axis as i32)
+    as_bits(&inputs[0], cx, |x| x.take_axis(index, op.axis as i32))
 }
 
 /// As [`take`], each index in its own place along the other axes.
@@ -151,7 +170,9 @@ pub(super) fn take_along_axis(
     if inputs[0].size() == 0 || ty.shape.contains(&0) {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
-    inputs[0].take_along_axis(index, Some(op.axis as i32))
+    as_bits(&inputs[0], cx, |x| {
+        x.take_along_axis(index, Some(op.axis as i32))
+    })
 }
 
 /// Updates written at indices. An index out of range is an error, and writes to the nearest element
@@ -192,12 +213,13 @@ pub(super) fn indexed(
         // MLX writes in any order, so that each index gets its last update as often as it is there.
         Indexed::IndexedPut => {
             let updates = updates.take_axis(last_of_each(&x, &parts, &axes)?, 0)?;
-            scatter(
-                &x,
-                &updates,
-                |x, updates| mlx::scatter(x, &parts, updates, &axes),
-                cx,
-            )
+            let write = |x: &Array, updates: &Array| mlx::scatter(x, &parts, updates, &axes);
+            match cx.device {
+                Device::Cpu => write(&x, &updates),
+                Device::Gpu => {
+                    scatter(&bits(&x)?, &bits(&updates)?, write, cx)?.view_dtype(x.dtype())
+                }
+            }
         }
     }
 }

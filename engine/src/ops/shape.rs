@@ -7,9 +7,9 @@ use mlx_rs::ops::{self, broadcast_to};
 
 use super::binary::{larger, smaller};
 use super::cast::operand;
-use super::{Cx, axes as mlx_axes, dims};
+use super::{Cx, axes as mlx_axes, dims, length};
 use crate::Device;
-use crate::mlx::{self, clone_array, dtype_of, integer, real};
+use crate::mlx::{self, clone_array, dtype_of, integer};
 
 /// A view.
 pub(super) fn transpose(op: &Transpose, x: &Array) -> Result<Array> {
@@ -87,13 +87,18 @@ pub(super) fn padded(
     pad(&op, &[clone_array(x), clone_array(value)], &ty)
 }
 
-/// The elements where an allocation begins, which a view's need not: cuDNN and cuFFT refuse others.
+/// The elements in order where an allocation of some size begins, which a view's need not: cuDNN refuses others.
+///
+/// An operation of one operand may write its result over it, wherever that begins, so that one of two
+/// makes the allocation.
 pub(super) fn aligned(x: &Array, cx: &Cx) -> Result<Array> {
-    match cx.device {
-        Device::Cpu => Ok(clone_array(x)),
-        // MLX takes a view for the copy of one that has no gaps.
-        Device::Gpu => x.multiply(real(dtype_of(x), 1.0)),
+    if cx.device == Device::Cpu {
+        return Ok(clone_array(x));
     }
+    let size = length(x.size())?;
+    let rest = ops::zeros_dtype(&[16], x.dtype())?;
+    let all = ops::concatenate(&[x.flatten(None, None)?, rest], 0)?;
+    mlx::slice_axis(&all, 0, 0..size)?.reshape(x.shape())
 }
 
 /// A view. With `axes`, each operand axis goes to the one named, the others being new.
