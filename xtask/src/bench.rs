@@ -13,6 +13,16 @@ use xshell::{Shell, cmd};
 use crate::shell;
 use figure::{Row, brief, median, pair, print, turn_by_turn};
 
+/// The operations of the engine's bench `composite`.
+const COMPOSITE: &[&str] = &[
+    "conv",
+    "sort",
+    "window_max",
+    "cumulative_sum",
+    "take",
+    "bf16_sum",
+];
+
 /// What to measure, and where to.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,7 +44,12 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     shell::step("f32 matmul, turn by turn with NumPy's");
     let (f32_matmul, numpy) = turn_by_turn(
         || brief(shell, "matmul", "matmul_1024/f32"),
-        || numpy_matmul(shell),
+        || numpy_matmul(shell, "float32", 1024),
+    )?;
+    shell::step("integer matmul, turn by turn with NumPy's");
+    let (integer_dot, numpy_integer_dot) = turn_by_turn(
+        || brief(shell, "composite", "composite_integer_dot/emily"),
+        || numpy_matmul(shell, "int32", 256),
     )?;
     let grown = cmd!(
         shell,
@@ -90,6 +105,17 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
             1.0,
         ),
     ];
+    rows.push(Row::new(
+        "s32 matmul 256³, against NumPy",
+        "ns",
+        integer_dot,
+        numpy_integer_dot,
+        3.0,
+    ));
+    for name in COMPOSITE {
+        let figure = format!("{name}, against the plain MLX call");
+        rows.push(pair(&figure, &format!("composite_{name}"), 3.0)?);
+    }
     if args.beam {
         rows.extend(beam::rows(shell)?);
     }
@@ -103,11 +129,12 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The median time of NumPy's f32 1024³ matmul in nanoseconds, from a virtual environment.
-fn numpy_matmul(shell: &Shell) -> anyhow::Result<f64> {
+/// The median time of NumPy's n³ matmul in nanoseconds, from a virtual environment.
+fn numpy_matmul(shell: &Shell, dtype: &str, n: usize) -> anyhow::Result<f64> {
     const SCRIPT: &str = "
-import statistics, time, numpy
-a = numpy.ones((1024, 1024), numpy.float32)
+import statistics, sys, time, numpy
+n = int(sys.argv[2])
+a = numpy.ones((n, n), sys.argv[1])
 def once():
     start = time.perf_counter_ns()
     a @ a
@@ -121,7 +148,8 @@ print(statistics.median(once() for _ in range(50)))
         shell::show(cmd!(shell, "python3 -m venv {venv}"))?;
         shell::show(cmd!(shell, "{python} -m pip install --quiet numpy"))?;
     }
-    Ok(cmd!(shell, "{python} -c {SCRIPT}")
+    let n = n.to_string();
+    Ok(cmd!(shell, "{python} -c {SCRIPT} {dtype} {n}")
         .quiet()
         .read()?
         .parse()?)

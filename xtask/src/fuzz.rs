@@ -2,7 +2,7 @@
 
 use xshell::{Shell, cmd};
 
-use crate::shell;
+use crate::{beam, shell};
 
 /// How much to try, and on what.
 #[derive(clap::Args)]
@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// Try this op only (repeatable).
     #[arg(long)]
     op: Vec<String>,
+    /// The layer to try.
+    #[arg(long, default_value = "native")]
+    layer: String,
     /// Start from this seed instead of a fresh one; a run prints its own.
     #[arg(long)]
     seed: Option<u64>,
@@ -28,18 +31,23 @@ impl Args {
             cases: 1000,
             minutes,
             op: Vec::new(),
+            layer: "native".to_owned(),
             seed: None,
         }
     }
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
+    if args.layer != "native" {
+        beam::prepare(shell)?;
+    }
+    let layer = &args.layer;
     let (cases, minutes) = (args.cases.to_string(), args.minutes.to_string());
     let ops = args.op.iter().flat_map(|op| ["--op", op]);
     let seed = args.seed.map(|seed| seed.to_string());
     let seed = seed.iter().flat_map(|seed| ["--seed", seed]);
     shell::show(cmd!(
         shell,
-        "cargo run --quiet -p emily-conformance --bin emily-fuzz -- --cases {cases} --minutes {minutes} {ops...} {seed...}"
+        "cargo run --quiet -p emily-conformance --bin emily-fuzz -- --cases {cases} --minutes {minutes} --layer {layer} {ops...} {seed...}"
     ))
 }

@@ -1,0 +1,170 @@
+//! Operations that Emily composes, beside the plain MLX call that is nearest to each.
+//!
+//! The plain call need not mean the same: that is what the composition is for.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use emily_engine::{Config, Device, Handle, Worker};
+use emily_spec::{AsType, DType, Op, TensorType};
+use mlx_rs::error::Result;
+use mlx_rs::ops::{conv2d, sort_axis};
+use mlx_rs::{Array, Dtype};
+
+/// An operand: its dtype, its shape, and the range its values are from, evenly, in no order.
+type Operand = (DType, &'static [usize], f32, f32);
+
+/// One op on these operands, and MLX's call on the same.
+struct Pair {
+    name: &'static str,
+    /// As a case has it.
+    op: &'static str,
+    operands: &'static [Operand],
+    plain: fn(&[Array]) -> Result<Array>,
+}
+
+const F32: DType = DType::F32;
+
+const PAIRS: &[Pair] = &[
+    Pair {
+        name: "conv",
+        op: r#"{"op":"conv","attrs":{"low":[1,1],"high":[1,1]}}"#,
+        operands: &[
+            (F32, &[8, 16, 32, 32], -1.0, 1.0),
+            (F32, &[32, 16, 3, 3], -1.0, 1.0),
+        ],
+        plain: |x| {
+            let last = |x: &Array| x.transpose_axes(&[0, 2, 3, 1]);
+            conv2d(&last(&x[0])?, &last(&x[1])?, (1, 1), (1, 1), (1, 1), 1)
+        },
+    },
+    Pair {
+        name: "sort",
+        op: r#"{"op":"sort","attrs":{"axis":0,"direction":"asc"}}"#,
+        operands: &[(F32, &[1_000_000], -1.0, 1.0)],
+        plain: |x| sort_axis(&x[0], 0),
+    },
+    Pair {
+        name: "window_max",
+        op: r#"{"op":"window_max","attrs":{"lengths":[1,1,2,2],"strides":[1,1,2,2],"low":[0,0,0,0],"high":[0,0,0,0],"dilations":[1,1,1,1]}}"#,
+        operands: &[(F32, &[8, 32, 64, 64], -1.0, 1.0)],
+        plain: |x| {
+            let split = x[0].reshape(&[8, 32, 32, 2, 32, 2])?;
+            split.max_axes(&[3, 5], false)
+        },
+    },
+    Pair {
+        name: "cumulative_sum",
+        op: r#"{"op":"cumulative_sum","attrs":{"axis":1}}"#,
+        operands: &[(F32, &[1024, 1024], -1.0, 1.0)],
+        plain: |x| x[0].cumsum(1, false, true),
+    },
+    Pair {
+        name: "take",
+        op: r#"{"op":"take","attrs":{"axis":0}}"#,
+        operands: &[
+            (F32, &[10_000, 256], -1.0, 1.0),
+            (DType::S32, &[8192], 0.0, 9999.0),
+        ],
+        plain: |x| x[0].take_axis(&x[1], 0),
+    },
+    // MLX multiplies no matrices of integers; NumPy does (`cargo xtask bench`).
+    Pair {
+        name: "integer_dot",
+        op: r#"{"op":"dot","attrs":{"contract_left":[1],"contract_right":[0]}}"#,
+        operands: &[
+            (DType::S32, &[256, 256], -100.0, 100.0),
+            (DType::S32, &[256, 256], -100.0, 100.0),
+        ],
+        plain: |x| {
+            let wide = |x: &Array| x.as_dtype(Dtype::Float32);
+            wide(&x[0])?.matmul(wide(&x[1])?)
+        },
+    },
+    Pair {
+        name: "bf16_sum",
+        op: r#"{"op":"sum","attrs":{"axes":[1]}}"#,
+        operands: &[(DType::Bf16, &[1024, 1024], -1.0, 1.0)],
+        plain: |x| x[0].sum_axis(1, false),
+    },
+];
+
+/// The values are a linear congruence's, so that they are the same in each run.
+fn operand(worker: &Worker, &(dtype, shape, least, most): &Operand, seed: usize) -> Handle {
+    let count: usize = shape.iter().product();
+    let mut state = seed as u32;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        least + (most - least) * (state >> 8) as f32 / (1 << 24) as f32
+    };
+    let bytes: Vec<u8> = (0..count).map(next).flat_map(f32::to_le_bytes).collect();
+    let values = worker.from_bytes(TensorType::new(F32, shape.to_vec()), &bytes);
+    let values = values.expect("an operand");
+    let operand = worker.apply(&Op::AsType(AsType { dtype }), &[values]);
+    operand.expect("an operand").remove(0)
+}
+
+fn raw(handle: &Handle) -> Array {
+    let bytes = handle.to_bytes().expect("an operand's bytes");
+    let shape: Vec<i32> = handle.ty().shape.iter().map(|&dim| dim as i32).collect();
+    match handle.ty().dtype {
+        DType::S32 => {
+            let values: Vec<i32> = bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|b| i32::from_le_bytes(*b))
+                .collect();
+            Array::from_slice(&values, &shape)
+        }
+        DType::Bf16 => {
+            let bits: Vec<u16> = bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|b| u16::from_le_bytes(*b))
+                .collect();
+            let bits = Array::from_slice(&bits, &shape);
+            bits.view_dtype(Dtype::Bfloat16).expect("a view")
+        }
+        _ => {
+            let values: Vec<f32> = bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b))
+                .collect();
+            Array::from_slice(&values, &shape)
+        }
+    }
+}
+
+fn composite(c: &mut Criterion) {
+    let worker = Worker::start(Config {
+        device: Device::Cpu,
+        f64: false,
+    })
+    .expect("a CPU worker");
+    for pair in PAIRS {
+        let op: Op = serde_json::from_str(pair.op).expect("an op");
+        let operands = pair.operands.iter().enumerate();
+        let inputs: Vec<Handle> = operands.map(|(i, o)| operand(&worker, o, i)).collect();
+        let plain: Vec<Array> = inputs.iter().map(raw).collect();
+        let mut group = c.benchmark_group(format!("composite_{}", pair.name));
+        group.sample_size(20);
+        group.bench_function("emily", |b| {
+            b.iter(|| {
+                let result = worker.apply(&op, &inputs).expect("a result");
+                result[0].eval().expect("its values");
+            });
+        });
+        group.bench_function("mlx_rs", |b| {
+            b.iter(|| {
+                let result = (pair.plain)(&plain).expect("a result");
+                result.eval().expect("its values");
+            });
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, composite);
+criterion_main!(benches);
