@@ -172,6 +172,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Fourier2(_)
         | OpKind::Qr
         | OpKind::TriangularSolve
+        | OpKind::Determinant
         | OpKind::Cholesky => false,
     }
 }

@@ -1,10 +1,12 @@
 //! Products, systems of equations and decompositions.
 
 mod decompose;
+mod determinant;
 mod matrix;
 mod solve;
 
 pub(crate) use decompose::{cholesky, qr};
+pub(crate) use determinant::determinant;
 pub(crate) use solve::triangular_solve;
 
 use emily_spec::{Dot, Result};

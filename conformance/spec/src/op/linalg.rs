@@ -1,9 +1,11 @@
 //! Products, systems of equations and decompositions.
 
 mod decompose;
+mod determinant;
 mod solve;
 
 pub use decompose::{Cholesky, Qr, QrMode};
+pub use determinant::Determinant;
 pub use solve::{TransformA, TriangularSolve};
 
 use super::{Attributes, ops};

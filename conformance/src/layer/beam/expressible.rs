@@ -77,6 +77,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Cumulative(..)
         | Op::Qr(_)
         | Op::TriangularSolve(_)
+        | Op::Determinant(_)
         | Op::Cholesky(_) => true,
     }
 }

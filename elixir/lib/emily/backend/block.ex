@@ -10,6 +10,7 @@ defmodule Emily.Backend.Block do
 
   @linalg [
     Block.LinAlg.Cholesky,
+    Block.LinAlg.Determinant,
     Block.LinAlg.QR
   ]
 
@@ -83,6 +84,7 @@ defmodule Emily.Backend.Block do
   end
 
   defp linalg(%Block.LinAlg.Cholesky{}, out, args), do: Call.run(:cholesky, out, args)
+  defp linalg(%Block.LinAlg.Determinant{}, out, args), do: Call.run(:determinant, out, args)
 
   defp linalg(%Block.LinAlg.QR{mode: mode}, outs, args) do
     Call.run_all(:qr, outs, args, %{mode: mode})

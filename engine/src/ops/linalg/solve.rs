@@ -3,15 +3,13 @@
 //! MLX multiplies by inverses, whose errors grow with the matrix's condition; substitution's do not
 //! (Higham, *Accuracy and Stability of Numerical Algorithms*, 8.2 and 14.2).
 
-use std::ops::Range;
-
 use emily_spec::{Class, ErrorKind, TensorType, TransformA, TriangularSolve};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, zeros_dtype};
 use mlx_rs::{Array, with_stream};
 
-use super::{transposed, wide};
-use crate::mlx::{clone_array, conjugate, dtype_of, slice_axis, to_mlx};
+use super::{block, rows, transposed, wide};
+use crate::mlx::{clone_array, conjugate, dtype_of, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::{Cx, complex, dims};
 
@@ -85,14 +83,6 @@ fn substitute(t: &Array, b: &Array, upper: bool) -> Result<Array> {
     let y = rows(b, &rest)?.subtract(known)?;
     let y = substitute(&block(t, &rest, &rest)?, &y, upper)?;
     concatenate(&if upper { [y, x] } else { [x, y] }, -2)
-}
-
-fn rows(x: &Array, range: &Range<i32>) -> Result<Array> {
-    slice_axis(x, x.ndim() - 2, range.clone())
-}
-
-fn block(x: &Array, rows: &Range<i32>, columns: &Range<i32>) -> Result<Array> {
-    slice_axis(&self::rows(x, rows)?, x.ndim() - 1, columns.clone())
 }
 
 fn product(a: &Array, b: &Array) -> Result<Array> {

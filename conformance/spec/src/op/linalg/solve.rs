@@ -1,4 +1,4 @@
-//! Systems of linear equations, and determinants, over the last two axes.
+//! Systems of linear equations, over the last two axes.
 
 use serde::Deserialize;
 
