@@ -112,6 +112,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Qr
         | OpKind::TriangularSolve
         | OpKind::Determinant
+        | OpKind::Lu
         | OpKind::Cholesky => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");

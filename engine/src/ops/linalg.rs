@@ -6,7 +6,7 @@ mod decompose;
 mod determinant;
 mod solve;
 
-pub(super) use decompose::{cholesky, qr};
+pub(super) use decompose::{cholesky, lu, qr};
 pub(super) use determinant::determinant;
 pub(super) use solve::triangular_solve;
 

@@ -5,7 +5,7 @@ mod determinant;
 mod matrix;
 mod solve;
 
-pub(crate) use decompose::{cholesky, qr};
+pub(crate) use decompose::{cholesky, lu, qr};
 pub(crate) use determinant::determinant;
 pub(crate) use solve::triangular_solve;
 

@@ -4,7 +4,7 @@ mod decompose;
 mod determinant;
 mod solve;
 
-pub use decompose::{Cholesky, Qr, QrMode};
+pub use decompose::{Cholesky, Lu, Qr, QrMode};
 pub use determinant::Determinant;
 pub use solve::{TransformA, TriangularSolve};
 

@@ -32,7 +32,7 @@ pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
     TakeAlongAxis,
 };
-pub use linalg::{Cholesky, Determinant, Dot, Qr, QrMode, TransformA, TriangularSolve};
+pub use linalg::{Cholesky, Determinant, Dot, Lu, Qr, QrMode, TransformA, TriangularSolve};
 pub use reduce::{
     AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
 };
@@ -219,6 +219,7 @@ pub enum Op {
     Fourier2(Fourier2, Transform2),
     TriangularSolve(TriangularSolve),
     Cholesky(Cholesky),
+    Lu(Lu),
     Determinant(Determinant),
 }
 
@@ -277,6 +278,7 @@ pub enum OpKind {
     Fourier2(Fourier2),
     TriangularSolve,
     Cholesky,
+    Lu,
     Determinant,
 }
 
@@ -321,7 +323,12 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(Window::ALL.iter().map(|kind| kind.row()));
     rows.extend(WindowScatter::ALL.iter().map(|kind| kind.row()));
     rows.extend(Cumulative::ALL.iter().map(|kind| kind.row()));
-    rows.extend([TriangularSolve::ROW, Cholesky::ROW, Determinant::ROW]);
+    rows.extend([
+        TriangularSolve::ROW,
+        Cholesky::ROW,
+        Lu::ROW,
+        Determinant::ROW,
+    ]);
     rows
 });
 
@@ -387,6 +394,7 @@ impl OpKind {
             OpKind::Fourier2(kind) => Op::Fourier2(kind, from(attrs)?),
             OpKind::TriangularSolve => Op::TriangularSolve(from(attrs)?),
             OpKind::Cholesky => Op::Cholesky(from(attrs)?),
+            OpKind::Lu => Op::Lu(from(attrs)?),
             OpKind::Determinant => Op::Determinant(from(attrs)?),
         })
     }
@@ -457,6 +465,7 @@ impl Op {
             Op::Fourier2(kind, attrs) => (kind.row(), attrs),
             Op::TriangularSolve(attrs) => (TriangularSolve::ROW, attrs),
             Op::Cholesky(attrs) => (Cholesky::ROW, attrs),
+            Op::Lu(attrs) => (Lu::ROW, attrs),
             Op::Determinant(attrs) => (Determinant::ROW, attrs),
         }
     }

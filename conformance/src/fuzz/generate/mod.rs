@@ -19,8 +19,8 @@ mod values;
 mod window;
 
 use emily_spec::{
-    Cholesky, Cumulative, DType, Determinant, Op, OpKind, Reduce, Row, Shape, Tensor, TensorType,
-    Window,
+    Cholesky, Cumulative, DType, Determinant, Lu, Op, OpKind, Reduce, Row, Shape, Tensor,
+    TensorType, Window,
 };
 use proptest::prelude::*;
 
@@ -76,6 +76,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Fourier2(op) => fft::fourier2(row, op),
         OpKind::TriangularSolve => linalg::triangular_solve(row),
         OpKind::Determinant => linalg::square(row, Op::Determinant(Determinant {})),
+        OpKind::Lu => linalg::square(row, Op::Lu(Lu {})),
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
     }
 }

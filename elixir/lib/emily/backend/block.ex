@@ -11,6 +11,7 @@ defmodule Emily.Backend.Block do
   @linalg [
     Block.LinAlg.Cholesky,
     Block.LinAlg.Determinant,
+    Block.LinAlg.LU,
     Block.LinAlg.QR
   ]
 
@@ -85,6 +86,7 @@ defmodule Emily.Backend.Block do
 
   defp linalg(%Block.LinAlg.Cholesky{}, out, args), do: Call.run(:cholesky, out, args)
   defp linalg(%Block.LinAlg.Determinant{}, out, args), do: Call.run(:determinant, out, args)
+  defp linalg(%Block.LinAlg.LU{}, outs, args), do: Call.run_all(:lu, outs, args, %{})
 
   defp linalg(%Block.LinAlg.QR{mode: mode}, outs, args) do
     Call.run_all(:qr, outs, args, %{mode: mode})

@@ -3,10 +3,10 @@
 use emily_spec::{ErrorKind, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, zeros_dtype};
-use mlx_rs::{Array, linalg, with_stream};
+use mlx_rs::{Array, Dtype, linalg, with_stream};
 
 use super::wide;
-use crate::mlx::{clone_array, dtype_of, real, slice_axis};
+use crate::mlx::{arange, clone_array, dtype_of, real, slice_axis};
 use crate::ops::cast::cast;
 use crate::ops::{Cx, dims};
 
@@ -54,4 +54,16 @@ pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Resul
         "a matrix must be positive definite",
     );
     cast(&l, ty.dtype)
+}
+
+/// P, L and U. MLX's permutation says which row of L·U each row of the matrix is.
+pub(in crate::ops) fn lu(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
+    let x = wide(x, results[1].dtype)?;
+    let factors = with_stream(cx.cpu, || -> Result<_> {
+        let (rows, l, u) = linalg::lu(&x)?;
+        let all = arange(rows.dim(-1), rows.dtype())?;
+        let p = rows.expand_dims(-1)?.eq(all)?.as_dtype(Dtype::Uint8)?;
+        Ok([p, l, u])
+    })?;
+    narrowed(factors, results)
 }
