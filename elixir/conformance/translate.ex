@@ -170,7 +170,7 @@ defmodule Emily.Conformance.Translate do
     )
   end
 
-  defp call(op, op, _attrs, tensors) when op in [:cholesky, :determinant, :lu] do
+  defp call(op, op, _attrs, tensors) when op in [:cholesky, :determinant, :lu, :solve] do
     apply(Nx.LinAlg, op, tensors)
   end
 

@@ -34,7 +34,7 @@ pub use op::{
     Cholesky, Clip, Compare, Concatenate, Constant, Conv, Cumulative, Determinant, Direction, Dot,
     DynamicPutSlice, DynamicSlice, Eye, Fourier, Fourier2, Gather, Indexed, IndexedAxes, Iota, Lu,
     Op, OpKind, Pad, PutSlice, Qr, QrMode, Quantifier, ROWS, Reduce, Reduction, Reshape, Reverse,
-    Scan, Scattering, Select, Slice, Sliding, Sort, SpatialAxis, Squeeze, Stack, Take,
+    Scan, Scattering, Select, Slice, Sliding, Solve, Sort, SpatialAxis, Squeeze, Stack, Take,
     TakeAlongAxis, TieBreak, TopK, Transform, Transform2, TransformA, Transpose, TriangularSolve,
     Typed, Unary, Window, WindowScatter,
 };

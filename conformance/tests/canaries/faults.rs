@@ -113,6 +113,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::TriangularSolve
         | OpKind::Determinant
         | OpKind::Lu
+        | OpKind::Solve
         | OpKind::Cholesky => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");

@@ -8,7 +8,7 @@ mod solve;
 
 pub(super) use decompose::{cholesky, lu, qr};
 pub(super) use determinant::determinant;
-pub(super) use solve::triangular_solve;
+pub(super) use solve::{solve, triangular_solve};
 
 use std::ops::Range;
 

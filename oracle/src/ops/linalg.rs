@@ -7,7 +7,7 @@ mod solve;
 
 pub(crate) use decompose::{cholesky, lu, qr};
 pub(crate) use determinant::determinant;
-pub(crate) use solve::triangular_solve;
+pub(crate) use solve::{solve, triangular_solve};
 
 use emily_spec::{Dot, Result};
 

@@ -77,6 +77,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::TriangularSolve => linalg::triangular_solve(row),
         OpKind::Determinant => linalg::square(row, Op::Determinant(Determinant {})),
         OpKind::Lu => linalg::square(row, Op::Lu(Lu {})),
+        OpKind::Solve => linalg::solve(row),
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
     }
 }

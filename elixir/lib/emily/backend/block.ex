@@ -12,7 +12,8 @@ defmodule Emily.Backend.Block do
     Block.LinAlg.Cholesky,
     Block.LinAlg.Determinant,
     Block.LinAlg.LU,
-    Block.LinAlg.QR
+    Block.LinAlg.QR,
+    Block.LinAlg.Solve
   ]
 
   # MLX decomposes real matrices only.
@@ -87,6 +88,14 @@ defmodule Emily.Backend.Block do
   defp linalg(%Block.LinAlg.Cholesky{}, out, args), do: Call.run(:cholesky, out, args)
   defp linalg(%Block.LinAlg.Determinant{}, out, args), do: Call.run(:determinant, out, args)
   defp linalg(%Block.LinAlg.LU{}, outs, args), do: Call.run_all(:lu, outs, args, %{})
+
+  # Under defn the template has the type that comes of Nx's default function, which makes f32 of an
+  # integer matrix before it meets B.
+  defp linalg(%Block.LinAlg.Solve{}, out, [a, b]) do
+    type = a.type |> Nx.Type.merge(b.type) |> Nx.Type.to_floating()
+    x = Call.run(:solve, %{out | type: type}, [a, b])
+    if out.type == type, do: x, else: Nx.as_type(x, out.type)
+  end
 
   defp linalg(%Block.LinAlg.QR{mode: mode}, outs, args) do
     Call.run_all(:qr, outs, args, %{mode: mode})

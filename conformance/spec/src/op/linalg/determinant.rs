@@ -1,6 +1,6 @@
 //! Determinants of matrices, over the last two axes.
 
-use super::{by_column, square};
+use super::{by_column, copies, square};
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, sum_tolerance};
 use crate::{Cost, Domain, Dtypes, Judged, Price, Result, ResultDType, Row, TensorType};
@@ -34,11 +34,8 @@ impl Attributes for Determinant {
     /// The result is small, what is eliminated is not.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let cost = by_column(row, inputs, results)?;
-        let elements = inputs[0].shape.size()? as u64;
-        let width = results[0].dtype.size().max(4) as u64;
-        let copies = elements.saturating_mul(width);
         Ok(Cost {
-            temporaries: copies.saturating_mul(row.price.temporaries),
+            temporaries: copies(row.price.temporaries, inputs, results)?,
             ..cost
         })
     }
