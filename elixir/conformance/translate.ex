@@ -170,7 +170,9 @@ defmodule Emily.Conformance.Translate do
     )
   end
 
-  defp call(:cholesky, _op, _attrs, [tensor]), do: Nx.LinAlg.cholesky(tensor)
+  defp call(op, op, _attrs, tensors) when op in [:cholesky, :determinant, :lu, :solve] do
+    apply(Nx.LinAlg, op, tensors)
+  end
 
   defp options(attrs, names) do
     for name <- names, value = Map.get(attrs, name), do: {name, value}

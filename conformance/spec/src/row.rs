@@ -178,6 +178,8 @@ pub enum Promise {
     Qr,
     /// A = L·Lᵀ, L lower triangular with a positive diagonal.
     Cholesky,
+    /// A = P·L·U, P a permutation, L unit lower triangular and nowhere above 1, U upper triangular.
+    Lu,
 }
 
 /// The values that results have, whatever the operands.

@@ -20,6 +20,7 @@ pub fn promise(promise: Promise, k: f64, input: &Tensor, results: &[Tensor]) -> 
             let residuals = match promise {
                 Promise::Qr => qr(a, factors),
                 Promise::Cholesky => cholesky(a, factors),
+                Promise::Lu => lu(a, factors),
             };
             let residuals = residuals.map_err(|broken| format!("{broken} of matrix {at}"))?;
             let eps = results.last().and_then(|factor| Format::of(factor.dtype()));
@@ -119,6 +120,10 @@ impl Matrix {
             .fold(0.0, |norm, x| f64::hypot(norm, *x))
     }
 
+    fn is_finite(&self) -> bool {
+        self.elements.iter().all(|x| x.is_finite())
+    }
+
     /// The lower triangle, mirrored.
     fn symmetric(&self) -> Matrix {
         Matrix::new(self.rows, self.columns, |i, j| self.at(i.max(j), i.min(j)))
@@ -197,6 +202,25 @@ fn cholesky(a: &Matrix, factors: &[Matrix]) -> Residuals {
     )])
 }
 
+/// A = P·L·U, each element relative to P·|L|·|U|; P a permutation, L unit lower triangular, its elements
+/// at most 1, U upper triangular. What is not finite has no such factors.
+fn lu(a: &Matrix, factors: &[Matrix]) -> Residuals {
+    let [p, l, u] = is_of(factors)?;
+    p.require("P is no permutation", |_, _, x| x != 0.0 && x != 1.0)?;
+    if p.transposed().times(p).elements != Matrix::identity(p.rows).elements {
+        return Err("P is no permutation".to_owned());
+    }
+    l.require("L is not lower triangular", |i, j, x| j > i && x != 0.0)?;
+    l.require("L's diagonal is not 1", |i, j, x| i == j && x != 1.0)?;
+    u.require("U is not upper triangular", |i, j, x| j < i && x != 0.0)?;
+    if !a.is_finite() {
+        return Ok(Vec::new());
+    }
+    l.require("a pivot is not the largest", |_, _, x| x.abs() > 1.0)?;
+    let sizes = p.times(&l.map(f64::abs)).times(&u.map(f64::abs));
+    Ok(vec![each("A − P·L·U", a, &p.times(l).times(u), &sizes)])
+}
+
 fn residual(name: &'static str, a: &Matrix, product: &Matrix) -> Residual {
     Residual {
         name,
@@ -268,5 +292,20 @@ mod tests {
                 .broken
                 .is_some()
         );
+    }
+
+    #[test]
+    fn an_elimination_is_judged_by_its_factors_and_pivots() {
+        let a = tensor("f32[2,2] 1 2 4 6");
+        let judge = |p: &str, l: &str, u: &str| {
+            promise(Promise::Lu, 1.5, &a, &[tensor(p), tensor(l), tensor(u)])
+        };
+        let (p, l) = ("f32[2,2] 0 1 1 0", "f32[2,2] 1 0 0.25 1");
+        assert!(judge(p, l, "f32[2,2] 4 6 0 0.5").agrees());
+        assert!(!judge(p, l, "f32[2,2] 4 6 0 0.6").agrees());
+        assert!(!judge("f32[2,2] 0 1 0 1", l, "f32[2,2] 4 6 0 0.5").agrees());
+        // The same product from the smaller pivot.
+        let in_order = judge("f32[2,2] 1 0 0 1", "f32[2,2] 1 0 4 1", "f32[2,2] 1 2 0 -2");
+        assert!(in_order.broken.unwrap().contains("not the largest"));
     }
 }

@@ -172,6 +172,9 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Fourier2(_)
         | OpKind::Qr
         | OpKind::TriangularSolve
+        | OpKind::Determinant
+        | OpKind::Lu
+        | OpKind::Solve
         | OpKind::Cholesky => false,
     }
 }

@@ -94,6 +94,7 @@ pub(super) static FAULTS: &[Fault] = &[
             }
             run(op, inputs)?.iter().map(through).collect()
         },
+        except: &[(OpKind::Lu, "the integers in P are 0 and 1")],
         ..FAULT
     },
     Fault {

@@ -111,6 +111,9 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Fourier2(_)
         | OpKind::Qr
         | OpKind::TriangularSolve
+        | OpKind::Determinant
+        | OpKind::Lu
+        | OpKind::Solve
         | OpKind::Cholesky => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");

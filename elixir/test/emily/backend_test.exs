@@ -98,7 +98,7 @@ defmodule Emily.BackendTest do
     assert_same([], fn -> elem(Nx.Random.randint(Nx.Random.key(3), 0, 100, shape: {3}), 0) end)
   end
 
-  test "decompositions without a native operation run their default function here" do
+  test "decompositions and systems answer as tensors of this backend" do
     a = Nx.tensor([[4.0, 1.0], [1.0, 3.0]])
     b = Nx.tensor([1.0, 2.0])
 

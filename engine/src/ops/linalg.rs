@@ -3,10 +3,14 @@
 //! MLX decomposes on the CPU only, in `f32` and `f64`.
 
 mod decompose;
+mod determinant;
 mod solve;
 
-pub(super) use decompose::{cholesky, qr};
-pub(super) use solve::triangular_solve;
+pub(super) use decompose::{cholesky, lu, qr};
+pub(super) use determinant::determinant;
+pub(super) use solve::{solve, triangular_solve};
+
+use std::ops::Range;
 
 use emily_spec::{Class, DType, Dot, TensorType};
 use mlx_rs::error::Result;
@@ -140,4 +144,14 @@ fn wide(x: &Array, dtype: DType) -> Result<Array> {
 /// Rows become columns.
 fn transposed(x: &Array) -> Result<Array> {
     x.swap_axes(-1, -2)
+}
+
+/// These rows of each matrix.
+fn rows(x: &Array, range: &Range<i32>) -> Result<Array> {
+    slice_axis(x, x.ndim() - 2, range.clone())
+}
+
+/// These rows and columns of each matrix.
+fn block(x: &Array, rows: &Range<i32>, columns: &Range<i32>) -> Result<Array> {
+    slice_axis(&self::rows(x, rows)?, x.ndim() - 1, columns.clone())
 }

@@ -1,11 +1,13 @@
 //! Products, systems of equations and decompositions.
 
 mod decompose;
+mod determinant;
 mod matrix;
 mod solve;
 
-pub(crate) use decompose::{cholesky, qr};
-pub(crate) use solve::triangular_solve;
+pub(crate) use decompose::{cholesky, lu, qr};
+pub(crate) use determinant::determinant;
+pub(crate) use solve::{solve, triangular_solve};
 
 use emily_spec::{Dot, Result};
 

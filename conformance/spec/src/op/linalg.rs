@@ -1,10 +1,12 @@
 //! Products, systems of equations and decompositions.
 
 mod decompose;
+mod determinant;
 mod solve;
 
-pub use decompose::{Cholesky, Qr, QrMode};
-pub use solve::{TransformA, TriangularSolve};
+pub use decompose::{Cholesky, Lu, Qr, QrMode};
+pub use determinant::Determinant;
+pub use solve::{Solve, TransformA, TriangularSolve};
 
 use super::{Attributes, ops};
 use crate::cost::largest;
@@ -154,4 +156,11 @@ fn by_column(row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result
         work: cost.work.saturating_mul(columns.max(1)),
         ..cost
     })
+}
+
+/// The bytes of so many copies of the first operand, in what it is computed in.
+fn copies(count: u64, inputs: &[TensorType], results: &[TensorType]) -> Result<u64> {
+    let elements = inputs[0].shape.size()? as u64;
+    let width = results[0].dtype.size().max(4) as u64;
+    Ok(elements.saturating_mul(width).saturating_mul(count))
 }

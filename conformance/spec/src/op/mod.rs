@@ -32,7 +32,7 @@ pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
     TakeAlongAxis,
 };
-pub use linalg::{Cholesky, Dot, Qr, QrMode, TransformA, TriangularSolve};
+pub use linalg::{Cholesky, Determinant, Dot, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve};
 pub use reduce::{
     AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
 };
@@ -219,6 +219,9 @@ pub enum Op {
     Fourier2(Fourier2, Transform2),
     TriangularSolve(TriangularSolve),
     Cholesky(Cholesky),
+    Solve(Solve),
+    Lu(Lu),
+    Determinant(Determinant),
 }
 
 /// An op without its attributes.
@@ -276,6 +279,9 @@ pub enum OpKind {
     Fourier2(Fourier2),
     TriangularSolve,
     Cholesky,
+    Solve,
+    Lu,
+    Determinant,
 }
 
 /// Every op's row, families together.
@@ -319,7 +325,13 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(Window::ALL.iter().map(|kind| kind.row()));
     rows.extend(WindowScatter::ALL.iter().map(|kind| kind.row()));
     rows.extend(Cumulative::ALL.iter().map(|kind| kind.row()));
-    rows.extend([TriangularSolve::ROW, Cholesky::ROW]);
+    rows.extend([
+        TriangularSolve::ROW,
+        Cholesky::ROW,
+        Solve::ROW,
+        Lu::ROW,
+        Determinant::ROW,
+    ]);
     rows
 });
 
@@ -385,6 +397,9 @@ impl OpKind {
             OpKind::Fourier2(kind) => Op::Fourier2(kind, from(attrs)?),
             OpKind::TriangularSolve => Op::TriangularSolve(from(attrs)?),
             OpKind::Cholesky => Op::Cholesky(from(attrs)?),
+            OpKind::Solve => Op::Solve(from(attrs)?),
+            OpKind::Lu => Op::Lu(from(attrs)?),
+            OpKind::Determinant => Op::Determinant(from(attrs)?),
         })
     }
 }
@@ -454,6 +469,9 @@ impl Op {
             Op::Fourier2(kind, attrs) => (kind.row(), attrs),
             Op::TriangularSolve(attrs) => (TriangularSolve::ROW, attrs),
             Op::Cholesky(attrs) => (Cholesky::ROW, attrs),
+            Op::Solve(attrs) => (Solve::ROW, attrs),
+            Op::Lu(attrs) => (Lu::ROW, attrs),
+            Op::Determinant(attrs) => (Determinant::ROW, attrs),
         }
     }
 

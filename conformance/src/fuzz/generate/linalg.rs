@@ -1,6 +1,8 @@
 //! Calls of products and decompositions.
 
-use emily_spec::{DType, Dot, Op, Qr, QrMode, Row, Shape, TensorType, TransformA, TriangularSolve};
+use emily_spec::{
+    DType, Dot, Op, Qr, QrMode, Row, Shape, Solve, TensorType, TransformA, TriangularSolve,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -121,6 +123,10 @@ pub(super) fn triangular_solve(row: &'static Row) -> BoxedStrategy<Specimen> {
     };
     let ops = (any::<bool>(), any::<bool>(), select(transforms)).prop_map(op);
     systems(row, ops.boxed())
+}
+
+pub(super) fn solve(row: &'static Row) -> BoxedStrategy<Specimen> {
+    systems(row, Just(Op::Solve(Solve {})).boxed())
 }
 
 fn systems(row: &'static Row, ops: BoxedStrategy<Op>) -> BoxedStrategy<Specimen> {

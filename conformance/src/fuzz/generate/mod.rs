@@ -19,7 +19,8 @@ mod values;
 mod window;
 
 use emily_spec::{
-    Cholesky, Cumulative, DType, Op, OpKind, Reduce, Row, Shape, Tensor, TensorType, Window,
+    Cholesky, Cumulative, DType, Determinant, Lu, Op, OpKind, Reduce, Row, Shape, Tensor,
+    TensorType, Window,
 };
 use proptest::prelude::*;
 
@@ -74,6 +75,9 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Fourier(op) => fft::fourier(row, op),
         OpKind::Fourier2(op) => fft::fourier2(row, op),
         OpKind::TriangularSolve => linalg::triangular_solve(row),
+        OpKind::Determinant => linalg::square(row, Op::Determinant(Determinant {})),
+        OpKind::Lu => linalg::square(row, Op::Lu(Lu {})),
+        OpKind::Solve => linalg::solve(row),
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
     }
 }

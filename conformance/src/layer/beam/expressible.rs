@@ -77,6 +77,9 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Cumulative(..)
         | Op::Qr(_)
         | Op::TriangularSolve(_)
+        | Op::Determinant(_)
+        | Op::Lu(_)
+        | Op::Solve(_)
         | Op::Cholesky(_) => true,
     }
 }

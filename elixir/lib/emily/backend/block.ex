@@ -10,7 +10,10 @@ defmodule Emily.Backend.Block do
 
   @linalg [
     Block.LinAlg.Cholesky,
-    Block.LinAlg.QR
+    Block.LinAlg.Determinant,
+    Block.LinAlg.LU,
+    Block.LinAlg.QR,
+    Block.LinAlg.Solve
   ]
 
   # MLX decomposes real matrices only.
@@ -83,6 +86,16 @@ defmodule Emily.Backend.Block do
   end
 
   defp linalg(%Block.LinAlg.Cholesky{}, out, args), do: Call.run(:cholesky, out, args)
+  defp linalg(%Block.LinAlg.Determinant{}, out, args), do: Call.run(:determinant, out, args)
+  defp linalg(%Block.LinAlg.LU{}, outs, args), do: Call.run_all(:lu, outs, args, %{})
+
+  # Under defn the template has the type that comes of Nx's default function, which makes f32 of an
+  # integer matrix before it meets B.
+  defp linalg(%Block.LinAlg.Solve{}, out, [a, b]) do
+    type = a.type |> Nx.Type.merge(b.type) |> Nx.Type.to_floating()
+    x = Call.run(:solve, %{out | type: type}, [a, b])
+    if out.type == type, do: x, else: Nx.as_type(x, out.type)
+  end
 
   defp linalg(%Block.LinAlg.QR{mode: mode}, outs, args) do
     Call.run_all(:qr, outs, args, %{mode: mode})

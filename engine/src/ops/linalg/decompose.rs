@@ -2,11 +2,11 @@
 
 use emily_spec::{ErrorKind, TensorType};
 use mlx_rs::error::Result;
-use mlx_rs::ops::{concatenate, zeros_dtype};
-use mlx_rs::{Array, linalg, with_stream};
+use mlx_rs::ops::{concatenate, ones_dtype, zeros_dtype};
+use mlx_rs::{Array, Dtype, linalg, with_stream};
 
 use super::wide;
-use crate::mlx::{clone_array, dtype_of, real, slice_axis};
+use crate::mlx::{arange, clone_array, dtype_of, real, slice_axis};
 use crate::ops::cast::cast;
 use crate::ops::{Cx, dims};
 
@@ -54,4 +54,29 @@ pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Resul
         "a matrix must be positive definite",
     );
     cast(&l, ty.dtype)
+}
+
+/// P, L and U. MLX's permutation says which row of L·U each row of the matrix is.
+pub(in crate::ops) fn lu(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
+    let x = wide(x, results[1].dtype)?;
+    let factors = with_stream(cx.cpu, || -> Result<_> {
+        let (rows, l, u) = eliminated(&x)?;
+        let all = arange(rows.dim(-1), rows.dtype())?;
+        let p = rows.expand_dims(-1)?.eq(all)?.as_dtype(Dtype::Uint8)?;
+        Ok([p, l, u])
+    })?;
+    narrowed(factors, results)
+}
+
+/// Which row of L·U each row is, L and U.
+///
+/// MLX's LUF gives the bytes of its result for the number of its elements. An elementwise op goes by
+/// that number where its operands lie alike in memory, as those of 1 × 1 do with any: it would read
+/// and write beyond them. So MLX sees none of 1 × 1.
+pub(super) fn eliminated(x: &Array) -> Result<(Array, Array, Array)> {
+    if x.dim(-1) > 1 {
+        return linalg::lu(x);
+    }
+    let rows = zeros_dtype(&x.shape()[..x.ndim() - 1], Dtype::Uint32)?;
+    Ok((rows, ones_dtype(x.shape(), x.dtype())?, clone_array(x)))
 }

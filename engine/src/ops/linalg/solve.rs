@@ -3,15 +3,14 @@
 //! MLX multiplies by inverses, whose errors grow with the matrix's condition; substitution's do not
 //! (Higham, *Accuracy and Stability of Numerical Algorithms*, 8.2 and 14.2).
 
-use std::ops::Range;
-
-use emily_spec::{Class, ErrorKind, TensorType, TransformA, TriangularSolve};
+use emily_spec::{Class, DType, ErrorKind, TensorType, TransformA, TriangularSolve};
 use mlx_rs::error::Result;
-use mlx_rs::ops::{concatenate, zeros_dtype};
-use mlx_rs::{Array, with_stream};
+use mlx_rs::ops::{argsort_axis, concatenate, select, zeros_dtype};
+use mlx_rs::{Array, Dtype, with_stream};
 
-use super::{transposed, wide};
-use crate::mlx::{clone_array, conjugate, dtype_of, slice_axis, to_mlx};
+use super::decompose::eliminated;
+use super::{block, rows, transposed, wide};
+use crate::mlx::{arange, clone_array, conjugate, dtype_of, integer, real, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::{Cx, complex, dims};
 
@@ -28,10 +27,36 @@ pub(in crate::ops) fn triangular_solve(
             TransformA::Conjugate if dtype_of(&a).is_complex() => conjugate(&a)?,
             TransformA::None | TransformA::Transpose | TransformA::Conjugate => a,
         };
-        refuse_singular(&a, cx)?;
+        refuse(is_singular(&a)?, cx);
         substitute(&a, b, op.upper != flip)
     };
     system(inputs, ty, op.right, cx, solve)
+}
+
+/// By elimination with pivots. A matrix with a NaN has neither pivots nor a solution.
+pub(in crate::ops) fn solve(inputs: &[Array], ty: &TensorType, cx: &mut Cx) -> Result<Array> {
+    let solve = |a: &Array, b: &Array, cx: &mut Cx| {
+        let nan = a.ne(a)?.any_axes(&[-2, -1], true)?;
+        let (of_row, l, u) = eliminated(a)?;
+        let known = nan.logical_not()?.squeeze_axes(&[-1])?;
+        refuse(is_singular(&u)?.logical_and(known)?, cx);
+        let y = substitute(&l, &in_order(b, &of_row)?, false)?;
+        select(nan, real(dtype_of(b), f64::NAN), substitute(&u, &y, true)?)
+    };
+    system(inputs, ty, false, cx, solve)
+}
+
+/// B's rows as L·U has them: row i of A, and of B, is row `of_row[i]` of L·U.
+fn in_order(b: &Array, of_row: &Array) -> Result<Array> {
+    let n = b.dim(-2);
+    let order = argsort_axis(of_row, -1)?
+        .as_dtype(Dtype::Int32)?
+        .reshape(&[-1, n])?;
+    let matrices = order.dim(0);
+    let first = arange(matrices, Dtype::Int32)?.multiply(integer(DType::S32, n.into()))?;
+    let rows = order.add(first.expand_dims(-1)?)?.flatten(None, None)?;
+    let all = b.reshape(&[matrices * n, b.dim(-1)])?;
+    all.take_axis(rows, 0)?.reshape(b.shape())
 }
 
 /// The system with its right-hand side as a matrix on the left's side.
@@ -60,16 +85,18 @@ fn system(
     })
 }
 
-fn refuse_singular(triangular: &Array, cx: &mut Cx) -> Result<()> {
+/// Where a triangular matrix has a zero on its diagonal.
+fn is_singular(triangular: &Array) -> Result<Array> {
     let pivots = triangular.diagonal(None, -2, -1)?;
-    let zero = zeros_dtype(&[], triangular.dtype())?;
-    let singular = pivots.eq(zero)?;
+    pivots.eq(zeros_dtype(&[], triangular.dtype())?)
+}
+
+fn refuse(singular: Array, cx: &mut Cx) {
     cx.fail_where(
         singular,
         ErrorKind::Argument,
         "can't solve for singular matrix",
     );
-    Ok(())
 }
 
 /// X of T·X = B by halves: the first half of X leaves a system of half the size for the rest.
@@ -85,14 +112,6 @@ fn substitute(t: &Array, b: &Array, upper: bool) -> Result<Array> {
     let y = rows(b, &rest)?.subtract(known)?;
     let y = substitute(&block(t, &rest, &rest)?, &y, upper)?;
     concatenate(&if upper { [y, x] } else { [x, y] }, -2)
-}
-
-fn rows(x: &Array, range: &Range<i32>) -> Result<Array> {
-    slice_axis(x, x.ndim() - 2, range.clone())
-}
-
-fn block(x: &Array, rows: &Range<i32>, columns: &Range<i32>) -> Result<Array> {
-    slice_axis(&self::rows(x, rows)?, x.ndim() - 1, columns.clone())
 }
 
 fn product(a: &Array, b: &Array) -> Result<Array> {

@@ -3,7 +3,7 @@
 use emily_spec::{Error, ErrorKind, Result, TensorType};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, Slice};
 
-use super::matrix::{matrices, stacked};
+use super::matrix::{eliminate, matrices, stacked};
 use crate::array::WideArray;
 use crate::eval::{Target, WideAnswer};
 
@@ -102,4 +102,18 @@ pub(crate) fn cholesky(
 
 fn not_positive_definite() -> Error {
     Error::new(ErrorKind::Argument, "a matrix must be positive definite")
+}
+
+/// P, L and U of each matrix by elimination with the largest element of a column as its pivot.
+pub(crate) fn lu(input: &WideArray, results: &[TensorType]) -> Result<Vec<WideAnswer>> {
+    let dtype = results[1].dtype;
+    let factors = matrices::<f64>(input, |x| x.cast(dtype)).map(|a| {
+        let eliminated = eliminate(&a);
+        let mut p = Array2::zeros(a.dim());
+        for (i, &row) in eliminated.rows.iter().enumerate() {
+            p[[row, i]] = 1.0;
+        }
+        [p, eliminated.l, eliminated.u]
+    });
+    stacked(results, factors.collect())
 }

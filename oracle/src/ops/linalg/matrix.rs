@@ -80,6 +80,55 @@ pub(super) fn stacked<const N: usize>(
     results.iter().enumerate().map(result).collect()
 }
 
+/// L and U of a matrix whose rows are taken in this order.
+pub(super) struct Eliminated<T> {
+    pub(super) rows: Vec<usize>,
+    pub(super) l: Array2<T>,
+    pub(super) u: Array2<T>,
+}
+
+/// Gaussian elimination; the pivot is the largest element left of a column, the first of equals.
+pub(super) fn eliminate<T: Number>(a: &Array2<T>) -> Eliminated<T> {
+    let n = a.nrows();
+    let (mut l, mut u) = (Array2::eye(n), a.clone());
+    let mut rows: Vec<usize> = (0..n).collect();
+    for k in 0..n {
+        let mut pivot = k;
+        for i in k + 1..n {
+            if u[[i, k]].modulus() > u[[pivot, k]].modulus() {
+                pivot = i;
+            }
+        }
+        rows.swap(k, pivot);
+        (0..n).for_each(|j| u.swap([k, j], [pivot, j]));
+        (0..k).for_each(|j| l.swap([k, j], [pivot, j]));
+        for i in k + 1..n {
+            if u[[i, k]] == T::zero() {
+                continue;
+            }
+            let factor = u[[i, k]] / u[[k, k]];
+            l[[i, k]] = factor;
+            u[[i, k]] = T::zero();
+            for j in k + 1..n {
+                u[[i, j]] = u[[i, j]] - factor * u[[k, j]];
+            }
+        }
+    }
+    Eliminated { rows, l, u }
+}
+
+impl<T: Number> Eliminated<T> {
+    /// P·|L|·|U|, whose rows are in the matrix's order: what rounding errors in it are relative to.
+    pub(super) fn sizes(&self) -> Array2<f64> {
+        let all = product(&moduli(&self.l), &moduli(&self.u));
+        let mut ordered = all.clone();
+        for (i, &row) in self.rows.iter().enumerate() {
+            ordered.row_mut(row).assign(&all.row(i));
+        }
+        ordered
+    }
+}
+
 /// X of T·X = B for lower triangular T, from the first row on.
 pub(super) fn substitute<T: Number>(t: &Array2<T>, b: &Array2<T>) -> Array2<T> {
     let mut x = b.clone();

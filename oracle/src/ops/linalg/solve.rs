@@ -1,15 +1,18 @@
 //! Systems of linear equations.
 //!
-//! Rounding makes substitution solve a system of a matrix that is off by ΔT, with |ΔT| ≤ c·u·|T|
-//! (Higham, *Accuracy and Stability of Numerical Algorithms*, 8.5). To first order the solution is off
-//! by |T⁻¹|·|ΔT|·|X|, which is the magnitude here.
+//! Rounding makes substitution solve a system of a matrix that is off by ΔT, with |ΔT| ≤ c·u·|T|, and
+//! elimination one that is off by ΔA, with |ΔA| ≤ 3·n·u·P·|L|·|U| (Higham, *Accuracy and Stability of
+//! Numerical Algorithms*, 8.5 and 9.4). To first order the solution is off by |A⁻¹|·|ΔA|·|X|, which is
+//! the magnitude here.
 
 use emily_spec::{Class, Error, ErrorKind, Result, TransformA, TriangularSolve};
 use ndarray::Array2;
 use num_complex::Complex;
 
 use super::super::accumulate::Growth;
-use super::matrix::{Number, flipped, matrices, moduli, product, substitute, turned};
+use super::matrix::{
+    Eliminated, Number, eliminate, flipped, matrices, moduli, product, substitute, turned,
+};
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::{Magnitude, Of};
@@ -27,6 +30,10 @@ pub(crate) fn triangular_solve(
             systems(inputs, op.right, target, |a, b| triangular::<f64>(op, a, b))
         }
     }
+}
+
+pub(crate) fn solve(inputs: &[WideArray], target: Target) -> Result<WideAnswer> {
+    systems(inputs, false, target, general)
 }
 
 /// A solution, and what rounding errors of one unit in the matrix may change of it.
@@ -115,6 +122,38 @@ fn triangular<T: Number>(op: &TriangularSolve, a: Array2<T>, b: Array2<T>) -> Re
             roundings,
         },
     })
+}
+
+/// Elimination with pivots, then substitution twice. A NaN leaves nothing to solve.
+fn general(a: Array2<f64>, b: Array2<f64>) -> Result<Solution<f64>> {
+    let roundings = 3 * a.nrows();
+    if a.iter().any(|x| x.is_nan()) {
+        return Ok(Solution {
+            x: Array2::from_elem(b.dim(), f64::NAN),
+            sensitivity: Array2::zeros(b.dim()),
+            roundings,
+        });
+    }
+    let eliminated = eliminate(&a);
+    check_pivots(&eliminated.u)?;
+    let x = substituted(&eliminated, &b);
+    let inverse = substituted(&eliminated, &Array2::eye(a.nrows()));
+    let sensitivity = product(
+        &moduli(&inverse),
+        &product(&eliminated.sizes(), &moduli(&x)),
+    );
+    Ok(Solution {
+        x,
+        sensitivity,
+        roundings,
+    })
+}
+
+fn substituted(eliminated: &Eliminated<f64>, b: &Array2<f64>) -> Array2<f64> {
+    let Eliminated { rows, l, u } = eliminated;
+    let b = Array2::from_shape_fn(b.dim(), |(i, j)| b[[rows[i], j]]);
+    let y = substitute(l, &b);
+    flipped(&substitute(&turned(u), &flipped(&y)))
 }
 
 fn check_pivots<T: Number>(t: &Array2<T>) -> Result<()> {

@@ -91,3 +91,34 @@ impl Attributes for Cholesky {
         by_column(row, inputs, results)
     }
 }
+
+ops! {
+    /// A = P·L·U with a permutation P, of A's dtype, L lower triangular with ones on its diagonal, and U
+    /// upper triangular. No element of L is larger than 1: each pivot is the largest of its column. Of a
+    /// matrix with a NaN or an infinity only P, and where the zeros are, mean something.
+    pub struct Lu = Row {
+        name: "lu",
+        results: 3,
+        // Of P, the first result; the others are floating.
+        result: ResultDType::Same,
+        // |A − P·L·U| ≤ n·u·P·|L|·|U| (Higham, Accuracy and Stability, 9.3), and 2·u more where the
+        // factors are rounded to a narrower dtype: at most 3/2 of n·eps.
+        judged: Judged::Promise { promise: Promise::Lu, k: 1.5 },
+        ..DECOMPOSITION
+    }; {
+    }
+}
+
+impl Attributes for Lu {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        square(&inputs[0])?;
+        let dtype = row.result_dtype(inputs, None)?;
+        let of = |dtype| TensorType::new(dtype, inputs[0].shape.clone());
+        let floating = dtype.to_floating();
+        Ok(vec![of(dtype), of(floating), of(floating)])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        by_column(row, inputs, results)
+    }
+}

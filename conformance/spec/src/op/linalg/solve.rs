@@ -1,8 +1,8 @@
-//! Systems of linear equations, and determinants, over the last two axes.
+//! Systems of linear equations, over the last two axes.
 
 use serde::Deserialize;
 
-use super::{by_column, square};
+use super::{by_column, copies, square};
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, sum_tolerance};
 use crate::{
@@ -67,6 +67,33 @@ impl Attributes for TriangularSolve {
 
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         by_column(row, inputs, results)
+    }
+}
+
+ops! {
+    /// X with A·X = B for each square matrix A of a batch; B has a vector or a matrix for each. A
+    /// matrix that elimination finds to be singular is an error; of one with a NaN, X is NaN.
+    pub struct Solve = Row {
+        name: "solve",
+        accepts: Dtypes::REAL,
+        ..SYSTEM
+    }; {
+    }
+}
+
+impl Attributes for Solve {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        system(row, inputs, false)
+    }
+
+    /// Beside what is known of X, the factors of A.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let cost = by_column(row, inputs, results)?;
+        let factors = copies(row.price.temporaries, inputs, results)?;
+        Ok(Cost {
+            temporaries: cost.temporaries.saturating_add(factors),
+            ..cost
+        })
     }
 }
 

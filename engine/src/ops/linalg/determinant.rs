@@ -1,0 +1,59 @@
+//! Determinants.
+
+use emily_spec::{DType, TensorType};
+use mlx_rs::error::Result;
+use mlx_rs::ops::{concatenate, select};
+use mlx_rs::{Array, Dtype, linalg, with_stream};
+
+use super::{block, rows, wide};
+use crate::mlx::{arange, clone_array, dtype_of, integer, real, slice_axis};
+use crate::ops::cast::cast;
+use crate::ops::{Cx, dims};
+
+/// Up to 3 × 3 by Leibniz's formula, which of small whole numbers is exact; larger ones by elimination.
+pub(in crate::ops) fn determinant(x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
+    let x = wide(x, ty.dtype)?;
+    let determinant = match x.dim(-1) {
+        ..=3 => expanded(&x)?.squeeze_axes(&[-2, -1])?,
+        _ => with_stream(cx.cpu, || eliminated(&x))?,
+    };
+    cast(&determinant, ty.dtype)?.reshape(&dims(&ty.shape))
+}
+
+/// Along the first row.
+fn expanded(x: &Array) -> Result<Array> {
+    let n = x.dim(-1);
+    if n == 1 {
+        return Ok(clone_array(x));
+    }
+    let below = rows(x, &(1..n))?;
+    let term = |column: i32| {
+        let left = slice_axis(&below, x.ndim() - 1, 0..column)?;
+        let right = slice_axis(&below, x.ndim() - 1, column + 1..n)?;
+        let minor = expanded(&concatenate(&[left, right], -1)?)?;
+        block(x, &(0..1), &(column..column + 1))?.multiply(minor)
+    };
+    (1..n).try_fold(term(0)?, |total, column| match column % 2 {
+        0 => total.add(term(column)?),
+        _ => total.subtract(term(column)?),
+    })
+}
+
+/// The product of the pivots, turned by each exchange of rows; NaN of a NaN, which elimination may
+/// not come across.
+fn eliminated(x: &Array) -> Result<Array> {
+    let (factors, exchanged) = linalg::lu_factor(x)?;
+    let pivots = factors.diagonal(None, -2, -1)?;
+    let product = pivots.prod_axes(&[-1], false)?;
+    let exchanges = exchanged.ne(arange(x.dim(-1), exchanged.dtype())?)?;
+    let count = exchanges
+        .as_dtype(Dtype::Int32)?
+        .sum_axes(&[-1], false)?
+        .as_dtype(Dtype::Int32)?;
+    let odd = count
+        .remainder(integer(DType::S32, 2))?
+        .eq(integer(DType::S32, 1))?;
+    let determinant = select(odd, product.negative()?, &product)?;
+    let nan = x.ne(x)?.any_axes(&[-2, -1], false)?;
+    select(nan, real(dtype_of(x), f64::NAN), determinant)
+}
