@@ -170,6 +170,10 @@ defmodule Emily.Conformance.Translate do
     )
   end
 
+  defp call(kind, op, attrs, tensors) when kind in [:dequantize] do
+    apply(Emily.Quantization, op, tensors ++ [Map.to_list(attrs)])
+  end
+
   defp call(:cholesky, _op, _attrs, [tensor]), do: Nx.LinAlg.cholesky(tensor)
 
   defp options(attrs, names) do

@@ -31,7 +31,7 @@ pub use fnv::fnv1a;
 pub use listing::fingerprint;
 pub use op::{
     AllClose, ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Axes, Bitcast, Broadcast,
-    Cholesky, Clip, Compare, Concatenate, Constant, Conv, Cumulative, Direction, Dot,
+    Cholesky, Clip, Compare, Concatenate, Constant, Conv, Cumulative, Dequantize, Direction, Dot,
     DynamicPutSlice, DynamicSlice, Eye, Fourier, Fourier2, Gather, Indexed, IndexedAxes, Iota, Op,
     OpKind, Pad, PutSlice, Qr, QrMode, Quantifier, ROWS, Reduce, Reduction, Reshape, Reverse, Scan,
     Scattering, Select, Slice, Sliding, Sort, SpatialAxis, Squeeze, Stack, Take, TakeAlongAxis,

@@ -64,6 +64,8 @@ pub enum Role {
     Predicate,
     /// Whole numbers that say where: indices, starts.
     Index,
+    /// Words of bits that are elements once they are taken apart.
+    Codes,
 }
 
 /// What decides a result's dtype where the call does not ask for one.
@@ -252,7 +254,7 @@ impl Row {
         let mut inputs = inputs.iter().enumerate();
         inputs.try_for_each(|(index, ty)| match self.role(index) {
             Role::Data => self.check_dtype(ty.dtype),
-            Role::Predicate | Role::Index => Ok(()),
+            Role::Predicate | Role::Index | Role::Codes => Ok(()),
         })
     }
 

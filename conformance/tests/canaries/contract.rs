@@ -172,7 +172,8 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Fourier2(_)
         | OpKind::Qr
         | OpKind::TriangularSolve
-        | OpKind::Cholesky => false,
+        | OpKind::Cholesky
+        | OpKind::Dequantize => false,
     }
 }
 

@@ -25,6 +25,7 @@ mod index;
 mod integer;
 mod less;
 mod linalg;
+mod quantized;
 mod reduce;
 mod shape;
 mod sort;
@@ -103,6 +104,7 @@ fn build(
         Op::Qr(_) => return linalg::qr(&inputs[0], results, cx),
         Op::TriangularSolve(op) => linalg::triangular_solve(op, inputs, ty, cx)?,
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], ty, cx)?,
+        Op::Dequantize(op) => quantized::dequantize(op, inputs, ty)?,
     };
     Ok(vec![array])
 }

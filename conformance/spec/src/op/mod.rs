@@ -14,6 +14,7 @@ mod cumulative;
 mod fft;
 mod index;
 mod linalg;
+mod quantized;
 mod reduce;
 mod shape;
 mod sort;
@@ -33,6 +34,7 @@ pub use index::{
     TakeAlongAxis,
 };
 pub use linalg::{Cholesky, Dot, Qr, QrMode, TransformA, TriangularSolve};
+pub use quantized::Dequantize;
 pub use reduce::{
     AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
 };
@@ -219,6 +221,7 @@ pub enum Op {
     Fourier2(Fourier2, Transform2),
     TriangularSolve(TriangularSolve),
     Cholesky(Cholesky),
+    Dequantize(Dequantize),
 }
 
 /// An op without its attributes.
@@ -276,6 +279,7 @@ pub enum OpKind {
     Fourier2(Fourier2),
     TriangularSolve,
     Cholesky,
+    Dequantize,
 }
 
 /// Every op's row, families together.
@@ -320,6 +324,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(WindowScatter::ALL.iter().map(|kind| kind.row()));
     rows.extend(Cumulative::ALL.iter().map(|kind| kind.row()));
     rows.extend([TriangularSolve::ROW, Cholesky::ROW]);
+    rows.push(Dequantize::ROW);
     rows
 });
 
@@ -385,6 +390,7 @@ impl OpKind {
             OpKind::Fourier2(kind) => Op::Fourier2(kind, from(attrs)?),
             OpKind::TriangularSolve => Op::TriangularSolve(from(attrs)?),
             OpKind::Cholesky => Op::Cholesky(from(attrs)?),
+            OpKind::Dequantize => Op::Dequantize(from(attrs)?),
         })
     }
 }
@@ -454,6 +460,7 @@ impl Op {
             Op::Fourier2(kind, attrs) => (kind.row(), attrs),
             Op::TriangularSolve(attrs) => (TriangularSolve::ROW, attrs),
             Op::Cholesky(attrs) => (Cholesky::ROW, attrs),
+            Op::Dequantize(attrs) => (Dequantize::ROW, attrs),
         }
     }
 

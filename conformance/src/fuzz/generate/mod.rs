@@ -11,6 +11,7 @@ mod cumulative;
 mod fft;
 mod index;
 mod linalg;
+mod quantized;
 mod reduce;
 mod shape;
 mod sort;
@@ -75,6 +76,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Fourier2(op) => fft::fourier2(row, op),
         OpKind::TriangularSolve => linalg::triangular_solve(row),
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
+        OpKind::Dequantize => quantized::dequantize(row),
     }
 }
 

@@ -1,0 +1,143 @@
+//! Matrices whose elements are codes of a few bits, and products with them.
+//!
+//! A row is cut into groups of `group_size` elements, each group with a scale and a bias of its own: an
+//! element is scale · code + bias. Codes are whole numbers of `bits` bits, packed into 32-bit words from
+//! the lowest bit of a row's first word up, one after the other, across the ends of words.
+
+use super::{Attributes, ops};
+use crate::row::ROW;
+use crate::{
+    Arity, DType, Domain, Dtypes, Error, ErrorKind, Grad, Judged, Price, Result, ResultDType, Role,
+    Row, Shape, TensorType, Tolerance,
+};
+
+/// A matrix given as packed codes, scales and biases.
+const QUANTIZED: Row = Row {
+    family: "quantized",
+    operands: &["packed", "scales", "biases"],
+    roles: &[Role::Codes, Role::Data],
+    arity: Arity::Exactly(3),
+    accepts: Dtypes::FLOAT,
+    result: ResultDType::Merged,
+    grad: Some(LINEAR),
+    // MLX's CPU takes codes apart bit by bit, in words of four bytes: up to six of them an element, in
+    // two buffers.
+    price: Price {
+        work: 8,
+        temporaries: 16,
+    },
+    ..ROW
+};
+
+/// Elements are linear in scales and biases, with codes up to 255 for slopes: a gradient adds up one of
+/// them per element of a group.
+const LINEAR: Grad = Grad {
+    domain: &[Domain::Any, Domain::Range(-2.0, 2.0)],
+    eps: 16.0,
+};
+
+ops! {
+    /// The matrix of packed codes: scale · code + bias, with a scale and a bias for each `group_size`
+    /// elements along the last axis. Small floats are computed in `f32` and rounded once.
+    pub struct Dequantize = Row {
+        name: "dequantize",
+        judged: Judged::Values(element_tolerance),
+        ..QUANTIZED
+    }; {
+        /// How many elements share a scale and a bias: 32, 64 or 128.
+        group_size: usize,
+        /// How many bits a code has: 2, 3, 4, 5, 6 or 8.
+        bits: usize,
+    }
+}
+
+/// A product rounded, and a sum: each is off by half an eps of the magnitude |scale · code| + |bias|. Of
+/// small floats `f32` holds the product exactly, and rounds their sum within its own digits.
+const fn element_tolerance(dtype: DType) -> Tolerance {
+    if dtype.is_small_float() {
+        Tolerance::Ulp(1)
+    } else {
+        Tolerance::Accum(1.0)
+    }
+}
+
+impl Attributes for Dequantize {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let coding = Coding::new(self.group_size, self.bits)?;
+        let shape = coding.unpacked(&inputs[0], &inputs[1..])?;
+        let dtype = row.result_dtype(&inputs[1..], None)?;
+        Ok(vec![TensorType::new(dtype, shape)])
+    }
+}
+
+/// How a row's elements become codes.
+struct Coding {
+    group_size: usize,
+    bits: usize,
+}
+
+impl Coding {
+    fn new(group_size: usize, bits: usize) -> Result<Coding> {
+        if !matches!(group_size, 32 | 64 | 128) {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                format!("group_size must be 32, 64 or 128, got {group_size}"),
+            ));
+        }
+        if !matches!(bits, 2..=6 | 8) {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                format!("bits must be 2, 3, 4, 5, 6 or 8, got {bits}"),
+            ));
+        }
+        Ok(Coding { group_size, bits })
+    }
+
+    /// The shape of the matrix that these codes are, which have something per group.
+    fn unpacked(&self, packed: &TensorType, groups: &[TensorType]) -> Result<Shape> {
+        check_packed(packed)?;
+        let scales = &groups[0].shape;
+        if let Some(biases) = groups.iter().find(|other| other.shape != *scales) {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("scales {scales} and biases {} differ", biases.shape),
+            ));
+        }
+        let (words, rows) = (packed.shape.last(), packed.shape.len() - 1);
+        let groups = scales.last().copied().unwrap_or(0);
+        let fits = scales.rank() == packed.shape.rank()
+            && scales[..rows] == packed.shape[..rows]
+            && words.map(|words| 32 * words) == Some(groups * self.group_size * self.bits);
+        if !fits {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "packed codes {} do not fit scales {scales}: a group of {} elements takes {} words \
+                     of 32 bits",
+                    packed.shape,
+                    self.group_size,
+                    self.group_size * self.bits / 32
+                ),
+            ));
+        }
+        let elements = groups * self.group_size;
+        Ok(Shape::new([&packed.shape[..rows], &[elements]].concat()))
+    }
+}
+
+/// Checks that these are rows of words.
+fn check_packed(packed: &TensorType) -> Result<()> {
+    if packed.dtype != DType::U32 {
+        return Err(Error::new(
+            ErrorKind::Dtype,
+            format!("packed codes must be u32, got {}", packed.dtype),
+        ));
+    }
+    if packed.shape.rank() < 2 {
+        return Err(Error::new(
+            ErrorKind::Shape,
+            format!("packed codes need two axes or more, got {}", packed.shape),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Calls with matrices of packed codes.
+
+use emily_spec::{DType, Dequantize, Op, Row, Shape};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::values::dtype_of;
+use super::{Specimen, specimen};
+
+/// How a matrix is packed, and its shape in groups.
+#[derive(Clone, Debug)]
+struct Matrix {
+    group_size: usize,
+    bits: usize,
+    batch: Vec<usize>,
+    rows: usize,
+    groups: usize,
+    dtypes: [DType; 2],
+}
+
+fn matrices(row: &'static Row) -> impl Strategy<Value = Matrix> {
+    let group_size = select(vec![32usize, 32, 64, 128]);
+    let bits = select(vec![2usize, 3, 4, 5, 6, 8]);
+    let batch = proptest::collection::vec(0..3usize, 0..=1);
+    let dtypes = prop_oneof![
+        3 => dtype_of(row).prop_map(|dtype| [dtype, dtype]),
+        1 => [dtype_of(row), dtype_of(row)],
+    ];
+    (group_size, bits, batch, 0..4usize, 0..3usize, dtypes).prop_map(
+        |(group_size, bits, batch, rows, groups, dtypes)| Matrix {
+            group_size,
+            bits,
+            batch,
+            rows,
+            groups,
+            dtypes,
+        },
+    )
+}
+
+impl Matrix {
+    /// The types of packed codes, scales and biases.
+    fn types(&self) -> Vec<(DType, Shape)> {
+        let shape = |last| Shape::new([&self.batch[..], &[self.rows, last]].concat());
+        let words = self.groups * self.group_size * self.bits / 32;
+        let [scales, biases] = self.dtypes;
+        vec![
+            (DType::U32, shape(words)),
+            (scales, shape(self.groups)),
+            (biases, shape(self.groups)),
+        ]
+    }
+}
+
+pub(super) fn dequantize(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let of = move |matrix: Matrix| {
+        let op = Op::Dequantize(Dequantize {
+            group_size: matrix.group_size,
+            bits: matrix.bits,
+        });
+        specimen(row, Just(op).boxed(), matrix.types())
+    };
+    matrices(row).prop_flat_map(of).boxed()
+}

@@ -1,0 +1,167 @@
+defmodule Emily.Quantization do
+  @moduledoc """
+  Matrices in a few bits an element, as MLX has them, for any backend.
+
+  A row of a matrix is cut into groups of `:group_size` elements. An element is a code, a whole number of
+  `:bits` bits, and stands for `scale * code + bias`, with a scale and a bias for each group. Three tensors
+  make a matrix of shape `{..., n}`:
+
+    * `packed`, u32 of shape `{..., n * bits / 32}`: the codes, from the lowest bit of a row's first word
+      up, one after the other, across the ends of words;
+    * `scales` and `biases`, floats of shape `{..., n / group_size}`.
+
+  ## Options
+
+  Every function takes
+
+    * `:group_size` - 32, 64 (the default) or 128;
+    * `:bits` - 2, 3, 4 (the default), 5, 6 or 8.
+
+  ## Where it runs
+
+  On `Emily.Backend` each function is one native operation. On any other backend, and under any `defn`
+  compiler, it is composed of Nx's functions, to the same meaning; gradients are taken of that.
+
+  Shapes, types and options that do not fit are an `ArgumentError` that names the function and its
+  operands. Vectorized tensors are refused: devectorize them first.
+
+      iex> packed = Nx.tensor([[0x76543210, 0xFEDCBA98, 0x76543210, 0xFEDCBA98]], type: :u32)
+      iex> matrix = Emily.Quantization.dequantize(packed, Nx.tensor([[0.5]]), Nx.tensor([[-1.0]]), group_size: 32)
+      iex> Nx.shape(matrix)
+      {1, 32}
+      iex> Nx.to_flat_list(matrix[0][0..5])
+      [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5]
+
+  """
+
+  import Nx.Defn
+
+  alias Emily.Quantization.{Block, Composed}
+  alias Nx.Tensor, as: T
+
+  @defaults [group_size: 64, bits: 4]
+
+  @doc """
+  The matrix of packed codes: `scale * code + bias`.
+
+  Its type is what scales and biases merge to. Small floats are computed in f32 and rounded once.
+
+  ## Examples
+
+      iex> packed = Nx.tensor([[0xE4E4E4E4, 0xE4E4E4E4]], type: :u32)
+      iex> [scales, biases] = [Nx.tensor([[2.0]]), Nx.tensor([[1.0]])]
+      iex> matrix = Emily.Quantization.dequantize(packed, scales, biases, group_size: 32, bits: 2)
+      iex> Nx.to_flat_list(matrix[0][0..4])
+      [1.0, 3.0, 5.0, 7.0, 1.0]
+
+  """
+  deftransform dequantize(packed, scales, biases, opts \\ []) do
+    call = call!(:dequantize, [packed, scales, biases], opts, @defaults)
+    [packed, scales, biases] = call.tensors
+    coding!(call)
+    shape = unpacked!(call, packed, [scales, biases])
+    out = Nx.template(shape, merged!(call, [scales, biases]))
+    run(call, out, &Composed.dequantize/2)
+  end
+
+  # The call of an operation: its operands as tensors, and its options as attributes.
+  defp call!(op, tensors, opts, defaults) do
+    call = %{
+      op: op,
+      tensors: Enum.map(tensors, &Nx.to_tensor/1),
+      attrs: opts |> Keyword.validate!(defaults) |> Map.new()
+    }
+
+    Enum.each(call.tensors, &check_vectorized!(call, &1))
+    call
+  end
+
+  defp run(%{op: op, attrs: attrs, tensors: tensors}, out, composed) do
+    default =
+      case tensors do
+        [_, _, _] -> fn %Block{attrs: attrs}, a, b, c -> composed.([a, b, c], attrs) end
+      end
+
+    Nx.block(%Block{op: op, attrs: attrs}, tensors, out, default)
+  end
+
+  defp check_vectorized!(_call, %T{vectorized_axes: []}), do: :ok
+
+  defp check_vectorized!(call, %T{}) do
+    refuse!(call, "vectorized tensors are not taken; use Nx.devectorize/2 first")
+  end
+
+  defp coding!(%{attrs: %{group_size: group_size, bits: bits}} = call) do
+    if group_size not in [32, 64, 128] do
+      refuse!(call, "group_size must be 32, 64 or 128, got #{inspect(group_size)}")
+    end
+
+    if bits not in [2, 3, 4, 5, 6, 8] do
+      refuse!(call, "bits must be 2, 3, 4, 5, 6 or 8, got #{inspect(bits)}")
+    end
+  end
+
+  # The shape of the matrix that these codes are, which have something per group.
+  defp unpacked!(call, packed, [scales | _] = per_group) do
+    %{attrs: %{group_size: group_size, bits: bits}} = call
+    packed!(call, packed)
+
+    if biases = Enum.find(per_group, &(Nx.shape(&1) != Nx.shape(scales))) do
+      refuse!(call, "scales #{dims(scales)} and biases #{dims(biases)} differ")
+    end
+
+    {rows, words} = split(packed)
+    {rows_of_scales, groups} = split(scales)
+
+    if rows != rows_of_scales or 32 * words != groups * group_size * bits do
+      refuse!(
+        call,
+        "packed codes #{dims(packed)} do not fit scales #{dims(scales)}: a group of #{group_size} " <>
+          "elements takes #{div(group_size * bits, 32)} words of 32 bits"
+      )
+    end
+
+    List.to_tuple(rows ++ [groups * group_size])
+  end
+
+  defp packed!(call, %T{type: type} = packed) do
+    if type != {:u, 32} do
+      refuse!(call, "packed codes must be u32, got #{Nx.Type.to_string(type)}")
+    end
+
+    if Nx.rank(packed) < 2 do
+      refuse!(call, "packed codes need two axes or more, got #{dims(packed)}")
+    end
+  end
+
+  # The leading axes, and the size of the last one; a scalar has none.
+  defp split(tensor) do
+    case tensor |> Nx.shape() |> Tuple.to_list() |> Enum.split(-1) do
+      {[], []} -> {nil, 0}
+      {leading, [last]} -> {leading, last}
+    end
+  end
+
+  defp merged!(call, tensors) do
+    types = Enum.map(tensors, & &1.type)
+
+    if type = Enum.find(types, &(not real_float?(&1))) do
+      refuse!(
+        call,
+        "#{call.op} does not take #{Nx.Type.to_string(type)}; cast to one of f16 bf16 f32 f64"
+      )
+    end
+
+    Enum.reduce(types, &Nx.Type.merge/2)
+  end
+
+  defp real_float?({class, _bits}), do: class in [:f, :bf]
+
+  @spec refuse!(map(), String.t()) :: no_return()
+  defp refuse!(%{op: op, tensors: tensors}, sentence) do
+    inputs = Enum.map_join(tensors, ", ", &(Nx.Type.to_string(&1.type) <> dims(&1)))
+    raise ArgumentError, "#{op}(#{inputs}): #{sentence}"
+  end
+
+  defp dims(tensor), do: "[#{tensor |> Nx.shape() |> Tuple.to_list() |> Enum.join(",")}]"
+end

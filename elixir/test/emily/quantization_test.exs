@@ -1,0 +1,108 @@
+defmodule Emily.QuantizationTest do
+  use ExUnit.Case, async: true
+
+  import Nx.Defn, only: [defn: 2]
+
+  alias Emily.{Quantization, TelemetryLog}
+
+  @codings for group_size <- [32, 64, 128],
+               bits <- [2, 3, 4, 5, 6, 8],
+               do: [group_size: group_size, bits: bits]
+
+  # On Nx.BinaryBackend: numbers that neither repeat nor grow.
+  defp wave(shape, step) do
+    Nx.with_default_backend(Nx.BinaryBackend, fn ->
+      shape |> Nx.iota(type: :f32) |> Nx.multiply(step) |> Nx.sin()
+    end)
+  end
+
+  # Two rows of two groups each.
+  defp packed(opts, type \\ :f32) do
+    words = div(2 * opts[:group_size] * opts[:bits], 32)
+
+    Nx.with_default_backend(Nx.BinaryBackend, fn ->
+      packed = {2, words} |> Nx.iota(type: :u32) |> Nx.multiply(0x9E3779B9)
+      [packed, Nx.as_type(wave({2, 2}, 0.7), type), Nx.as_type(wave({2, 2}, 1.9), type)]
+    end)
+  end
+
+  defp on_emily(tensors), do: Enum.map(tensors, &Nx.backend_copy(&1, Emily.Backend))
+
+  defp assert_close(left, right, tolerance) do
+    [left, right] = for t <- [left, right], do: Nx.backend_copy(t, Nx.BinaryBackend)
+    assert {left.shape, left.type} == {right.shape, right.type}
+    distance = left |> Nx.subtract(right) |> Nx.abs() |> Nx.reduce_max() |> Nx.to_number()
+    assert distance <= tolerance
+  end
+
+  # No block ran its default function, and no callback Nx.BinaryBackend's.
+  defp assert_native(fun) do
+    TelemetryLog.attach([[:emily, :block, :fallback], [:emily, :fallback, :start]])
+    result = fun.()
+    assert TelemetryLog.flush() == []
+    result
+  end
+
+  defn scaled(packed, scales, biases) do
+    Quantization.dequantize(packed, scales, biases, group_size: 32, bits: 3) * 2
+  end
+
+  describe "dequantize/4" do
+    test "is one operation on Emily, and composed elsewhere to the same meaning" do
+      for opts <- @codings, type <- [:f32, :f16, :bf16] do
+        operands = packed(opts, type)
+        composed = apply(Quantization, :dequantize, operands ++ [opts])
+        assert %Nx.BinaryBackend{} = composed.data
+        native = fn -> apply(Quantization, :dequantize, on_emily(operands) ++ [opts]) end
+        native = assert_native(native)
+        assert %Emily.Backend{} = native.data
+        # Half an eps of |scale * code| + |bias|, twice.
+        eps = %{f32: 2.0e-7, f16: 1.0e-3, bf16: 8.0e-3}[type]
+        assert_close(native, composed, eps * 256)
+      end
+    end
+
+    test "runs in defn, under any compiler and on any backend" do
+      operands = packed(group_size: 32, bits: 3)
+      expected = scaled_eagerly(operands)
+
+      for compiler <- [Nx.Defn.Evaluator, Emily.Compiler],
+          operands <- [operands, on_emily(operands)] do
+        assert_close(Nx.Defn.jit_apply(&scaled/3, operands, compiler: compiler), expected, 1.0e-5)
+      end
+
+      assert_native(fn ->
+        Nx.Defn.jit_apply(&scaled/3, on_emily(operands), compiler: Emily.Compiler)
+      end)
+    end
+
+    test "names the call and the remedy where operands do not fit" do
+      [packed, scales, biases] = packed(group_size: 64, bits: 4)
+
+      assert_raise ArgumentError,
+                   "dequantize(u32[2,16], f32[2,2], f32[2,2]): packed codes [2,16] do not fit scales " <>
+                     "[2,2]: a group of 32 elements takes 4 words of 32 bits",
+                   fn -> Quantization.dequantize(packed, scales, biases, group_size: 32) end
+
+      assert_raise ArgumentError, ~r"packed codes must be u32, got s32", fn ->
+        Quantization.dequantize(Nx.as_type(packed, :s32), scales, biases)
+      end
+
+      assert_raise ArgumentError, ~r"does not take s32; cast to one of f16 bf16 f32 f64", fn ->
+        Quantization.dequantize(packed, Nx.as_type(scales, :s32), biases)
+      end
+
+      assert_raise ArgumentError, ~r"vectorized tensors are not taken", fn ->
+        Quantization.dequantize(Nx.vectorize(packed, :x), scales, biases)
+      end
+
+      assert_raise ArgumentError, ~r"unknown keys \[:size\]", fn ->
+        Quantization.dequantize(packed, scales, biases, size: 32)
+      end
+    end
+  end
+
+  defp scaled_eagerly([packed, scales, biases]) do
+    packed |> Quantization.dequantize(scales, biases, group_size: 32, bits: 3) |> Nx.multiply(2)
+  end
+end
