@@ -8,6 +8,8 @@ defmodule Emily.Conformance.Translate do
 
   alias Emily.Native.Ops
 
+  @quantization [:dequantize, :quantized_matmul]
+
   @kinds Map.new(Ops.all(), &{&1.name, &1.kind})
 
   @doc "Calls Nx's function for the operation."
@@ -170,7 +172,7 @@ defmodule Emily.Conformance.Translate do
     )
   end
 
-  defp call(kind, op, attrs, tensors) when kind in [:dequantize] do
+  defp call(kind, op, attrs, tensors) when kind in @quantization do
     apply(Emily.Quantization, op, tensors ++ [Map.to_list(attrs)])
   end
 

@@ -128,5 +128,6 @@ pub(crate) fn eval_wide(
         Op::TriangularSolve(op) => one(linalg::triangular_solve(op, inputs, target)?),
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], types.results, target),
         Op::Dequantize(op) => one(quantized::dequantize(op, inputs, target)?),
+        Op::QuantizedMatmul(op) => one(quantized::quantized_matmul(op, inputs, target)?),
     }
 }

@@ -173,7 +173,8 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Qr
         | OpKind::TriangularSolve
         | OpKind::Cholesky
-        | OpKind::Dequantize => false,
+        | OpKind::Dequantize
+        | OpKind::QuantizedMatmul => false,
     }
 }
 

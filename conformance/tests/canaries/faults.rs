@@ -112,7 +112,8 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Qr
         | OpKind::TriangularSolve
         | OpKind::Cholesky
-        | OpKind::Dequantize => false,
+        | OpKind::Dequantize
+        | OpKind::QuantizedMatmul => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)

@@ -64,6 +64,36 @@ defmodule Emily.Quantization do
     run(call, out, &Composed.dequantize/2)
   end
 
+  @doc """
+  The rows of `x` times a quantised matrix, as `Nx.dot/2` of it and `dequantize/4`'s matrix.
+
+  With `transpose: true`, the default, rows are multiplied by the matrix's rows, which is x · wᵀ: `x` is of
+  shape `{..., m, k}`, the matrix of `{..., n, k}`. With `transpose: false` it is x · w, the matrix of
+  `{..., k, n}`. The result is of shape `{..., m, n}`; leading axes are broadcast.
+
+  Its type is what `x`, scales and biases merge to. Sums are accumulated in f32, or f64 for f64, and rounded
+  once.
+
+  ## Examples
+
+      iex> packed = Nx.tensor([[0x55555555, 0x55555555], [0xFFFFFFFF, 0xFFFFFFFF]], type: :u32)
+      iex> [scales, biases] = [Nx.tensor([[1.0], [2.0]]), Nx.tensor([[0.0], [-1.0]])]
+      iex> x = Nx.broadcast(1.0, {1, 32})
+      iex> y = Emily.Quantization.quantized_matmul(x, packed, scales, biases, group_size: 32, bits: 2)
+      iex> Nx.to_flat_list(y)
+      [32.0, 160.0]
+
+  """
+  deftransform quantized_matmul(x, packed, scales, biases, opts \\ []) do
+    defaults = [transpose: true] ++ @defaults
+    call = call!(:quantized_matmul, [x, packed, scales, biases], opts, defaults)
+    [x, packed, scales, biases] = call.tensors
+    coding!(call)
+    type = merged!(call, [x, scales, biases])
+    shape = product!(call, x, unpacked!(call, packed, [scales, biases]))
+    run(call, Nx.template(shape, type), &Composed.quantized_matmul/2)
+  end
+
   # The call of an operation: its operands as tensors, and its options as attributes.
   defp call!(op, tensors, opts, defaults) do
     call = %{
@@ -80,6 +110,7 @@ defmodule Emily.Quantization do
     default =
       case tensors do
         [_, _, _] -> fn %Block{attrs: attrs}, a, b, c -> composed.([a, b, c], attrs) end
+        [_, _, _, _] -> fn %Block{attrs: attrs}, a, b, c, d -> composed.([a, b, c, d], attrs) end
       end
 
     Nx.block(%Block{op: op, attrs: attrs}, tensors, out, default)
@@ -124,6 +155,44 @@ defmodule Emily.Quantization do
     List.to_tuple(rows ++ [groups * group_size])
   end
 
+  # The shape of rows times matrices.
+  defp product!(%{attrs: %{transpose: transpose}} = call, x, matrix) do
+    if Nx.rank(x) < 2, do: refuse!(call, "x needs two axes or more, got #{dims(x)}")
+    {batch, [m, k]} = x |> Nx.shape() |> Tuple.to_list() |> Enum.split(-2)
+    {batches, [rows, columns]} = matrix |> Tuple.to_list() |> Enum.split(-2)
+    {inner, outer} = if transpose, do: {columns, rows}, else: {rows, columns}
+
+    if k != inner do
+      transposed = if transpose, do: ", transposed,", else: ""
+
+      refuse!(
+        call,
+        "x #{dims(x)} has rows of #{k} elements, and the matrix #{dims(matrix)}#{transposed} has " <>
+          "#{inner} to multiply them by"
+      )
+    end
+
+    List.to_tuple(broadcast!(call, batch, batches) ++ [m, outer])
+  end
+
+  # The shape that both broadcast to.
+  defp broadcast!(call, left, right) do
+    rank = max(length(left), length(right))
+    pad = &(List.duplicate(1, rank - length(&1)) ++ &1)
+
+    for {{a, b}, axis} <- Enum.with_index(Enum.zip(pad.(left), pad.(right))) do
+      if a != b and a != 1 and b != 1 do
+        refuse!(
+          call,
+          "#{dims(left)} and #{dims(right)} do not broadcast: axis #{axis} is #{a} against #{b}; " <>
+            "make them equal, or one of them 1"
+        )
+      end
+
+      if a == 1, do: b, else: a
+    end
+  end
+
   defp packed!(call, %T{type: type} = packed) do
     if type != {:u, 32} do
       refuse!(call, "packed codes must be u32, got #{Nx.Type.to_string(type)}")
@@ -163,5 +232,6 @@ defmodule Emily.Quantization do
     raise ArgumentError, "#{op}(#{inputs}): #{sentence}"
   end
 
-  defp dims(tensor), do: "[#{tensor |> Nx.shape() |> Tuple.to_list() |> Enum.join(",")}]"
+  defp dims(dims) when is_list(dims), do: "[#{Enum.join(dims, ",")}]"
+  defp dims(tensor), do: tensor |> Nx.shape() |> Tuple.to_list() |> dims()
 end

@@ -102,6 +102,42 @@ defmodule Emily.QuantizationTest do
     end
   end
 
+  describe "quantized_matmul/5" do
+    test "is one operation on Emily, and composed elsewhere to the same meaning" do
+      for opts <- @codings, transpose <- [true, false], type <- [:f32, :f16, :bf16] do
+        operands = packed(opts, type)
+        inner = if transpose, do: 2 * opts[:group_size], else: 2
+        operands = [Nx.as_type(wave({3, inner}, 0.3), type) | operands]
+        opts = [transpose: transpose] ++ opts
+        composed = apply(Quantization, :quantized_matmul, operands ++ [opts])
+
+        native =
+          assert_native(fn ->
+            apply(Quantization, :quantized_matmul, on_emily(operands) ++ [opts])
+          end)
+
+        # A rounding to the type, and a sum in f32 of so many terms up to 256.
+        eps = %{f32: 2.0e-7, f16: 1.0e-3, bf16: 8.0e-3}[type]
+        assert_close(native, composed, eps * 256 * inner)
+      end
+    end
+
+    test "names the call and the remedy where operands do not fit" do
+      [packed, scales, biases] = packed(group_size: 64, bits: 4)
+
+      assert_raise ArgumentError,
+                   "quantized_matmul(f32[1,64], u32[2,16], f32[2,2], f32[2,2]): x [1,64] has rows of 64 " <>
+                     "elements, and the matrix [2,128], transposed, has 128 to multiply them by",
+                   fn ->
+                     Quantization.quantized_matmul(wave({1, 64}, 1), packed, scales, biases)
+                   end
+
+      assert_raise ArgumentError, ~r"x needs two axes or more, got \[128\]", fn ->
+        Quantization.quantized_matmul(wave({128}, 1), packed, scales, biases)
+      end
+    end
+  end
+
   defp scaled_eagerly([packed, scales, biases]) do
     packed |> Quantization.dequantize(scales, biases, group_size: 32, bits: 3) |> Nx.multiply(2)
   end

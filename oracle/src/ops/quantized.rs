@@ -1,7 +1,9 @@
 //! Matrices whose elements are codes of a few bits, and products with them.
 
-use emily_spec::{Dequantize, Result};
+use emily_spec::{Dequantize, Error, ErrorKind, QuantizedMatmul, Result};
+use ndarray::{ArrayD, ArrayView1, Axis, Dimension, Ix2};
 
+use super::accumulate;
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::format::Format;
@@ -9,6 +11,7 @@ use crate::value::Wide;
 use crate::{Magnitude, Of};
 
 /// An element of a matrix of packed codes.
+#[derive(Clone, Copy)]
 struct Element {
     value: f64,
     /// |scale · code| + |bias|.
@@ -35,6 +38,70 @@ pub(crate) fn dequantize(
             random: 1.0,
         }),
     })
+}
+
+/// Sums of x · (scale · code + bias) for each row of x and each row or column of the matrix.
+pub(crate) fn quantized_matmul(
+    op: &QuantizedMatmul,
+    inputs: &[WideArray],
+    target: Target,
+) -> Result<WideAnswer> {
+    let mut matrix = matrix(op.group_size, op.bits, &inputs[1..], target)?;
+    if !op.transpose {
+        matrix.swap_axes(matrix.ndim() - 2, matrix.ndim() - 1);
+    }
+    products(&inputs[0].mapv(|x| target.cast(x).float()), &matrix, target)
+}
+
+/// The sums of products of the rows of `x` with those of the matrices, batch axes broadcast. An element
+/// of a matrix is off by a rounding of its product and one of its sum, as if there were two terms more.
+fn products(x: &ArrayD<f64>, matrix: &ArrayD<Element>, target: Target) -> Result<WideAnswer> {
+    let shape = &target.ty.shape;
+    let last = shape.rank() - 1;
+    let depth = x.shape()[last.min(x.ndim() - 1)];
+    let tiny = Format::of(target.dtype()).map_or(0.0, Format::tiny);
+    let (mut values, mut sizes) = (Vec::new(), Vec::new());
+    for place in ndarray::indices(shape.dims()) {
+        let (batch, ends) = place.slice().split_at(last - 1);
+        let (x, matrix) = (row(x, batch, ends[0]), row(matrix, batch, ends[1]));
+        let terms = || x.iter().copied().zip(&matrix);
+        let pairs = terms().map(|(x, w)| (Wide::Float(x), Wide::Float(w.value)));
+        values.push(accumulate::dot(target.class(), pairs).value);
+        let moduli = || terms().map(|(x, w)| x.abs() * w.magnitude);
+        let small = terms().any(|(x, w)| (x * w.value).abs() < tiny && x * w.magnitude != 0.0);
+        sizes.push((moduli().sum(), if small { tiny } else { 0.0 }));
+    }
+    accumulate::inner_products(target, depth + 2, values, sizes)
+}
+
+/// A row of the matrix at this index of the batch axes, to which its own are broadcast.
+fn row<'a, T>(array: &'a ArrayD<T>, batch: &[usize], row: usize) -> ArrayView1<'a, T> {
+    let own = array.ndim() - 2;
+    let mut part = array.view();
+    for index in &batch[batch.len() - own..] {
+        let index = if part.shape()[0] == 1 { 0 } else { *index };
+        part.index_axis_inplace(Axis(0), index);
+    }
+    let part = part
+        .into_dimensionality::<Ix2>()
+        .expect("two axes are left");
+    part.index_axis_move(Axis(0), row)
+}
+
+/// The matrix of packed codes, scales and biases.
+fn matrix(
+    group_size: usize,
+    bits: usize,
+    inputs: &[WideArray],
+    target: Target,
+) -> Result<ArrayD<Element>> {
+    let mut shape = inputs[0].shape().to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = *last * 32 / bits;
+    }
+    let elements = elements(group_size, bits, inputs, target)?;
+    ArrayD::from_shape_vec(shape, elements)
+        .map_err(|err| Error::new(ErrorKind::Internal, err.to_string()))
 }
 
 /// The elements of a matrix, row after row; its operands are packed codes, scales and biases.

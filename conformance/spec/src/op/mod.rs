@@ -34,7 +34,7 @@ pub use index::{
     TakeAlongAxis,
 };
 pub use linalg::{Cholesky, Dot, Qr, QrMode, TransformA, TriangularSolve};
-pub use quantized::Dequantize;
+pub use quantized::{Dequantize, QuantizedMatmul};
 pub use reduce::{
     AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
 };
@@ -222,6 +222,7 @@ pub enum Op {
     TriangularSolve(TriangularSolve),
     Cholesky(Cholesky),
     Dequantize(Dequantize),
+    QuantizedMatmul(QuantizedMatmul),
 }
 
 /// An op without its attributes.
@@ -280,6 +281,7 @@ pub enum OpKind {
     TriangularSolve,
     Cholesky,
     Dequantize,
+    QuantizedMatmul,
 }
 
 /// Every op's row, families together.
@@ -324,7 +326,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(WindowScatter::ALL.iter().map(|kind| kind.row()));
     rows.extend(Cumulative::ALL.iter().map(|kind| kind.row()));
     rows.extend([TriangularSolve::ROW, Cholesky::ROW]);
-    rows.push(Dequantize::ROW);
+    rows.extend([Dequantize::ROW, QuantizedMatmul::ROW]);
     rows
 });
 
@@ -391,6 +393,7 @@ impl OpKind {
             OpKind::TriangularSolve => Op::TriangularSolve(from(attrs)?),
             OpKind::Cholesky => Op::Cholesky(from(attrs)?),
             OpKind::Dequantize => Op::Dequantize(from(attrs)?),
+            OpKind::QuantizedMatmul => Op::QuantizedMatmul(from(attrs)?),
         })
     }
 }
@@ -461,6 +464,7 @@ impl Op {
             Op::TriangularSolve(attrs) => (TriangularSolve::ROW, attrs),
             Op::Cholesky(attrs) => (Cholesky::ROW, attrs),
             Op::Dequantize(attrs) => (Dequantize::ROW, attrs),
+            Op::QuantizedMatmul(attrs) => (QuantizedMatmul::ROW, attrs),
         }
     }
 

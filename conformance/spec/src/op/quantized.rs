@@ -5,10 +5,11 @@
 //! the lowest bit of a row's first word up, one after the other, across the ends of words.
 
 use super::{Attributes, ops};
-use crate::row::ROW;
+use crate::cost::largest;
+use crate::row::{ROW, sum_tolerance};
 use crate::{
-    Arity, DType, Domain, Dtypes, Error, ErrorKind, Grad, Judged, Price, Result, ResultDType, Role,
-    Row, Shape, TensorType, Tolerance,
+    Arity, Cost, DType, Domain, Dtypes, Error, ErrorKind, Grad, Judged, Price, Range, Result,
+    ResultDType, Role, Row, Shape, TensorType, Tolerance,
 };
 
 /// A matrix given as packed codes, scales and biases.
@@ -68,6 +69,105 @@ impl Attributes for Dequantize {
         let dtype = row.result_dtype(&inputs[1..], None)?;
         Ok(vec![TensorType::new(dtype, shape)])
     }
+}
+
+ops! {
+    /// Rows times a matrix of packed codes, which `dequantize` would give: x · wᵀ, or x · w. Batch axes,
+    /// the leading ones, are broadcast. Sums are accumulated in `f32`, or `f64`, and rounded once.
+    pub struct QuantizedMatmul = Row {
+        name: "quantized_matmul",
+        operands: &["x", "packed", "scales", "biases"],
+        roles: &[Role::Data, Role::Codes, Role::Data],
+        arity: Arity::Exactly(4),
+        judged: Judged::Values(sum_tolerance),
+        range: Range::Sums,
+        grad: Some(PRODUCT),
+        ..QUANTIZED
+    }; {
+        /// Whether the matrix is transposed: then its rows, which the groups are cut of, are multiplied
+        /// by those of x, else its columns.
+        #[serde(default)]
+        transpose: bool,
+        /// How many elements share a scale and a bias: 32, 64 or 128.
+        group_size: usize,
+        /// How many bits a code has: 2, 3, 4, 5, 6 or 8.
+        bits: usize,
+    }
+}
+
+/// As `LINEAR`, by the other factor too.
+const PRODUCT: Grad = Grad {
+    domain: &[
+        Domain::Range(-2.0, 2.0),
+        Domain::Any,
+        Domain::Range(-2.0, 2.0),
+    ],
+    ..LINEAR
+};
+
+impl Attributes for QuantizedMatmul {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let coding = Coding::new(self.group_size, self.bits)?;
+        let matrix = coding.unpacked(&inputs[1], &inputs[2..])?;
+        let shape = product(&inputs[0].shape, &matrix, self.transpose)?;
+        let data = [&inputs[..1], &inputs[2..]].concat();
+        Ok(vec![TensorType::new(row.result_dtype(&data, None)?, shape)])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let coding = Coding::new(self.group_size, self.bits)?;
+        let matrix = coding.unpacked(&inputs[1], &inputs[2..])?;
+        product_cost(row, inputs, results, &matrix)
+    }
+}
+
+/// The shape of rows times matrices.
+fn product(x: &Shape, matrix: &Shape, transpose: bool) -> Result<Shape> {
+    let (Some((batch, &[m, k])), Some((batches, &[rows, columns]))) =
+        (x.split_last_chunk::<2>(), matrix.split_last_chunk::<2>())
+    else {
+        return Err(Error::new(
+            ErrorKind::Shape,
+            format!("x needs two axes or more, got {x}"),
+        ));
+    };
+    let (inner, outer) = match transpose {
+        true => (columns, rows),
+        false => (rows, columns),
+    };
+    if k != inner {
+        return Err(Error::new(
+            ErrorKind::Shape,
+            format!(
+                "x {x} has rows of {k} elements, and the matrix {matrix}{} has {inner} to multiply them by",
+                if transpose { ", transposed," } else { "" },
+            ),
+        ));
+    }
+    let batch = Shape::new(batch).broadcast(&Shape::new(batches))?;
+    Ok(Shape::new([&batch[..], &[m, outer]].concat()))
+}
+
+/// Two operations a term; the operands are copied in the dtype that is computed in, and so is, of `f64`,
+/// the matrix.
+fn product_cost(
+    row: &Row,
+    inputs: &[TensorType],
+    results: &[TensorType],
+    matrix: &Shape,
+) -> Result<Cost> {
+    let cost = row.price.of(inputs, results)?;
+    let terms = inputs[0].shape.last().copied().unwrap_or(1).max(1) as u64;
+    let width = results[0].dtype.size().max(4) as u64;
+    let elements = inputs[0].shape.size()?.saturating_add(matrix.size()?) as u64;
+    let copies = elements
+        .saturating_mul(width)
+        .saturating_mul(row.price.temporaries);
+    Ok(Cost {
+        work: largest(results)?.saturating_mul(terms).saturating_mul(2),
+        temporaries: cost.temporaries.saturating_add(copies),
+        ..cost
+    })
 }
 
 /// How a row's elements become codes.

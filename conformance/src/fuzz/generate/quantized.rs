@@ -1,6 +1,6 @@
 //! Calls with matrices of packed codes.
 
-use emily_spec::{DType, Dequantize, Op, Row, Shape};
+use emily_spec::{DType, Dequantize, Op, QuantizedMatmul, Row, Shape};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -62,3 +62,35 @@ pub(super) fn dequantize(row: &'static Row) -> BoxedStrategy<Specimen> {
     };
     matrices(row).prop_flat_map(of).boxed()
 }
+
+pub(super) fn quantized_matmul(row: &'static Row) -> BoxedStrategy<Specimen> {
+    // The rows of x, and which of its batch axes are there, and which of the matrices' are one.
+    let rows = (0..4usize, any::<[bool; 2]>(), dtype_of(row));
+    let of = move |(mut matrix, transpose, (rows, [batched, one], dtype)): Drawn| {
+        let op = Op::QuantizedMatmul(QuantizedMatmul {
+            transpose,
+            group_size: matrix.group_size,
+            bits: matrix.bits,
+        });
+        let inner = match transpose {
+            true => matrix.groups * matrix.group_size,
+            false => matrix.rows,
+        };
+        let batch = if batched {
+            matrix.batch.clone()
+        } else {
+            Vec::new()
+        };
+        if batched && one {
+            matrix.batch.fill(1);
+        }
+        let x = Shape::new([&batch[..], &[rows, inner]].concat());
+        let types = [vec![(dtype, x)], matrix.types()].concat();
+        specimen(row, Just(op).boxed(), types)
+    };
+    (matrices(row), any::<bool>(), rows)
+        .prop_flat_map(of)
+        .boxed()
+}
+
+type Drawn = (Matrix, bool, (usize, [bool; 2], DType));

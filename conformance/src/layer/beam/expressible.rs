@@ -78,7 +78,8 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Qr(_)
         | Op::TriangularSolve(_)
         | Op::Cholesky(_)
-        | Op::Dequantize(_) => true,
+        | Op::Dequantize(_)
+        | Op::QuantizedMatmul(_) => true,
     }
 }
 
