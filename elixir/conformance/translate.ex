@@ -8,7 +8,7 @@ defmodule Emily.Conformance.Translate do
 
   alias Emily.Native.Ops
 
-  @quantization [:dequantize, :quantized_matmul]
+  @quantization [:quantize, :dequantize, :quantized_matmul]
 
   @kinds Map.new(Ops.all(), &{&1.name, &1.kind})
 

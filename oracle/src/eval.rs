@@ -127,6 +127,7 @@ pub(crate) fn eval_wide(
         Op::Fourier2(op, attrs) => one(fft::fourier2(*op, attrs, &inputs[0], target)?),
         Op::TriangularSolve(op) => one(linalg::triangular_solve(op, inputs, target)?),
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], types.results, target),
+        Op::Quantize(op) => quantized::quantize(op, &inputs[0], types.results),
         Op::Dequantize(op) => one(quantized::dequantize(op, inputs, target)?),
         Op::QuantizedMatmul(op) => one(quantized::quantized_matmul(op, inputs, target)?),
     }

@@ -195,6 +195,8 @@ pub enum Range {
     Sums,
     /// Finite numbers from +0 up.
     Counts,
+    /// Finite numbers: what would give others is refused.
+    Finite,
     /// Of real operands +0, π and NaN only.
     Angles,
 }

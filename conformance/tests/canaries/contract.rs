@@ -173,6 +173,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Qr
         | OpKind::TriangularSolve
         | OpKind::Cholesky
+        | OpKind::Quantize
         | OpKind::Dequantize
         | OpKind::QuantizedMatmul => false,
     }

@@ -131,9 +131,11 @@ pub(super) static FAULTS: &[Fault] = &[
     },
 ];
 
-/// Whether what NaN becomes is known: a decomposition promises finite residuals only.
+/// Whether what NaN becomes is known: a decomposition promises finite residuals only, and where results
+/// are finite it is refused.
 fn takes_nan(row: &Row, group: Group) -> bool {
-    has_operands(row) && group != Group::Integers && tolerance(row, group).is_some()
+    let taken = has_operands(row) && row.range != Range::Finite;
+    taken && group != Group::Integers && tolerance(row, group).is_some()
 }
 
 /// Whether an infinite result is nothing else: no rule says what a complex one is, where it is

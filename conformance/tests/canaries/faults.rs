@@ -112,6 +112,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Qr
         | OpKind::TriangularSolve
         | OpKind::Cholesky
+        | OpKind::Quantize
         | OpKind::Dequantize
         | OpKind::QuantizedMatmul => false,
     };
@@ -189,7 +190,8 @@ fn has_operands(row: &Row) -> bool {
 
 /// True when results are floats of any size.
 fn has_floats(row: &Row, group: Group) -> bool {
-    group != Group::Integers && !speaks_of_operands(row) && row.range != Range::Counts
+    let finite = matches!(row.range, Range::Counts | Range::Finite);
+    group != Group::Integers && !speaks_of_operands(row) && !finite
 }
 
 /// What the row allows a float of the group; nothing of an op that is judged by what it promises.

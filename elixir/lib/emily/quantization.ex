@@ -42,6 +42,41 @@ defmodule Emily.Quantization do
   @defaults [group_size: 64, bits: 4]
 
   @doc """
+  Packed codes, scales and biases of a matrix: what `dequantize/4` takes.
+
+  The matrix is of shape `{..., m, n}`, `n` a multiple of `:group_size`, in f16, bf16, f32 or f64. Scales
+  and biases have its type; everything is computed in f32.
+
+  A group's edge, whichever of its largest and its least element is further from 0, is its bias and so is
+  exact, and 0 is exact where it is within the group's range. An element is off by half of the scale at
+  most; towards the end away from the edge, where codes may run out, by all of it. Where scale and bias
+  are rounded to the matrix's type, what they lose is added.
+
+  On Emily a NaN, an infinity, or a group that spans more than f32 holds is an error when a result is read.
+  On other backends nothing looks for them.
+
+  ## Examples
+
+      iex> matrix = Nx.tile(Nx.tensor([[-1.0, 0.0, 1.0, 2.0]]), [1, 8])
+      iex> {packed, scales, biases} = Emily.Quantization.quantize(matrix, group_size: 32, bits: 2)
+      iex> {Nx.shape(packed), Nx.to_flat_list(scales), Nx.to_flat_list(biases)}
+      {{1, 2}, [-1.0], [2.0]}
+      iex> back = Emily.Quantization.dequantize(packed, scales, biases, group_size: 32, bits: 2)
+      iex> Nx.to_number(Nx.all(Nx.equal(back, matrix)))
+      1
+
+  """
+  deftransform quantize(matrix, opts \\ []) do
+    call = call!(:quantize, [matrix], opts, @defaults)
+    [matrix] = call.tensors
+    coding!(call)
+    type = merged!(call, [matrix])
+    {packed, per_group} = packed_shapes!(call, matrix)
+    per_group = Nx.template(per_group, type)
+    run(call, {Nx.template(packed, :u32), per_group, per_group}, &Composed.quantize/2)
+  end
+
+  @doc """
   The matrix of packed codes: `scale * code + bias`.
 
   Its type is what scales and biases merge to. Small floats are computed in f32 and rounded once.
@@ -109,6 +144,7 @@ defmodule Emily.Quantization do
   defp run(%{op: op, attrs: attrs, tensors: tensors}, out, composed) do
     default =
       case tensors do
+        [_] -> fn %Block{attrs: attrs}, a -> composed.([a], attrs) end
         [_, _, _] -> fn %Block{attrs: attrs}, a, b, c -> composed.([a, b, c], attrs) end
         [_, _, _, _] -> fn %Block{attrs: attrs}, a, b, c, d -> composed.([a, b, c, d], attrs) end
       end
@@ -130,6 +166,22 @@ defmodule Emily.Quantization do
     if bits not in [2, 3, 4, 5, 6, 8] do
       refuse!(call, "bits must be 2, 3, 4, 5, 6 or 8, got #{inspect(bits)}")
     end
+  end
+
+  # The shapes of a matrix's packed codes and of what there is per group.
+  defp packed_shapes!(%{attrs: %{group_size: group_size, bits: bits}} = call, matrix) do
+    if Nx.rank(matrix) < 2 do
+      refuse!(call, "a matrix needs two axes or more, got #{dims(matrix)}")
+    end
+
+    {rows, elements} = split(matrix)
+
+    if rem(elements, group_size) != 0 do
+      refuse!(call, "rows of #{elements} elements are no whole groups of #{group_size}; pad them")
+    end
+
+    {List.to_tuple(rows ++ [div(elements, 32) * bits]),
+     List.to_tuple(rows ++ [div(elements, group_size)])}
   end
 
   # The shape of the matrix that these codes are, which have something per group.

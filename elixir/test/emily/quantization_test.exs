@@ -47,6 +47,85 @@ defmodule Emily.QuantizationTest do
     Quantization.dequantize(packed, scales, biases, group_size: 32, bits: 3) * 2
   end
 
+  describe "quantize/2" do
+    test "is one operation on Emily, and composed elsewhere to the same bits" do
+      # Nx.BinaryBackend does not round to bf16.
+      for opts <- @codings, type <- [:f32, :f16] do
+        matrix = Nx.as_type(wave({2, 3, 2 * opts[:group_size]}, 0.37), type)
+        composed = Quantization.quantize(matrix, opts)
+        native = assert_native(fn -> Quantization.quantize(hd(on_emily([matrix])), opts) end)
+
+        for {native, composed} <- Enum.zip(Tuple.to_list(native), Tuple.to_list(composed)) do
+          assert %Nx.BinaryBackend{} = composed.data
+          assert %Emily.Backend{} = native.data
+          assert {native.shape, native.type} == {composed.shape, composed.type}
+          assert Nx.to_binary(native) == Nx.to_binary(composed)
+        end
+      end
+    end
+
+    test "is off by the scale at most, and by half of it where codes do not run out" do
+      for opts <- @codings do
+        [matrix] = on_emily([wave({3, 2 * opts[:group_size]}, 0.37)])
+        {packed, scales, biases} = Quantization.quantize(matrix, opts)
+        back = Quantization.dequantize(packed, scales, biases, opts)
+        scale = scales |> Nx.abs() |> Nx.reduce_max() |> Nx.to_number()
+        # The code's three roundings and the element's two, of numbers up to 2, in f32.
+        assert_close(back, matrix, scale + 5 * 2.0e-7)
+
+        # Codes that are neither the least nor the largest.
+        most = 2 ** opts[:bits] - 1
+        ones = Nx.broadcast(1.0, {3, 2})
+        codes = Quantization.dequantize(packed, ones, Nx.multiply(ones, 0), opts)
+        inner = Nx.logical_and(Nx.greater(codes, 0), Nx.less(codes, most))
+        assert_close(Nx.select(inner, back, matrix), matrix, scale / 2 + 5 * 2.0e-7)
+      end
+    end
+
+    test "refuses what has no code where a result is read" do
+      [matrix] = on_emily([Nx.tensor([List.duplicate(:nan, 64)], type: :f32)])
+      {packed, _scales, _biases} = Quantization.quantize(matrix)
+
+      assert_raise ArgumentError, ~r"quantize\(f32\[1,64\].*must be finite", fn ->
+        Nx.to_binary(packed)
+      end
+    end
+
+    test "names the call and the remedy where a matrix does not fit" do
+      assert_raise ArgumentError,
+                   "quantize(f32[2,96]): rows of 96 elements are no whole groups of 64; pad them",
+                   fn -> Quantization.quantize(wave({2, 96}, 1)) end
+
+      assert_raise ArgumentError, ~r"two axes or more, got \[64\]", fn ->
+        Quantization.quantize(wave({64}, 1))
+      end
+    end
+  end
+
+  defn layer(x, packed, scales, biases, offset) do
+    Nx.max(Quantization.quantized_matmul(x, packed, scales, biases) + offset, 0)
+  end
+
+  test "a layer in four bits is the float one, but for the scale a weight" do
+    [x, weights, offset] = on_emily([wave({4, 128}, 0.3), wave({8, 128}, 0.11), wave({8}, 0.9)])
+    {packed, scales, biases} = Quantization.quantize(weights)
+    exact = x |> Nx.dot([1], weights, [1]) |> Nx.add(offset) |> Nx.max(0)
+
+    # Each term is off by |x| times the scale.
+    scale = scales |> Nx.abs() |> Nx.reduce_max() |> Nx.to_number()
+    size = x |> Nx.abs() |> Nx.sum(axes: [1]) |> Nx.reduce_max() |> Nx.to_number()
+
+    for compiler <- [Nx.Defn.Evaluator, Emily.Compiler] do
+      run = Nx.Defn.jit(&layer/5, compiler: compiler)
+
+      assert_close(
+        assert_native(fn -> run.(x, packed, scales, biases, offset) end),
+        exact,
+        size * scale * 1.001
+      )
+    end
+  end
+
   describe "dequantize/4" do
     test "is one operation on Emily, and composed elsewhere to the same meaning" do
       for opts <- @codings, type <- [:f32, :f16, :bf16] do

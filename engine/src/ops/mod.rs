@@ -104,6 +104,7 @@ fn build(
         Op::Qr(_) => return linalg::qr(&inputs[0], results, cx),
         Op::TriangularSolve(op) => linalg::triangular_solve(op, inputs, ty, cx)?,
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], ty, cx)?,
+        Op::Quantize(op) => return quantized::quantize(op, &inputs[0], results, cx),
         Op::Dequantize(op) => quantized::dequantize(op, inputs, ty)?,
         Op::QuantizedMatmul(op) => quantized::quantized_matmul(op, inputs, ty, cx)?,
     };

@@ -1,15 +1,43 @@
 //! Matrices whose elements are codes of a few bits, and products with them.
 
-use emily_spec::{DType, Dequantize, QuantizedMatmul, TensorType};
+use emily_spec::{DType, Dequantize, ErrorKind, Quantize, QuantizedMatmul, TensorType};
 use mlx_rs::error::Result;
-use mlx_rs::ops::zeros_dtype;
+use mlx_rs::ops::{max_axis, min_axis, select, zeros_dtype};
 use mlx_rs::{Array, ops};
 
 use super::cast::cast;
 use super::float::widened;
 use super::{Cx, dims};
 use crate::Device;
-use crate::mlx::to_mlx;
+use crate::mlx::{real, to_mlx};
+
+/// In `f32`, of which MLX's kernel rounds each step. What has no code is refused, and 0 stands there.
+pub(super) fn quantize(
+    op: &Quantize,
+    x: &Array,
+    results: &[TensorType],
+    cx: &mut Cx,
+) -> Result<Vec<Array>> {
+    if x.size() == 0 {
+        let empty = |ty: &TensorType| zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+        return results.iter().map(empty).collect();
+    }
+    let (group_size, bits) = (op.group_size as i32, op.bits as i32);
+    let x = cast(x, DType::F32)?;
+    let infinity = real(DType::F32, f64::INFINITY);
+    // False for NaN too.
+    let finite = x.abs()?.lt(&infinity)?;
+    let x = select(&finite, &x, real(DType::F32, 0.0))?;
+    let groups = x.reshape(&[-1, group_size])?;
+    let span = max_axis(&groups, 1, false)?.subtract(min_axis(&groups, 1, false)?)?;
+    for failed in [finite.logical_not()?, span.eq(&infinity)?] {
+        let message = "a matrix must be finite, and a group must span no more than f32 holds";
+        cx.fail_where(failed, ErrorKind::Argument, message);
+    }
+    let (packed, scales, biases) = ops::quantize(&x, group_size, bits)?;
+    let parts = [packed, scales, biases].into_iter().zip(results);
+    parts.map(|(part, ty)| cast(&part, ty.dtype)).collect()
+}
 
 /// Small floats are computed in `f32`: MLX would round the product, too.
 pub(super) fn dequantize(op: &Dequantize, inputs: &[Array], ty: &TensorType) -> Result<Array> {

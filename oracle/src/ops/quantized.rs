@@ -1,6 +1,6 @@
 //! Matrices whose elements are codes of a few bits, and products with them.
 
-use emily_spec::{Dequantize, Error, ErrorKind, QuantizedMatmul, Result};
+use emily_spec::{Dequantize, Error, ErrorKind, Quantize, QuantizedMatmul, Result, TensorType};
 use ndarray::{ArrayD, ArrayView1, Axis, Dimension, Ix2};
 
 use super::accumulate;
@@ -9,6 +9,64 @@ use crate::eval::{Target, WideAnswer};
 use crate::format::Format;
 use crate::value::Wide;
 use crate::{Magnitude, Of};
+
+/// Packed codes, scales and biases, group by group.
+pub(crate) fn quantize(
+    op: &Quantize,
+    input: &WideArray,
+    results: &[TensorType],
+) -> Result<Vec<WideAnswer>> {
+    let [mut words, mut scales, mut biases] = [(); 3].map(|()| Vec::new());
+    for row in array::rows(input, &[input.ndim() - 1])?.rows() {
+        let row: Vec<f32> = row.iter().map(|x| x.float() as f32).collect();
+        let mut codes = Vec::new();
+        for group in row.chunks(op.group_size) {
+            let (scale, bias) = scale_and_bias(group, op.bits)?;
+            scales.push(Wide::Float(scale.into()));
+            biases.push(Wide::Float(bias.into()));
+            let most = ((1 << op.bits) - 1) as f32;
+            let code = |x: &f32| ((x - bias) / scale).round_ties_even().clamp(0.0, most) as u64;
+            codes.extend(group.iter().map(code));
+        }
+        words.extend(packed(&codes, op.bits));
+    }
+    let parts = results.iter().zip([words, scales, biases]);
+    let result =
+        |(ty, values): (&TensorType, Vec<Wide>)| Ok(array::from_vec(&ty.shape, values)?.into());
+    parts.map(result).collect()
+}
+
+/// What a group's codes are multiplied by, and what is added: in `f32`, as the contract has it.
+fn scale_and_bias(group: &[f32], bits: usize) -> Result<(f32, f32)> {
+    let least = group.iter().copied().fold(f32::INFINITY, f32::min);
+    let largest = group.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // `min` and `max` leave NaN out.
+    if group.iter().any(|x| !x.is_finite()) || !(largest - least).is_finite() {
+        return Err(Error::new(
+            ErrorKind::Argument,
+            "a matrix must be finite, and a group must span no more than f32 holds",
+        ));
+    }
+    let step = ((largest - least) / ((1 << bits) - 1) as f32).max(1e-7);
+    let (edge, scale) = match least.abs() > largest.abs() {
+        true => (least, step),
+        false => (largest, -step),
+    };
+    let whole = (edge / scale).round_ties_even();
+    Ok(match whole == 0.0 {
+        true => (scale, 0.0),
+        false => (edge / whole, edge),
+    })
+}
+
+/// The words of a row of codes: bit number `n` is bit `n % 32` of word number `n / 32`.
+fn packed(codes: &[u64], bits: usize) -> Vec<Wide> {
+    let bit = |n: usize| i128::from(codes[n / bits] >> (n % bits) & 1);
+    let word = |w: usize| (0..32).map(|n| bit(32 * w + n) << n).sum::<i128>();
+    (0..codes.len() * bits / 32)
+        .map(|w| Wide::Int(word(w)))
+        .collect()
+}
 
 /// An element of a matrix of packed codes.
 #[derive(Clone, Copy)]

@@ -34,7 +34,7 @@ pub use index::{
     TakeAlongAxis,
 };
 pub use linalg::{Cholesky, Dot, Qr, QrMode, TransformA, TriangularSolve};
-pub use quantized::{Dequantize, QuantizedMatmul};
+pub use quantized::{Dequantize, Quantize, QuantizedMatmul};
 pub use reduce::{
     AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
 };
@@ -221,6 +221,7 @@ pub enum Op {
     Fourier2(Fourier2, Transform2),
     TriangularSolve(TriangularSolve),
     Cholesky(Cholesky),
+    Quantize(Quantize),
     Dequantize(Dequantize),
     QuantizedMatmul(QuantizedMatmul),
 }
@@ -280,6 +281,7 @@ pub enum OpKind {
     Fourier2(Fourier2),
     TriangularSolve,
     Cholesky,
+    Quantize,
     Dequantize,
     QuantizedMatmul,
 }
@@ -326,7 +328,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(WindowScatter::ALL.iter().map(|kind| kind.row()));
     rows.extend(Cumulative::ALL.iter().map(|kind| kind.row()));
     rows.extend([TriangularSolve::ROW, Cholesky::ROW]);
-    rows.extend([Dequantize::ROW, QuantizedMatmul::ROW]);
+    rows.extend([Quantize::ROW, Dequantize::ROW, QuantizedMatmul::ROW]);
     rows
 });
 
@@ -392,6 +394,7 @@ impl OpKind {
             OpKind::Fourier2(kind) => Op::Fourier2(kind, from(attrs)?),
             OpKind::TriangularSolve => Op::TriangularSolve(from(attrs)?),
             OpKind::Cholesky => Op::Cholesky(from(attrs)?),
+            OpKind::Quantize => Op::Quantize(from(attrs)?),
             OpKind::Dequantize => Op::Dequantize(from(attrs)?),
             OpKind::QuantizedMatmul => Op::QuantizedMatmul(from(attrs)?),
         })
@@ -463,6 +466,7 @@ impl Op {
             Op::Fourier2(kind, attrs) => (kind.row(), attrs),
             Op::TriangularSolve(attrs) => (TriangularSolve::ROW, attrs),
             Op::Cholesky(attrs) => (Cholesky::ROW, attrs),
+            Op::Quantize(attrs) => (Quantize::ROW, attrs),
             Op::Dequantize(attrs) => (Dequantize::ROW, attrs),
             Op::QuantizedMatmul(attrs) => (QuantizedMatmul::ROW, attrs),
         }

@@ -38,6 +38,56 @@ const LINEAR: Grad = Grad {
 };
 
 ops! {
+    /// Packed codes, scales and biases of a matrix's groups: what `dequantize` takes. Computed in `f32`,
+    /// of which each step is rounded: n = 2^bits − 1, the step is (largest − least) / n or 10⁻⁷, whichever
+    /// is more, and the edge is the largest element, or the least where that has the greater modulus. The
+    /// scale is the step, negative where the edge is the largest; q = edge / scale rounded to a whole
+    /// number; where that is not 0 the scale is edge / q and the bias the edge, else the bias is 0. So 0
+    /// and the edge are elements that some code has. A code is (element − bias) / scale, rounded to even
+    /// and kept within 0 and n. NaN, infinities and groups that span more than `f32` holds are an error.
+    pub struct Quantize = Row {
+        name: "quantize",
+        operands: ROW.operands,
+        roles: ROW.roles,
+        arity: Arity::Exactly(1),
+        results: 3,
+        result: ResultDType::Same,
+        range: Range::Finite,
+        domain: &[Domain::Range(-4.0, 4.0)],
+        grad: None,
+        ..QUANTIZED
+    }; {
+        /// How many elements share a scale and a bias: 32, 64 or 128.
+        group_size: usize,
+        /// How many bits a code has: 2, 3, 4, 5, 6 or 8.
+        bits: usize,
+    }
+}
+
+impl Attributes for Quantize {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let coding = Coding::new(self.group_size, self.bits)?;
+        let [packed, scales] = coding.packed(&inputs[0].shape)?;
+        let scales = TensorType::new(row.result_dtype(inputs, None)?, scales);
+        Ok(vec![
+            TensorType::new(DType::U32, packed),
+            scales.clone(),
+            scales,
+        ])
+    }
+
+    /// Besides copies in `f32` of the operand, which is larger than the results.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let cost = row.price.of(inputs, results)?;
+        let copies = 4 * 4 * inputs[0].shape.size()? as u64;
+        Ok(Cost {
+            temporaries: cost.temporaries.saturating_add(copies),
+            ..cost
+        })
+    }
+}
+
+ops! {
     /// The matrix of packed codes: scale · code + bias, with a scale and a bias for each `group_size`
     /// elements along the last axis. Small floats are computed in `f32` and rounded once.
     pub struct Dequantize = Row {
@@ -191,6 +241,27 @@ impl Coding {
             ));
         }
         Ok(Coding { group_size, bits })
+    }
+
+    /// The shapes of a matrix's packed codes and of what there is per group.
+    fn packed(&self, matrix: &Shape) -> Result<[Shape; 2]> {
+        let Some((rows, &[row, elements])) = matrix.split_last_chunk::<2>() else {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("a matrix needs two axes or more, got {matrix}"),
+            ));
+        };
+        if elements % self.group_size != 0 {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "rows of {elements} elements are no whole groups of {}; pad them",
+                    self.group_size
+                ),
+            ));
+        }
+        let lasts = [elements / 32 * self.bits, elements / self.group_size];
+        Ok(lasts.map(|last| Shape::new([rows, &[row, last]].concat())))
     }
 
     /// The shape of the matrix that these codes are, which have something per group.

@@ -76,6 +76,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Fourier2(op) => fft::fourier2(row, op),
         OpKind::TriangularSolve => linalg::triangular_solve(row),
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
+        OpKind::Quantize => quantized::quantize(row),
         OpKind::Dequantize => quantized::dequantize(row),
         OpKind::QuantizedMatmul => quantized::quantized_matmul(row),
     }

@@ -1,9 +1,10 @@
 //! Calls with matrices of packed codes.
 
-use emily_spec::{DType, Dequantize, Op, QuantizedMatmul, Row, Shape};
+use emily_spec::{DType, Dequantize, Op, Quantize, QuantizedMatmul, Row, Shape, TensorType};
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::linalg::of_finite;
 use super::values::dtype_of;
 use super::{Specimen, specimen};
 
@@ -50,6 +51,19 @@ impl Matrix {
             (biases, shape(self.groups)),
         ]
     }
+}
+
+pub(super) fn quantize(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let of = move |matrix: Matrix| {
+        let op = Op::Quantize(Quantize {
+            group_size: matrix.group_size,
+            bits: matrix.bits,
+        });
+        let own = [matrix.rows, matrix.groups * matrix.group_size];
+        let shape = [&matrix.batch[..], &own].concat();
+        of_finite(row, op, vec![TensorType::new(matrix.dtypes[0], shape)])
+    };
+    matrices(row).prop_flat_map(of).boxed()
 }
 
 pub(super) fn dequantize(row: &'static Row) -> BoxedStrategy<Specimen> {

@@ -78,6 +78,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Qr(_)
         | Op::TriangularSolve(_)
         | Op::Cholesky(_)
+        | Op::Quantize(_)
         | Op::Dequantize(_)
         | Op::QuantizedMatmul(_) => true,
     }

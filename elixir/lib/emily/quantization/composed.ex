@@ -4,6 +4,55 @@ defmodule Emily.Quantization.Composed do
 
   import Bitwise, only: [<<<: 2]
 
+  def quantize([matrix], %{group_size: group_size, bits: bits}) do
+    type = matrix.type
+    {rows, [elements]} = matrix |> Nx.shape() |> Tuple.to_list() |> Enum.split(-1)
+    per_group = rows ++ [div(elements, group_size)]
+    groups = matrix |> Nx.as_type(:f32) |> Nx.reshape(List.to_tuple(per_group ++ [group_size]))
+    largest = Nx.reduce_max(groups, axes: [-1], keep_axes: true)
+    least = Nx.reduce_min(groups, axes: [-1], keep_axes: true)
+
+    most = (1 <<< bits) - 1
+    step = largest |> Nx.subtract(least) |> Nx.divide(most) |> Nx.max(1.0e-7)
+    below = Nx.greater(Nx.abs(least), Nx.abs(largest))
+    edge = Nx.select(below, least, largest)
+    scale = Nx.select(below, step, Nx.negate(step))
+    whole = edge |> Nx.divide(scale) |> to_even()
+    none = Nx.equal(whole, 0)
+    scale = Nx.select(none, scale, Nx.divide(edge, Nx.select(none, 1, whole)))
+    bias = Nx.select(none, 0, edge)
+
+    codes =
+      groups
+      |> Nx.subtract(bias)
+      |> Nx.divide(scale)
+      |> to_even()
+      |> Nx.clip(0, most)
+      |> Nx.as_type(:u32)
+
+    packed =
+      codes |> packed(bits) |> Nx.reshape(List.to_tuple(rows ++ [div(elements, 32) * bits]))
+
+    of_group = &(&1 |> Nx.reshape(List.to_tuple(per_group)) |> Nx.as_type(type))
+    {packed, of_group.(scale), of_group.(bias)}
+  end
+
+  # Whole numbers, halves to even; `Nx.round/1` takes them away from zero.
+  defp to_even(x) do
+    halfway = x |> Nx.subtract(Nx.floor(x)) |> Nx.equal(0.5)
+    Nx.select(halfway, x |> Nx.multiply(0.5) |> Nx.round() |> Nx.multiply(2.0), Nx.round(x))
+  end
+
+  # 32 codes make `bits` words: code number i begins at bit bits * i - 32 * w of word number w, where a
+  # shift beyond the word leaves nothing.
+  defp packed(codes, bits) do
+    codes = Nx.reshape(codes, {:auto, 1, 32})
+    [code, word] = for axis <- [1, 0], do: Nx.iota({bits, 32}, axis: axis, type: :s32)
+    start = Nx.subtract(Nx.multiply(code, bits), Nx.multiply(word, 32))
+    [up, down] = for t <- [start, Nx.negate(start)], do: t |> Nx.max(0) |> Nx.as_type(:u32)
+    codes |> Nx.left_shift(up) |> Nx.right_shift(down) |> Nx.sum(axes: [-1]) |> Nx.as_type(:u32)
+  end
+
   def dequantize([packed, scales, biases], attrs) do
     type = merged([scales, biases])
     packed |> matrix(scales, biases, attrs, type) |> Nx.as_type(type)
