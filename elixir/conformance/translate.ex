@@ -172,6 +172,11 @@ defmodule Emily.Conformance.Translate do
     )
   end
 
+  defp call(:fp_dequantize, _op, attrs, [packed, scales | biases]) do
+    options = [mode: attrs.format, type: type(attrs.dtype)]
+    Emily.Quantization.dequantize(packed, scales, List.first(biases), options)
+  end
+
   defp call(kind, op, attrs, tensors) when kind in @quantization do
     apply(Emily.Quantization, op, tensors ++ [Map.to_list(attrs)])
   end

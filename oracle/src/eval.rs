@@ -128,6 +128,7 @@ pub(crate) fn eval_wide(
         Op::TriangularSolve(op) => one(linalg::triangular_solve(op, inputs, target)?),
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], types.results, target),
         Op::Quantize(op) => quantized::quantize(op, &inputs[0], types.results),
+        Op::FpDequantize(op) => one(quantized::fp_dequantize(op, inputs, target)?.into()),
         Op::Dequantize(op) => one(quantized::dequantize(op, inputs, target)?),
         Op::QuantizedMatmul(op) => one(quantized::quantized_matmul(op, inputs, target)?),
     }

@@ -175,6 +175,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Cholesky
         | OpKind::Quantize
         | OpKind::Dequantize
+        | OpKind::FpDequantize
         | OpKind::QuantizedMatmul => false,
     }
 }

@@ -35,6 +35,7 @@ pub(super) static FAULTS: &[Fault] = &[
             let zeroed = |tensor: &Tensor| floats(tensor, |f, x| if f.is_nan(x) { 0 } else { x });
             run(op, &changed(inputs, zeroed)?)
         },
+        except: &[(OpKind::FpDequantize, "its operands are integers")],
         ..FAULT
     },
     Fault {
@@ -83,6 +84,10 @@ pub(super) static FAULTS: &[Fault] = &[
             (
                 OpKind::Dequantize,
                 "its rows are whole groups of 32 elements or more",
+            ),
+            (
+                OpKind::FpDequantize,
+                "its rows are whole groups of 16 elements or more",
             ),
         ],
         ..FAULT

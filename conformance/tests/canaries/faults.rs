@@ -114,6 +114,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Cholesky
         | OpKind::Quantize
         | OpKind::Dequantize
+        | OpKind::FpDequantize
         | OpKind::QuantizedMatmul => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");

@@ -41,6 +41,12 @@ defmodule Emily.Quantization do
 
   @defaults [group_size: 64, bits: 4]
 
+  @formats %{
+    mxfp4: %{group_size: 32, bits: 4},
+    mxfp8: %{group_size: 32, bits: 8},
+    nvfp4: %{group_size: 16, bits: 4}
+  }
+
   @doc """
   Packed codes, scales and biases of a matrix: what `dequantize/4` takes.
 
@@ -81,6 +87,26 @@ defmodule Emily.Quantization do
 
   Its type is what scales and biases merge to. Small floats are computed in f32 and rounded once.
 
+  ## Small floats
+
+  With `:mode` other than `:affine` elements are small floats, an element is `scale * element`, there are no
+  biases (pass `nil`), and scales are u8:
+
+  | mode | elements | scales | group size |
+  |---|---|---|---|
+  | `:mxfp4` | e2m1 | e8m0 | 32 |
+  | `:mxfp8` | e4m3 | e8m0 | 32 |
+  | `:nvfp4` | e2m1 | e4m3 | 16 |
+
+  as the OCP microscaling formats and NVFP4 have them. The options are then `:mode` and `:type`, the result's
+  type, bf16 by default. An element is rounded once.
+
+      iex> packed = Nx.tensor([[0x76543210, 0xFEDCBA98]], type: :u32)
+      iex> scales = Nx.tensor([[0x40]], type: :u8)
+      iex> matrix = Emily.Quantization.dequantize(packed, scales, nil, mode: :nvfp4, type: :f32)
+      iex> Nx.to_flat_list(matrix[0][0..7])
+      [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0]
+
   ## Examples
 
       iex> packed = Nx.tensor([[0xE4E4E4E4, 0xE4E4E4E4]], type: :u32)
@@ -91,6 +117,38 @@ defmodule Emily.Quantization do
 
   """
   deftransform dequantize(packed, scales, biases, opts \\ []) do
+    case Keyword.pop(opts, :mode, :affine) do
+      {:affine, opts} -> affine_dequantize(packed, scales, biases, opts)
+      {mode, opts} -> fp_dequantize(packed, scales, biases, mode, opts)
+    end
+  end
+
+  defp fp_dequantize(packed, scales, biases, mode, opts) do
+    opts = Keyword.validate!(opts, type: {:bf, 16})
+    tensors = [packed, scales | List.wrap(biases)]
+    attrs = [format: mode, dtype: Nx.Type.normalize!(opts[:type])]
+    call = call!(:fp_dequantize, tensors, attrs, [:format, :dtype])
+
+    if biases != nil do
+      refuse!(call, "fp_dequantize takes 2 operands (packed, scales), got 3")
+    end
+
+    if not is_map_key(@formats, mode) do
+      refuse!(call, "mode must be :affine, :mxfp4, :mxfp8 or :nvfp4, got #{inspect(mode)}")
+    end
+
+    [packed, scales] = call.tensors
+    check_float!(call, call.attrs.dtype)
+
+    if scales.type != {:u, 8} do
+      refuse!(call, "scales must be u8, got #{Nx.Type.to_string(scales.type)}")
+    end
+
+    shape = unpacked!(put_in(call.attrs, @formats[mode]), packed, [scales])
+    run(call, Nx.template(shape, call.attrs.dtype), &Composed.fp_dequantize/2)
+  end
+
+  defp affine_dequantize(packed, scales, biases, opts) do
     call = call!(:dequantize, [packed, scales, biases], opts, @defaults)
     [packed, scales, biases] = call.tensors
     coding!(call)
@@ -145,6 +203,7 @@ defmodule Emily.Quantization do
     default =
       case tensors do
         [_] -> fn %Block{attrs: attrs}, a -> composed.([a], attrs) end
+        [_, _] -> fn %Block{attrs: attrs}, a, b -> composed.([a, b], attrs) end
         [_, _, _] -> fn %Block{attrs: attrs}, a, b, c -> composed.([a, b, c], attrs) end
         [_, _, _, _] -> fn %Block{attrs: attrs}, a, b, c, d -> composed.([a, b, c, d], attrs) end
       end
@@ -265,18 +324,18 @@ defmodule Emily.Quantization do
 
   defp merged!(call, tensors) do
     types = Enum.map(tensors, & &1.type)
-
-    if type = Enum.find(types, &(not real_float?(&1))) do
-      refuse!(
-        call,
-        "#{call.op} does not take #{Nx.Type.to_string(type)}; cast to one of f16 bf16 f32 f64"
-      )
-    end
-
+    Enum.each(types, &check_float!(call, &1))
     Enum.reduce(types, &Nx.Type.merge/2)
   end
 
-  defp real_float?({class, _bits}), do: class in [:f, :bf]
+  defp check_float!(_call, {class, _bits}) when class in [:f, :bf], do: :ok
+
+  defp check_float!(call, type) do
+    refuse!(
+      call,
+      "#{call.op} does not take #{Nx.Type.to_string(type)}; cast to one of f16 bf16 f32 f64"
+    )
+  end
 
   @spec refuse!(map(), String.t()) :: no_return()
   defp refuse!(%{op: op, tensors: tensors}, sentence) do

@@ -141,6 +141,41 @@ defmodule Emily.QuantizationTest do
       end
     end
 
+    test "of small floats is one operation on Emily, and composed elsewhere to the same bits" do
+      for {mode, words, groups} <- [{:mxfp4, 8, 2}, {:mxfp8, 16, 2}, {:nvfp4, 8, 4}],
+          type <- [:f32, :f16] do
+        {packed, scales} =
+          Nx.with_default_backend(Nx.BinaryBackend, fn ->
+            # Any elements but NaN, and scales about 1.
+            packed = {2, words} |> Nx.iota(type: :u32) |> Nx.multiply(0x01234567)
+            scale = if mode == :nvfp4, do: 0x34, else: 124
+            {packed, Nx.add(Nx.iota({2, groups}, type: :u8), scale)}
+          end)
+
+        opts = [mode: mode, type: type]
+        composed = Quantization.dequantize(packed, scales, nil, opts)
+
+        native =
+          assert_native(fn ->
+            [packed, scales] = on_emily([packed, scales])
+            Quantization.dequantize(packed, scales, nil, opts)
+          end)
+
+        assert {native.type, native.shape} == {composed.type, composed.shape}
+        assert Nx.to_binary(native) == Nx.to_binary(composed)
+      end
+
+      assert_raise ArgumentError,
+                   ~r"mode must be :affine, :mxfp4, :mxfp8 or :nvfp4, got :fp4",
+                   fn ->
+                     Quantization.dequantize(Nx.u32([[0]]), Nx.u8([[0]]), nil, mode: :fp4)
+                   end
+
+      assert_raise ArgumentError, ~r"takes 2 operands \(packed, scales\), got 3", fn ->
+        Quantization.dequantize(Nx.u32([[0]]), Nx.u8([[0]]), Nx.u8([[0]]), mode: :mxfp4)
+      end
+    end
+
     test "runs in defn, under any compiler and on any backend" do
       operands = packed(group_size: 32, bits: 3)
       expected = scaled_eagerly(operands)

@@ -105,6 +105,7 @@ fn build(
         Op::TriangularSolve(op) => linalg::triangular_solve(op, inputs, ty, cx)?,
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], ty, cx)?,
         Op::Quantize(op) => return quantized::quantize(op, &inputs[0], results, cx),
+        Op::FpDequantize(op) => quantized::fp_dequantize(op, inputs, ty)?,
         Op::Dequantize(op) => quantized::dequantize(op, inputs, ty)?,
         Op::QuantizedMatmul(op) => quantized::quantized_matmul(op, inputs, ty, cx)?,
     };

@@ -34,7 +34,7 @@ pub use index::{
     TakeAlongAxis,
 };
 pub use linalg::{Cholesky, Dot, Qr, QrMode, TransformA, TriangularSolve};
-pub use quantized::{Dequantize, Quantize, QuantizedMatmul};
+pub use quantized::{Dequantize, FpDequantize, FpFormat, Quantize, QuantizedMatmul};
 pub use reduce::{
     AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
 };
@@ -224,6 +224,7 @@ pub enum Op {
     Quantize(Quantize),
     Dequantize(Dequantize),
     QuantizedMatmul(QuantizedMatmul),
+    FpDequantize(FpDequantize),
 }
 
 /// An op without its attributes.
@@ -284,6 +285,7 @@ pub enum OpKind {
     Quantize,
     Dequantize,
     QuantizedMatmul,
+    FpDequantize,
 }
 
 /// Every op's row, families together.
@@ -329,6 +331,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(Cumulative::ALL.iter().map(|kind| kind.row()));
     rows.extend([TriangularSolve::ROW, Cholesky::ROW]);
     rows.extend([Quantize::ROW, Dequantize::ROW, QuantizedMatmul::ROW]);
+    rows.push(FpDequantize::ROW);
     rows
 });
 
@@ -396,6 +399,7 @@ impl OpKind {
             OpKind::Cholesky => Op::Cholesky(from(attrs)?),
             OpKind::Quantize => Op::Quantize(from(attrs)?),
             OpKind::Dequantize => Op::Dequantize(from(attrs)?),
+            OpKind::FpDequantize => Op::FpDequantize(from(attrs)?),
             OpKind::QuantizedMatmul => Op::QuantizedMatmul(from(attrs)?),
         })
     }
@@ -468,6 +472,7 @@ impl Op {
             Op::Cholesky(attrs) => (Cholesky::ROW, attrs),
             Op::Quantize(attrs) => (Quantize::ROW, attrs),
             Op::Dequantize(attrs) => (Dequantize::ROW, attrs),
+            Op::FpDequantize(attrs) => (FpDequantize::ROW, attrs),
             Op::QuantizedMatmul(attrs) => (QuantizedMatmul::ROW, attrs),
         }
     }

@@ -77,6 +77,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::TriangularSolve => linalg::triangular_solve(row),
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
         OpKind::Quantize => quantized::quantize(row),
+        OpKind::FpDequantize => quantized::fp_dequantize(row),
         OpKind::Dequantize => quantized::dequantize(row),
         OpKind::QuantizedMatmul => quantized::quantized_matmul(row),
     }

@@ -1,6 +1,9 @@
 //! Calls with matrices of packed codes.
 
-use emily_spec::{DType, Dequantize, Op, Quantize, QuantizedMatmul, Row, Shape, TensorType};
+use emily_spec::{
+    DType, Dequantize, FpDequantize, FpFormat, Op, Quantize, QuantizedMatmul, Row, Shape,
+    TensorType,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -108,3 +111,19 @@ pub(super) fn quantized_matmul(row: &'static Row) -> BoxedStrategy<Specimen> {
 }
 
 type Drawn = (Matrix, bool, (usize, [bool; 2], DType));
+
+pub(super) fn fp_dequantize(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let formats = select(vec![FpFormat::Mxfp4, FpFormat::Mxfp8, FpFormat::Nvfp4]);
+    let batch = proptest::collection::vec(0..3usize, 0..=1);
+    let of =
+        move |(format, dtype, batch, rows, groups): (FpFormat, DType, Vec<usize>, usize, usize)| {
+            let shape = |last| Shape::new([&batch[..], &[rows, last]].concat());
+            let words = groups * format.group_size() * format.bits() / 32;
+            let types = vec![(DType::U32, shape(words)), (DType::U8, shape(groups))];
+            let op = Op::FpDequantize(FpDequantize { format, dtype });
+            specimen(row, Just(op).boxed(), types)
+        };
+    (formats, dtype_of(row), batch, 0..4usize, 0..4usize)
+        .prop_flat_map(of)
+        .boxed()
+}

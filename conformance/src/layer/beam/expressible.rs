@@ -80,6 +80,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Cholesky(_)
         | Op::Quantize(_)
         | Op::Dequantize(_)
+        | Op::FpDequantize(_)
         | Op::QuantizedMatmul(_) => true,
     }
 }

@@ -64,6 +64,41 @@ defmodule Emily.Quantization.Composed do
     x |> widened(type) |> product(matrix, attrs.transpose) |> Nx.as_type(type)
   end
 
+  def fp_dequantize([packed, scales], %{format: format, dtype: type}) do
+    {element, bits, scale, group_size} =
+      case format do
+        :mxfp4 -> {e2m1(), 4, e8m0(), 32}
+        :mxfp8 -> {e4m3(), 8, e8m0(), 32}
+        :nvfp4 -> {e2m1(), 4, e4m3(), 16}
+      end
+
+    wide = wide(type)
+    {rows, [groups]} = scales |> Nx.shape() |> Tuple.to_list() |> Enum.split(-1)
+    look_up = fn codes, table -> table |> Nx.tensor(type: wide) |> Nx.take(codes) end
+
+    packed
+    |> codes(bits)
+    |> look_up.(element)
+    |> Nx.reshape(List.to_tuple(rows ++ [groups, group_size]))
+    |> Nx.multiply(scales |> look_up.(scale) |> Nx.new_axis(-1))
+    |> Nx.reshape(List.to_tuple(rows ++ [groups * group_size]))
+    |> Nx.as_type(type)
+  end
+
+  # The values of all codes: sign, two bits of exponent, one of mantissa.
+  defp e2m1, do: signed([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
+
+  # Sign, four bits of exponent, three of mantissa; all of them set are NaN.
+  defp e4m3 do
+    subnormal = for mantissa <- 0..7, do: mantissa / 512
+    normal = for exponent <- 1..15, mantissa <- 0..7, do: (8 + mantissa) * 2.0 ** (exponent - 10)
+    signed(Enum.drop(subnormal ++ normal, -1) ++ [:nan])
+  end
+
+  defp e8m0, do: for(exponent <- 0..254, do: 2.0 ** (exponent - 127)) ++ [:nan]
+
+  defp signed(values), do: values ++ for(x <- values, do: if(x == :nan, do: x, else: -x))
+
   # Rows times the matrices' rows, or their columns; Nx's batch axes are of one size.
   defp product(x, matrix, transpose) do
     inner = if transpose, do: [-1], else: [-2]
