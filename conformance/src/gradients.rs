@@ -125,7 +125,7 @@ fn differentiable(
     let drawn = |(index, operand): (usize, Operand)| {
         let ty = operand.ty();
         let dtype = match row.role(index) {
-            Role::Index => return Some(operand),
+            Role::Index | Role::Codes => return Some(operand),
             Role::Data | Role::Predicate if ty.dtype.is_integer() => ty.dtype,
             Role::Data | Role::Predicate => dtype,
         };

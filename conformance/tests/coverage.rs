@@ -69,7 +69,7 @@ fn takes(row: &Row, dtype: DType) -> bool {
     row.accepts.contains(dtype) && (!complex || dtype.to_complex().is_ok())
 }
 
-/// The dtypes of a case's data: of the operands, or of what is made out of none.
+/// The dtypes of a case's data: of the operands, or of what is made out of none that is data.
 fn answered(case: &Case) -> BTreeSet<DType> {
     let mut found = BTreeSet::new();
     for reading in &case.readings {
@@ -90,7 +90,7 @@ fn answered(case: &Case) -> BTreeSet<DType> {
 }
 
 fn data(row: &Row, op: &Op, operands: &[TensorType]) -> Vec<DType> {
-    if operands.is_empty() {
+    if !(0..operands.len()).any(|index| row.role(index) == Role::Data) {
         let results = op.infer(operands).expect("the case has an answer");
         return results.iter().map(|ty| ty.dtype).collect();
     }

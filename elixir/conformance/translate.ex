@@ -8,6 +8,8 @@ defmodule Emily.Conformance.Translate do
 
   alias Emily.Native.Ops
 
+  @quantization [:quantize, :dequantize, :quantized_matmul]
+
   @kinds Map.new(Ops.all(), &{&1.name, &1.kind})
 
   @doc "Calls Nx's function for the operation."
@@ -168,6 +170,15 @@ defmodule Emily.Conformance.Translate do
       left_side: not attrs.right,
       transform_a: attrs.transform
     )
+  end
+
+  defp call(:fp_dequantize, _op, attrs, [packed, scales | biases]) do
+    options = [mode: attrs.format, type: type(attrs.dtype)]
+    Emily.Quantization.dequantize(packed, scales, List.first(biases), options)
+  end
+
+  defp call(kind, op, attrs, tensors) when kind in @quantization do
+    apply(Emily.Quantization, op, tensors ++ [Map.to_list(attrs)])
   end
 
   defp call(op, op, _attrs, tensors) when op in [:cholesky, :determinant, :lu, :solve] do

@@ -4,8 +4,8 @@ use emily_spec::{Class, DType, Op, Result, TensorType};
 
 use crate::array::WideArray;
 use crate::ops::{
-    binary, close, conv, creation, cumulative, fft, index, linalg, reduce, shape, sort, unary,
-    window,
+    binary, close, conv, creation, cumulative, fft, index, linalg, quantized, reduce, shape, sort,
+    unary, window,
 };
 use crate::value::Wide;
 
@@ -130,5 +130,9 @@ pub(crate) fn eval_wide(
         Op::Lu(_) => linalg::lu(&inputs[0], types.results),
         Op::Solve(_) => one(linalg::solve(inputs, target)?),
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], types.results, target),
+        Op::Quantize(op) => quantized::quantize(op, &inputs[0], types.results),
+        Op::FpDequantize(op) => one(quantized::fp_dequantize(op, inputs, target)?.into()),
+        Op::Dequantize(op) => one(quantized::dequantize(op, inputs, target)?),
+        Op::QuantizedMatmul(op) => one(quantized::quantized_matmul(op, inputs, target)?),
     }
 }

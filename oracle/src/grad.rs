@@ -91,7 +91,7 @@ fn check_operand(op: &Op, types: &[TensorType], operand: usize) -> Result<()> {
             "a predicate is not differentiated",
         )),
         Role::Data if ty.dtype.is_float() => Ok(()),
-        Role::Data | Role::Index => Err(Error::new(
+        Role::Data | Role::Index | Role::Codes => Err(Error::new(
             ErrorKind::Dtype,
             format!("operand {operand} is {ty}; only real floats are differentiated"),
         )),

@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 
-use crate::{DType, Direction, QrMode, Scalar, Shape, TieBreak, TransformA};
+use crate::{DType, Direction, FpFormat, QrMode, Scalar, Shape, TieBreak, TransformA};
 
 /// What is known of an attribute without a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +181,19 @@ impl AsValue for QrMode {
     }
 }
 
+impl AsValue for FpFormat {
+    const REQUIRED: bool = true;
+    const TAKES: Takes = Takes::Words(&["mxfp4", "mxfp8", "nvfp4"]);
+
+    fn as_value(&self) -> Value<'_> {
+        Value::Word(match self {
+            FpFormat::Mxfp4 => "mxfp4",
+            FpFormat::Mxfp8 => "mxfp8",
+            FpFormat::Nvfp4 => "nvfp4",
+        })
+    }
+}
+
 impl AsValue for TransformA {
     const REQUIRED: bool = false;
     const TAKES: Takes = Takes::Words(&["none", "transpose", "conjugate"]);
@@ -330,6 +343,7 @@ mod tests {
             words::<Direction>(),
             words::<QrMode>(),
             words::<TransformA>(),
+            words::<FpFormat>(),
         ];
         for attribute in crate::ROWS.iter().flat_map(|row| row.attributes) {
             if let Takes::Words(words) = attribute.takes {

@@ -64,6 +64,8 @@ pub enum Role {
     Predicate,
     /// Whole numbers that say where: indices, starts.
     Index,
+    /// Words of bits that are elements once they are taken apart.
+    Codes,
 }
 
 /// What decides a result's dtype where the call does not ask for one.
@@ -195,6 +197,8 @@ pub enum Range {
     Sums,
     /// Finite numbers from +0 up.
     Counts,
+    /// Finite numbers: what would give others is refused.
+    Finite,
     /// Of real operands +0, π and NaN only.
     Angles,
 }
@@ -254,7 +258,7 @@ impl Row {
         let mut inputs = inputs.iter().enumerate();
         inputs.try_for_each(|(index, ty)| match self.role(index) {
             Role::Data => self.check_dtype(ty.dtype),
-            Role::Predicate | Role::Index => Ok(()),
+            Role::Predicate | Role::Index | Role::Codes => Ok(()),
         })
     }
 

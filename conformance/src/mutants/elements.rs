@@ -49,6 +49,7 @@ impl Loss {
             Loss::SignOfZero | Loss::Nan if row.range == Range::Counts => {
                 Some("results are counts")
             }
+            Loss::Nan if row.range == Range::Finite => Some("results are finite"),
             Loss::SignOfZero if real && row.range == Range::NonNegative => {
                 Some("no result is below zero")
             }

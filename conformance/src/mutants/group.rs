@@ -36,13 +36,16 @@ impl Group {
         }
     }
 
-    /// The group of a call: of its result, or of its first operand where an integer says something
-    /// of it. `None` of a call that the op refuses.
+    /// The group of a call: of its result, of several the first that is no integer, or of its first
+    /// operand where an integer says something of it. `None` of a call that the op refuses.
     pub fn of_call(op: &Op, types: &[TensorType]) -> Option<Group> {
         let results = op.infer(types).ok()?;
         let dtype = match (speaks_of_operands(op.row()), types.first()) {
             (true, Some(first)) => first.dtype,
-            _ => results.first()?.dtype,
+            _ => {
+                let number = results.iter().find(|ty| !ty.dtype.is_integer());
+                number.or(results.first())?.dtype
+            }
         };
         Some(Group::of(dtype))
     }

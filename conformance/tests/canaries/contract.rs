@@ -175,7 +175,11 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Determinant
         | OpKind::Lu
         | OpKind::Solve
-        | OpKind::Cholesky => false,
+        | OpKind::Cholesky
+        | OpKind::Quantize
+        | OpKind::Dequantize
+        | OpKind::FpDequantize
+        | OpKind::QuantizedMatmul => false,
     }
 }
 

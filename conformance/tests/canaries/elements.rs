@@ -35,6 +35,7 @@ pub(super) static FAULTS: &[Fault] = &[
             let zeroed = |tensor: &Tensor| floats(tensor, |f, x| if f.is_nan(x) { 0 } else { x });
             run(op, &changed(inputs, zeroed)?)
         },
+        except: &[(OpKind::FpDequantize, "its operands are integers")],
         ..FAULT
     },
     Fault {
@@ -78,7 +79,17 @@ pub(super) static FAULTS: &[Fault] = &[
                 }
             })
         },
-        except: &[(OpKind::AllClose, "its result has one element")],
+        except: &[
+            (OpKind::AllClose, "its result has one element"),
+            (
+                OpKind::Dequantize,
+                "its rows are whole groups of 32 elements or more",
+            ),
+            (
+                OpKind::FpDequantize,
+                "its rows are whole groups of 16 elements or more",
+            ),
+        ],
         ..FAULT
     },
     Fault {
@@ -126,9 +137,11 @@ pub(super) static FAULTS: &[Fault] = &[
     },
 ];
 
-/// Whether what NaN becomes is known: a decomposition promises finite residuals only.
+/// Whether what NaN becomes is known: a decomposition promises finite residuals only, and where results
+/// are finite it is refused.
 fn takes_nan(row: &Row, group: Group) -> bool {
-    has_operands(row) && group != Group::Integers && tolerance(row, group).is_some()
+    let taken = has_operands(row) && row.range != Range::Finite;
+    taken && group != Group::Integers && tolerance(row, group).is_some()
 }
 
 /// Whether an infinite result is nothing else: no rule says what a complex one is, where it is

@@ -114,7 +114,11 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Determinant
         | OpKind::Lu
         | OpKind::Solve
-        | OpKind::Cholesky => false,
+        | OpKind::Cholesky
+        | OpKind::Quantize
+        | OpKind::Dequantize
+        | OpKind::FpDequantize
+        | OpKind::QuantizedMatmul => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)
@@ -190,7 +194,8 @@ fn has_operands(row: &Row) -> bool {
 
 /// True when results are floats of any size.
 fn has_floats(row: &Row, group: Group) -> bool {
-    group != Group::Integers && !speaks_of_operands(row) && row.range != Range::Counts
+    let finite = matches!(row.range, Range::Counts | Range::Finite);
+    group != Group::Integers && !speaks_of_operands(row) && !finite
 }
 
 /// What the row allows a float of the group; nothing of an op that is judged by what it promises.

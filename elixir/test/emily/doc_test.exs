@@ -11,6 +11,7 @@ defmodule Emily.DocTest do
   doctest Emily.MlxStream.Default
   doctest Emily.Native
   doctest Emily.Native.Async
+  doctest Emily.Quantization
   doctest Emily.Stream
   doctest Emily.Telemetry
 

@@ -25,6 +25,7 @@ mod index;
 mod integer;
 mod less;
 mod linalg;
+mod quantized;
 mod reduce;
 mod shape;
 mod sort;
@@ -106,6 +107,10 @@ fn build(
         Op::Lu(_) => return linalg::lu(&inputs[0], results, cx),
         Op::Solve(_) => linalg::solve(inputs, ty, cx)?,
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], ty, cx)?,
+        Op::Quantize(op) => return quantized::quantize(op, &inputs[0], results, cx),
+        Op::FpDequantize(op) => quantized::fp_dequantize(op, inputs, ty)?,
+        Op::Dequantize(op) => quantized::dequantize(op, inputs, ty)?,
+        Op::QuantizedMatmul(op) => quantized::quantized_matmul(op, inputs, ty, cx)?,
     };
     Ok(vec![array])
 }

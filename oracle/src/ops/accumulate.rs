@@ -103,7 +103,18 @@ pub(crate) fn products<T: Iterator<Item = (Wide, Wide)> + Clone>(
     count: usize,
     elements: impl Iterator<Item = T>,
 ) -> Result<WideAnswer> {
-    let (values, sizes): (_, Vec<(f64, f64)>) = elements.map(|terms| inner(terms, target)).unzip();
+    let (values, sizes) = elements.map(|terms| inner(terms, target)).unzip();
+    inner_products(target, count, values, sizes)
+}
+
+/// The answer whose elements are these sums of `count` products, each beside Σ|aᵢ·bᵢ| and what
+/// underflow may add to that.
+pub(crate) fn inner_products(
+    target: Target,
+    count: usize,
+    values: Vec<Wide>,
+    sizes: Vec<(f64, f64)>,
+) -> Result<WideAnswer> {
     let growth = Growth::of(target.dtype(), count);
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,

@@ -10,6 +10,7 @@ pub(crate) mod cumulative;
 pub(crate) mod fft;
 pub(crate) mod index;
 pub(crate) mod linalg;
+pub(crate) mod quantized;
 pub(crate) mod reduce;
 pub(crate) mod shape;
 pub(crate) mod sort;

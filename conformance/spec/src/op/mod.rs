@@ -14,6 +14,7 @@ mod cumulative;
 mod fft;
 mod index;
 mod linalg;
+mod quantized;
 mod reduce;
 mod shape;
 mod sort;
@@ -33,6 +34,7 @@ pub use index::{
     TakeAlongAxis,
 };
 pub use linalg::{Cholesky, Determinant, Dot, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve};
+pub use quantized::{Dequantize, FpDequantize, FpFormat, Quantize, QuantizedMatmul};
 pub use reduce::{
     AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
 };
@@ -222,6 +224,10 @@ pub enum Op {
     Solve(Solve),
     Lu(Lu),
     Determinant(Determinant),
+    Quantize(Quantize),
+    Dequantize(Dequantize),
+    QuantizedMatmul(QuantizedMatmul),
+    FpDequantize(FpDequantize),
 }
 
 /// An op without its attributes.
@@ -279,9 +285,13 @@ pub enum OpKind {
     Fourier2(Fourier2),
     TriangularSolve,
     Cholesky,
-    Solve,
-    Lu,
+    Dequantize,
     Determinant,
+    FpDequantize,
+    Lu,
+    Quantize,
+    QuantizedMatmul,
+    Solve,
 }
 
 /// Every op's row, families together.
@@ -332,6 +342,8 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         Lu::ROW,
         Determinant::ROW,
     ]);
+    rows.extend([Quantize::ROW, Dequantize::ROW, QuantizedMatmul::ROW]);
+    rows.push(FpDequantize::ROW);
     rows
 });
 
@@ -400,6 +412,10 @@ impl OpKind {
             OpKind::Solve => Op::Solve(from(attrs)?),
             OpKind::Lu => Op::Lu(from(attrs)?),
             OpKind::Determinant => Op::Determinant(from(attrs)?),
+            OpKind::Quantize => Op::Quantize(from(attrs)?),
+            OpKind::Dequantize => Op::Dequantize(from(attrs)?),
+            OpKind::FpDequantize => Op::FpDequantize(from(attrs)?),
+            OpKind::QuantizedMatmul => Op::QuantizedMatmul(from(attrs)?),
         })
     }
 }
@@ -472,6 +488,10 @@ impl Op {
             Op::Solve(attrs) => (Solve::ROW, attrs),
             Op::Lu(attrs) => (Lu::ROW, attrs),
             Op::Determinant(attrs) => (Determinant::ROW, attrs),
+            Op::Quantize(attrs) => (Quantize::ROW, attrs),
+            Op::Dequantize(attrs) => (Dequantize::ROW, attrs),
+            Op::FpDequantize(attrs) => (FpDequantize::ROW, attrs),
+            Op::QuantizedMatmul(attrs) => (QuantizedMatmul::ROW, attrs),
         }
     }
 

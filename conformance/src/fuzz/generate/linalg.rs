@@ -160,7 +160,11 @@ fn batch() -> impl Strategy<Value = Vec<usize>> {
 
 /// Finite operands, which is what a promise or a bound is about, of the row's domains. No view repeats
 /// rows, as the matrix would be singular.
-fn of_finite(row: &'static Row, op: Op, operands: Vec<TensorType>) -> BoxedStrategy<Specimen> {
+pub(super) fn of_finite(
+    row: &'static Row,
+    op: Op,
+    operands: Vec<TensorType>,
+) -> BoxedStrategy<Specimen> {
     let filled = |(at, ty): (usize, &TensorType)| {
         let (ty, domain) = (ty.clone(), domain(row, at));
         let count = ty.shape.iter().product::<usize>();

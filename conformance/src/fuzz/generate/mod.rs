@@ -11,6 +11,7 @@ mod cumulative;
 mod fft;
 mod index;
 mod linalg;
+mod quantized;
 mod reduce;
 mod shape;
 mod sort;
@@ -79,6 +80,10 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Lu => linalg::square(row, Op::Lu(Lu {})),
         OpKind::Solve => linalg::solve(row),
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
+        OpKind::Quantize => quantized::quantize(row),
+        OpKind::FpDequantize => quantized::fp_dequantize(row),
+        OpKind::Dequantize => quantized::dequantize(row),
+        OpKind::QuantizedMatmul => quantized::quantized_matmul(row),
     }
 }
 

@@ -80,7 +80,11 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Determinant(_)
         | Op::Lu(_)
         | Op::Solve(_)
-        | Op::Cholesky(_) => true,
+        | Op::Cholesky(_)
+        | Op::Quantize(_)
+        | Op::Dequantize(_)
+        | Op::FpDequantize(_)
+        | Op::QuantizedMatmul(_) => true,
     }
 }
 

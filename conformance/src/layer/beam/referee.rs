@@ -44,7 +44,7 @@ fn is_settled(question: &Question<'_>) -> bool {
     let mut operands = question.types.iter().enumerate();
     operands.all(|(index, ty)| match row.role(index) {
         Role::Predicate => !ty.dtype.is_complex(),
-        Role::Data | Role::Index => true,
+        Role::Data | Role::Index | Role::Codes => true,
     })
 }
 

@@ -3,8 +3,8 @@ defmodule Emily.Backend.Block do
   # `Nx.block/4`: a native operation where the engine has one, else the block's default function,
   # which calls Nx and so comes back to this backend one operation at a time.
 
-  alias Emily.Backend.{Call, Cumulative, FFT, Index, Reduce, Sort, Unary}
-  alias Emily.Telemetry
+  alias Emily.Backend.{Call, Cumulative, FFT, Index, Quantized, Reduce, Sort, Unary}
+  alias Emily.{Quantization, Telemetry}
   alias Nx.Block
   alias Nx.Tensor, as: T
 
@@ -78,6 +78,10 @@ defmodule Emily.Backend.Block do
 
   def block(%Block.IFFT2{axes: axes, lengths: lengths}, out, [%T{} = tensor], _default) do
     FFT.fourier2(:ifft2, out, tensor, axes, lengths)
+  end
+
+  def block(%Quantization.Block{} = block, out, args, _default) do
+    Quantized.block(block, out, args)
   end
 
   def block(struct, _out, args, default) do

@@ -1,0 +1,129 @@
+//! Calls with matrices of packed codes.
+
+use emily_spec::{
+    DType, Dequantize, FpDequantize, FpFormat, Op, Quantize, QuantizedMatmul, Row, Shape,
+    TensorType,
+};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::linalg::of_finite;
+use super::values::dtype_of;
+use super::{Specimen, specimen};
+
+/// How a matrix is packed, and its shape in groups.
+#[derive(Clone, Debug)]
+struct Matrix {
+    group_size: usize,
+    bits: usize,
+    batch: Vec<usize>,
+    rows: usize,
+    groups: usize,
+    dtypes: [DType; 2],
+}
+
+fn matrices(row: &'static Row) -> impl Strategy<Value = Matrix> {
+    let group_size = select(vec![32usize, 32, 64, 128]);
+    let bits = select(vec![2usize, 3, 4, 5, 6, 8]);
+    let batch = proptest::collection::vec(0..3usize, 0..=1);
+    let dtypes = prop_oneof![
+        3 => dtype_of(row).prop_map(|dtype| [dtype, dtype]),
+        1 => [dtype_of(row), dtype_of(row)],
+    ];
+    (group_size, bits, batch, 0..4usize, 0..3usize, dtypes).prop_map(
+        |(group_size, bits, batch, rows, groups, dtypes)| Matrix {
+            group_size,
+            bits,
+            batch,
+            rows,
+            groups,
+            dtypes,
+        },
+    )
+}
+
+impl Matrix {
+    /// The types of packed codes, scales and biases.
+    fn types(&self) -> Vec<(DType, Shape)> {
+        let shape = |last| Shape::new([&self.batch[..], &[self.rows, last]].concat());
+        let words = self.groups * self.group_size * self.bits / 32;
+        let [scales, biases] = self.dtypes;
+        vec![
+            (DType::U32, shape(words)),
+            (scales, shape(self.groups)),
+            (biases, shape(self.groups)),
+        ]
+    }
+}
+
+pub(super) fn quantize(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let of = move |matrix: Matrix| {
+        let op = Op::Quantize(Quantize {
+            group_size: matrix.group_size,
+            bits: matrix.bits,
+        });
+        let own = [matrix.rows, matrix.groups * matrix.group_size];
+        let shape = [&matrix.batch[..], &own].concat();
+        of_finite(row, op, vec![TensorType::new(matrix.dtypes[0], shape)])
+    };
+    matrices(row).prop_flat_map(of).boxed()
+}
+
+pub(super) fn dequantize(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let of = move |matrix: Matrix| {
+        let op = Op::Dequantize(Dequantize {
+            group_size: matrix.group_size,
+            bits: matrix.bits,
+        });
+        specimen(row, Just(op).boxed(), matrix.types())
+    };
+    matrices(row).prop_flat_map(of).boxed()
+}
+
+pub(super) fn quantized_matmul(row: &'static Row) -> BoxedStrategy<Specimen> {
+    // The rows of x, and which of its batch axes are there, and which of the matrices' are one.
+    let rows = (0..4usize, any::<[bool; 2]>(), dtype_of(row));
+    let of = move |(mut matrix, transpose, (rows, [batched, one], dtype)): Drawn| {
+        let op = Op::QuantizedMatmul(QuantizedMatmul {
+            transpose,
+            group_size: matrix.group_size,
+            bits: matrix.bits,
+        });
+        let inner = match transpose {
+            true => matrix.groups * matrix.group_size,
+            false => matrix.rows,
+        };
+        let batch = if batched {
+            matrix.batch.clone()
+        } else {
+            Vec::new()
+        };
+        if batched && one {
+            matrix.batch.fill(1);
+        }
+        let x = Shape::new([&batch[..], &[rows, inner]].concat());
+        let types = [vec![(dtype, x)], matrix.types()].concat();
+        specimen(row, Just(op).boxed(), types)
+    };
+    (matrices(row), any::<bool>(), rows)
+        .prop_flat_map(of)
+        .boxed()
+}
+
+type Drawn = (Matrix, bool, (usize, [bool; 2], DType));
+
+pub(super) fn fp_dequantize(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let formats = select(vec![FpFormat::Mxfp4, FpFormat::Mxfp8, FpFormat::Nvfp4]);
+    let batch = proptest::collection::vec(0..3usize, 0..=1);
+    let of =
+        move |(format, dtype, batch, rows, groups): (FpFormat, DType, Vec<usize>, usize, usize)| {
+            let shape = |last| Shape::new([&batch[..], &[rows, last]].concat());
+            let words = groups * format.group_size() * format.bits() / 32;
+            let types = vec![(DType::U32, shape(words)), (DType::U8, shape(groups))];
+            let op = Op::FpDequantize(FpDequantize { format, dtype });
+            specimen(row, Just(op).boxed(), types)
+        };
+    (formats, dtype_of(row), batch, 0..4usize, 0..4usize)
+        .prop_flat_map(of)
+        .boxed()
+}

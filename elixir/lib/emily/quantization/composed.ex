@@ -1,0 +1,161 @@
+defmodule Emily.Quantization.Composed do
+  @moduledoc false
+  # The functions of `Emily.Quantization` out of Nx's own, for backends that have no operation for them.
+
+  import Bitwise, only: [<<<: 2]
+
+  def quantize([matrix], %{group_size: group_size, bits: bits}) do
+    type = matrix.type
+    {rows, [elements]} = matrix |> Nx.shape() |> Tuple.to_list() |> Enum.split(-1)
+    per_group = rows ++ [div(elements, group_size)]
+    groups = matrix |> Nx.as_type(:f32) |> Nx.reshape(List.to_tuple(per_group ++ [group_size]))
+    largest = Nx.reduce_max(groups, axes: [-1], keep_axes: true)
+    least = Nx.reduce_min(groups, axes: [-1], keep_axes: true)
+
+    most = (1 <<< bits) - 1
+    step = largest |> Nx.subtract(least) |> Nx.divide(most) |> Nx.max(1.0e-7)
+    below = Nx.greater(Nx.abs(least), Nx.abs(largest))
+    edge = Nx.select(below, least, largest)
+    scale = Nx.select(below, step, Nx.negate(step))
+    whole = edge |> Nx.divide(scale) |> to_even()
+    none = Nx.equal(whole, 0)
+    scale = Nx.select(none, scale, Nx.divide(edge, Nx.select(none, 1, whole)))
+    bias = Nx.select(none, 0, edge)
+
+    codes =
+      groups
+      |> Nx.subtract(bias)
+      |> Nx.divide(scale)
+      |> to_even()
+      |> Nx.clip(0, most)
+      |> Nx.as_type(:u32)
+
+    packed =
+      codes |> packed(bits) |> Nx.reshape(List.to_tuple(rows ++ [div(elements, 32) * bits]))
+
+    of_group = &(&1 |> Nx.reshape(List.to_tuple(per_group)) |> Nx.as_type(type))
+    {packed, of_group.(scale), of_group.(bias)}
+  end
+
+  # Whole numbers, halves to even; `Nx.round/1` takes them away from zero.
+  defp to_even(x) do
+    halfway = x |> Nx.subtract(Nx.floor(x)) |> Nx.equal(0.5)
+    Nx.select(halfway, x |> Nx.multiply(0.5) |> Nx.round() |> Nx.multiply(2.0), Nx.round(x))
+  end
+
+  # 32 codes make `bits` words: code number i begins at bit bits * i - 32 * w of word number w, where a
+  # shift beyond the word leaves nothing.
+  defp packed(codes, bits) do
+    codes = Nx.reshape(codes, {:auto, 1, 32})
+    [code, word] = for axis <- [1, 0], do: Nx.iota({bits, 32}, axis: axis, type: :s32)
+    start = Nx.subtract(Nx.multiply(code, bits), Nx.multiply(word, 32))
+    [up, down] = for t <- [start, Nx.negate(start)], do: t |> Nx.max(0) |> Nx.as_type(:u32)
+    codes |> Nx.left_shift(up) |> Nx.right_shift(down) |> Nx.sum(axes: [-1]) |> Nx.as_type(:u32)
+  end
+
+  def dequantize([packed, scales, biases], attrs) do
+    type = merged([scales, biases])
+    packed |> matrix(scales, biases, attrs, type) |> Nx.as_type(type)
+  end
+
+  def quantized_matmul([x, packed, scales, biases], attrs) do
+    type = merged([x, scales, biases])
+    matrix = matrix(packed, scales, biases, attrs, type)
+    x |> widened(type) |> product(matrix, attrs.transpose) |> Nx.as_type(type)
+  end
+
+  def fp_dequantize([packed, scales], %{format: format, dtype: type}) do
+    {element, bits, scale, group_size} =
+      case format do
+        :mxfp4 -> {e2m1(), 4, e8m0(), 32}
+        :mxfp8 -> {e4m3(), 8, e8m0(), 32}
+        :nvfp4 -> {e2m1(), 4, e4m3(), 16}
+      end
+
+    wide = wide(type)
+    {rows, [groups]} = scales |> Nx.shape() |> Tuple.to_list() |> Enum.split(-1)
+    look_up = fn codes, table -> table |> Nx.tensor(type: wide) |> Nx.take(codes) end
+
+    packed
+    |> codes(bits)
+    |> look_up.(element)
+    |> Nx.reshape(List.to_tuple(rows ++ [groups, group_size]))
+    |> Nx.multiply(scales |> look_up.(scale) |> Nx.new_axis(-1))
+    |> Nx.reshape(List.to_tuple(rows ++ [groups * group_size]))
+    |> Nx.as_type(type)
+  end
+
+  # The values of all codes: sign, two bits of exponent, one of mantissa.
+  defp e2m1, do: signed([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
+
+  # Sign, four bits of exponent, three of mantissa; all of them set are NaN.
+  defp e4m3 do
+    subnormal = for mantissa <- 0..7, do: mantissa / 512
+    normal = for exponent <- 1..15, mantissa <- 0..7, do: (8 + mantissa) * 2.0 ** (exponent - 10)
+    signed(Enum.drop(subnormal ++ normal, -1) ++ [:nan])
+  end
+
+  defp e8m0, do: for(exponent <- 0..254, do: 2.0 ** (exponent - 127)) ++ [:nan]
+
+  defp signed(values), do: values ++ for(x <- values, do: if(x == :nan, do: x, else: -x))
+
+  # Rows times the matrices' rows, or their columns; Nx's batch axes are of one size.
+  defp product(x, matrix, transpose) do
+    inner = if transpose, do: [-1], else: [-2]
+
+    [batch, batches] =
+      for t <- [x, matrix], do: t |> Nx.shape() |> Tuple.to_list() |> Enum.drop(-2)
+
+    batch = if batches == [], do: [], else: broadcast(batch, batches)
+    axes = Enum.to_list(0..(length(batch) - 1)//1)
+    Nx.dot(stretched(x, batch), [-1], axes, stretched(matrix, batch), inner, axes)
+  end
+
+  defp stretched(tensor, []), do: tensor
+
+  defp stretched(tensor, batch) do
+    own = tensor |> Nx.shape() |> Tuple.to_list() |> Enum.take(-2)
+    Nx.broadcast(tensor, List.to_tuple(batch ++ own))
+  end
+
+  defp broadcast(left, right) do
+    rank = max(length(left), length(right))
+    pad = &(List.duplicate(1, rank - length(&1)) ++ &1)
+    Enum.zip_with(pad.(left), pad.(right), fn a, b -> if a == 1, do: b, else: a end)
+  end
+
+  # scale * code + bias, computed as wide as the type asks for.
+  defp matrix(packed, scales, biases, %{group_size: group_size, bits: bits}, type) do
+    per_group = &(&1 |> widened(type) |> Nx.new_axis(-1))
+    {rows, [groups]} = scales |> Nx.shape() |> Tuple.to_list() |> Enum.split(-1)
+
+    packed
+    |> codes(bits)
+    |> Nx.as_type(wide(type))
+    |> Nx.reshape(List.to_tuple(rows ++ [groups, group_size]))
+    |> Nx.multiply(per_group.(scales))
+    |> Nx.add(per_group.(biases))
+    |> Nx.reshape(List.to_tuple(rows ++ [groups * group_size]))
+  end
+
+  # A code begins at bit number `bits * i` of its row, and may end in the next word.
+  defp codes(packed, bits) do
+    words = Nx.axis_size(packed, -1)
+    start = Nx.multiply(Nx.iota({div(words * 32, bits)}, type: :u32), bits)
+    word = Nx.quotient(start, 32)
+    shift = Nx.remainder(start, 32)
+    next = Nx.min(Nx.add(word, 1), words - 1)
+    low = packed |> Nx.take(word, axis: -1) |> Nx.right_shift(shift)
+    high = packed |> Nx.take(next, axis: -1) |> Nx.left_shift(Nx.subtract(32, shift))
+    low |> Nx.bitwise_or(high) |> Nx.bitwise_and((1 <<< bits) - 1)
+  end
+
+  defp merged(tensors), do: tensors |> Enum.map(& &1.type) |> Enum.reduce(&Nx.Type.merge/2)
+
+  # An operand in the type, as wide as that is computed in.
+  defp widened(tensor, type), do: tensor |> Nx.as_type(type) |> Nx.as_type(wide(type))
+
+  # Small floats are computed in f32.
+  defp wide({_class, 16}), do: {:f, 32}
+  defp wide(type), do: type
+end
