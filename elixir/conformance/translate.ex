@@ -172,6 +172,13 @@ defmodule Emily.Conformance.Translate do
 
   defp call(:cholesky, _op, _attrs, [tensor]), do: Nx.LinAlg.cholesky(tensor)
 
+  defp call(:softmax, _op, attrs, [tensor]),
+    do: Emily.Fast.softmax(tensor, options(attrs, [:axes]))
+
+  defp call(:logsumexp, _op, attrs, [tensor]) do
+    Emily.Fast.logsumexp(tensor, options(attrs, [:axes, :keep_axes]))
+  end
+
   defp options(attrs, names) do
     for name <- names, value = Map.get(attrs, name), do: {name, value}
   end

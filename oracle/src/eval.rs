@@ -4,8 +4,8 @@ use emily_spec::{Class, DType, Op, Result, TensorType};
 
 use crate::array::WideArray;
 use crate::ops::{
-    binary, close, conv, creation, cumulative, fft, index, linalg, reduce, shape, sort, unary,
-    window,
+    binary, close, conv, creation, cumulative, fast, fft, index, linalg, reduce, shape, sort,
+    unary, window,
 };
 use crate::value::Wide;
 
@@ -127,5 +127,7 @@ pub(crate) fn eval_wide(
         Op::Fourier2(op, attrs) => one(fft::fourier2(*op, attrs, &inputs[0], target)?),
         Op::TriangularSolve(op) => one(linalg::triangular_solve(op, inputs, target)?),
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], types.results, target),
+        Op::Softmax(op) => one(fast::softmax(op, &inputs[0], target)?),
+        Op::Logsumexp(op) => one(fast::logsumexp(op, &inputs[0], target)?),
     }
 }

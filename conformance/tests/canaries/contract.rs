@@ -172,7 +172,9 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Fourier2(_)
         | OpKind::Qr
         | OpKind::TriangularSolve
-        | OpKind::Cholesky => false,
+        | OpKind::Cholesky
+        | OpKind::Softmax
+        | OpKind::Logsumexp => false,
     }
 }
 

@@ -111,7 +111,9 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Fourier2(_)
         | OpKind::Qr
         | OpKind::TriangularSolve
-        | OpKind::Cholesky => false,
+        | OpKind::Cholesky
+        | OpKind::Softmax
+        | OpKind::Logsumexp => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)

@@ -19,6 +19,7 @@ mod cumulative;
 mod cx;
 mod equal;
 mod erfc;
+mod fast;
 mod fft;
 mod float;
 mod index;
@@ -103,6 +104,8 @@ fn build(
         Op::Qr(_) => return linalg::qr(&inputs[0], results, cx),
         Op::TriangularSolve(op) => linalg::triangular_solve(op, inputs, ty, cx)?,
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], ty, cx)?,
+        Op::Softmax(op) => fast::softmax(op, &inputs[0], ty, cx)?,
+        Op::Logsumexp(op) => fast::logsumexp(op, &inputs[0], ty, cx)?,
     };
     Ok(vec![array])
 }

@@ -11,6 +11,7 @@ mod binary;
 mod conv;
 mod creation;
 mod cumulative;
+mod fast;
 mod fft;
 mod index;
 mod linalg;
@@ -27,6 +28,7 @@ pub use binary::{Arithmetic, Compare, Typed};
 pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
 pub use cumulative::{Cumulative, Scan};
+pub use fast::{Logsumexp, Softmax};
 pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
@@ -219,6 +221,8 @@ pub enum Op {
     Fourier2(Fourier2, Transform2),
     TriangularSolve(TriangularSolve),
     Cholesky(Cholesky),
+    Softmax(Softmax),
+    Logsumexp(Logsumexp),
 }
 
 /// An op without its attributes.
@@ -276,6 +280,8 @@ pub enum OpKind {
     Fourier2(Fourier2),
     TriangularSolve,
     Cholesky,
+    Softmax,
+    Logsumexp,
 }
 
 /// Every op's row, families together.
@@ -320,6 +326,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(WindowScatter::ALL.iter().map(|kind| kind.row()));
     rows.extend(Cumulative::ALL.iter().map(|kind| kind.row()));
     rows.extend([TriangularSolve::ROW, Cholesky::ROW]);
+    rows.extend([Softmax::ROW, Logsumexp::ROW]);
     rows
 });
 
@@ -385,6 +392,8 @@ impl OpKind {
             OpKind::Fourier2(kind) => Op::Fourier2(kind, from(attrs)?),
             OpKind::TriangularSolve => Op::TriangularSolve(from(attrs)?),
             OpKind::Cholesky => Op::Cholesky(from(attrs)?),
+            OpKind::Softmax => Op::Softmax(from(attrs)?),
+            OpKind::Logsumexp => Op::Logsumexp(from(attrs)?),
         })
     }
 }
@@ -454,6 +463,8 @@ impl Op {
             Op::Fourier2(kind, attrs) => (kind.row(), attrs),
             Op::TriangularSolve(attrs) => (TriangularSolve::ROW, attrs),
             Op::Cholesky(attrs) => (Cholesky::ROW, attrs),
+            Op::Softmax(attrs) => (Softmax::ROW, attrs),
+            Op::Logsumexp(attrs) => (Logsumexp::ROW, attrs),
         }
     }
 

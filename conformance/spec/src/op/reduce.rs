@@ -242,7 +242,7 @@ impl Attributes for ArgReduction {
     }
 }
 
-fn reduced(shape: &Shape, axes: Option<&[usize]>, keep: bool) -> Result<Shape> {
+pub(super) fn reduced(shape: &Shape, axes: Option<&[usize]>, keep: bool) -> Result<Shape> {
     match axes {
         Some(axes) => {
             shape.check_axes(axes)?;

@@ -8,6 +8,7 @@ mod binary;
 mod conv;
 mod creation;
 mod cumulative;
+mod fast;
 mod fft;
 mod index;
 mod linalg;
@@ -75,6 +76,8 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Fourier2(op) => fft::fourier2(row, op),
         OpKind::TriangularSolve => linalg::triangular_solve(row),
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
+        OpKind::Softmax => fast::softmax(row),
+        OpKind::Logsumexp => fast::logsumexp(row),
     }
 }
 

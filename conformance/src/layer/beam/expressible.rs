@@ -77,7 +77,9 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Cumulative(..)
         | Op::Qr(_)
         | Op::TriangularSolve(_)
-        | Op::Cholesky(_) => true,
+        | Op::Cholesky(_)
+        | Op::Softmax(_)
+        | Op::Logsumexp(_) => true,
     }
 }
 

@@ -3,7 +3,9 @@ defmodule Emily.Backend.Block do
   # `Nx.block/4`: a native operation where the engine has one, else the block's default function,
   # which calls Nx and so comes back to this backend one operation at a time.
 
-  alias Emily.Backend.{Call, Cumulative, FFT, Index, Reduce, Sort, Unary}
+  import Emily.Backend.Fast, only: [is_fast: 1]
+
+  alias Emily.Backend.{Call, Cumulative, Fast, FFT, Index, Reduce, Sort, Unary}
   alias Emily.Telemetry
   alias Nx.Block
   alias Nx.Tensor, as: T
@@ -75,6 +77,10 @@ defmodule Emily.Backend.Block do
 
   def block(%Block.IFFT2{axes: axes, lengths: lengths}, out, [%T{} = tensor], _default) do
     FFT.fourier2(:ifft2, out, tensor, axes, lengths)
+  end
+
+  def block(%module{} = struct, out, args, _default) when is_fast(module) do
+    Fast.run(struct, out, args)
   end
 
   def block(struct, _out, args, default) do
