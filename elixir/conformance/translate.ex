@@ -179,6 +179,10 @@ defmodule Emily.Conformance.Translate do
     Emily.Fast.logsumexp(tensor, options(attrs, [:axes, :keep_axes]))
   end
 
+  defp call(:norm, op, attrs, tensors) do
+    apply(Emily.Fast, op, tensors ++ [options(attrs, [:eps])])
+  end
+
   defp options(attrs, names) do
     for name <- names, value = Map.get(attrs, name), do: {name, value}
   end

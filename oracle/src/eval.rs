@@ -129,5 +129,6 @@ pub(crate) fn eval_wide(
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], types.results, target),
         Op::Softmax(op) => one(fast::softmax(op, &inputs[0], target)?),
         Op::Logsumexp(op) => one(fast::logsumexp(op, &inputs[0], target)?),
+        Op::Norm(op, attrs) => one(fast::norm(*op, attrs, inputs, target)?),
     }
 }

@@ -32,11 +32,11 @@ pub use listing::fingerprint;
 pub use op::{
     AllClose, ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Axes, Bitcast, Broadcast,
     Cholesky, Clip, Compare, Concatenate, Constant, Conv, Cumulative, Direction, Dot,
-    DynamicPutSlice, DynamicSlice, Eye, Fourier, Fourier2, Gather, Indexed, IndexedAxes, Iota,
-    Logsumexp, Op, OpKind, Pad, PutSlice, Qr, QrMode, Quantifier, ROWS, Reduce, Reduction, Reshape,
-    Reverse, Scan, Scattering, Select, Slice, Sliding, Softmax, Sort, SpatialAxis, Squeeze, Stack,
-    Take, TakeAlongAxis, TieBreak, TopK, Transform, Transform2, TransformA, Transpose,
-    TriangularSolve, Typed, Unary, Window, WindowScatter,
+    DynamicPutSlice, DynamicSlice, Epsilon, Eye, Fourier, Fourier2, Gather, Indexed, IndexedAxes,
+    Iota, Logsumexp, Norm, Op, OpKind, Pad, PutSlice, Qr, QrMode, Quantifier, ROWS, Reduce,
+    Reduction, Reshape, Reverse, Scan, Scattering, Select, Slice, Sliding, Softmax, Sort,
+    SpatialAxis, Squeeze, Stack, Take, TakeAlongAxis, TieBreak, TopK, Transform, Transform2,
+    TransformA, Transpose, TriangularSolve, Typed, Unary, Window, WindowScatter,
 };
 pub use panic::panic_text;
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Role, Row};

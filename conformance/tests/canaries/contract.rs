@@ -174,7 +174,8 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::TriangularSolve
         | OpKind::Cholesky
         | OpKind::Softmax
-        | OpKind::Logsumexp => false,
+        | OpKind::Logsumexp
+        | OpKind::Norm(_) => false,
     }
 }
 

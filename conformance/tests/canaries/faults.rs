@@ -113,7 +113,8 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::TriangularSolve
         | OpKind::Cholesky
         | OpKind::Softmax
-        | OpKind::Logsumexp => false,
+        | OpKind::Logsumexp
+        | OpKind::Norm(_) => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)

@@ -16,7 +16,7 @@ defmodule Emily.Fast do
   vector by vector.
   """
 
-  alias Emily.Fast.{Composed, LogSumExp, Softmax}
+  alias Emily.Fast.{Composed, LayerNorm, LogSumExp, RmsNorm, Softmax}
   alias Nx.Tensor, as: T
 
   @doc """
@@ -96,6 +96,132 @@ defmodule Emily.Fast do
     end)
   end
 
+  @doc """
+  Rows along the last axis over the root of their mean square: `x / sqrt(mean(x^2) + eps) * weight`.
+
+  `weight` has one axis, as long as a row. Squares may be beyond the range of the type: a row of `1.0e30`
+  is one of `1.0`. What is finite beside an infinity is 0, and a NaN makes its whole row NaN.
+
+  The result has the tensor's shape, and the floating type of both.
+
+  ## Options
+
+    * `:eps` - what is added to the mean square, 0 or more. Defaults to `1.0e-5`.
+
+  With `config :emily, debug_detect_nan_inf: true` a NaN or an infinity in the result is an
+  `ArithmeticError` (`Emily.Backend`).
+
+  ## Examples
+
+      iex> Emily.Fast.rms_norm(Nx.tensor([[4.0, -4.0], [0.0, 0.0]]), Nx.tensor([1.0, 2.0]), eps: 9.0)
+      #Nx.Tensor<
+        f32[2][2]
+        [
+          [0.8, -1.6],
+          [0.0, 0.0]
+        ]
+      >
+
+      iex> Emily.Fast.rms_norm(Nx.iota({2, 3}), Nx.tensor([1.0]))
+      ** (ArgumentError) Emily.Fast.rms_norm(s32[2,3], f32[1]): the weight is [1], for rows of 3 elements; it must be [3]
+
+  """
+  @spec rms_norm(Nx.Tensor.t(), Nx.Tensor.t(), keyword()) :: Nx.Tensor.t()
+  def rms_norm(tensor, weight, opts \\ []) do
+    norm("rms_norm", [tensor, weight], opts, fn eps, [tensor, _weight] = operands, out ->
+      Nx.block(%RmsNorm{eps: eps}, operands, out.(tensor), &Composed.rms_norm/3)
+    end)
+  end
+
+  @doc """
+  Rows along the last axis less their mean, over the root of their variance:
+  `(x - mean) / sqrt(variance + eps) * weight + bias`.
+
+  The variance is over the number of elements, not over one less. `weight` and `bias` have one axis, as
+  long as a row. Squares may be beyond the range of the type. An infinity or a NaN makes its whole row
+  NaN.
+
+  The result has the tensor's shape, and the floating type of all three.
+
+  ## Options
+
+    * `:eps` - what is added to the variance, 0 or more. Defaults to `1.0e-5`.
+
+  With `config :emily, debug_detect_nan_inf: true` a NaN or an infinity in the result is an
+  `ArithmeticError` (`Emily.Backend`).
+
+  ## Examples
+
+      iex> weight = Nx.tensor([1.0, 2.0])
+      iex> bias = Nx.tensor([10.0, 20.0])
+      iex> Emily.Fast.layer_norm(Nx.tensor([[1.0, 7.0], [5.0, 5.0]]), weight, bias, eps: 7.0)
+      #Nx.Tensor<
+        f32[2][2]
+        [
+          [9.25, 21.5],
+          [10.0, 20.0]
+        ]
+      >
+
+  """
+  @spec layer_norm(Nx.Tensor.t(), Nx.Tensor.t(), Nx.Tensor.t(), keyword()) :: Nx.Tensor.t()
+  def layer_norm(tensor, weight, bias, opts \\ []) do
+    norm("layer_norm", [tensor, weight, bias], opts, fn eps, [tensor | _] = operands, out ->
+      Nx.block(%LayerNorm{eps: eps}, operands, out.(tensor), &Composed.layer_norm/4)
+    end)
+  end
+
+  @doc false
+  # The floating type of the operands together.
+  def type(tensors) do
+    tensors |> Enum.map(& &1.type) |> Enum.reduce(&Nx.Type.merge/2) |> Nx.Type.to_floating()
+  end
+
+  defp norm(name, operands, opts, fun) do
+    %{eps: eps} = opts |> Keyword.validate!(eps: 1.0e-5) |> Map.new()
+    [tensor | vectors] = operands = Enum.map(operands, &Nx.to_tensor/1)
+    call = call(name, operands)
+    Enum.each(operands, &real!(call, name, &1))
+
+    if not (is_number(eps) and eps >= 0) do
+      raise ArgumentError, "#{call}: eps must be a real number, 0 or more, got: #{inspect(eps)}"
+    end
+
+    if Nx.rank(tensor) == 0 do
+      raise ArgumentError, "#{call}: a norm goes along the last axis, and a scalar has none"
+    end
+
+    length = Nx.axis_size(tensor, -1)
+
+    for {vector, role} <- Enum.zip(vectors, ["weight", "bias"]), vector.shape != {length} do
+      raise ArgumentError,
+            "#{call}: the #{role} is #{dims(vector)}, for rows of #{length} elements; " <>
+              "it must be [#{length}]"
+    end
+
+    type = type(operands)
+    out = &Nx.template(&1.shape, type, names: &1.names)
+
+    if Enum.any?(vectors, &(&1.vectorized_axes != [])) do
+      apart(operands, type, &fun.(eps, &1, out))
+    else
+      unvectorized(tensor, fn tensor, _vectors -> fun.(eps, [tensor | vectors], out) end)
+    end
+  end
+
+  # A weight per vector is multiplied after the rest.
+  defp apart([tensor | vectors], type, fun) do
+    neutral =
+      Enum.map(Enum.zip([1, 0], vectors), fn {x, %T{shape: shape}} -> Nx.broadcast(x, shape) end)
+
+    plain = unvectorized(tensor, fn tensor, _vectors -> fun.([tensor | neutral]) end)
+
+    [&Nx.multiply/2, &Nx.add/2]
+    |> Enum.zip(vectors)
+    |> Enum.reduce(plain, fn {op, vector}, result -> op.(result, vector) end)
+    |> Nx.as_type(type)
+  end
+
   defp reduced(%T{shape: shape, names: names}, axes, keep?) do
     axes_of_result =
       for {{dim, name}, axis} <- shape |> Tuple.to_list() |> Enum.zip(names) |> Enum.with_index(),
@@ -110,12 +236,20 @@ defmodule Emily.Fast do
   # the leading ones while it runs.
   defp each_vector(name, tensor, axes, fun) do
     tensor = Nx.to_tensor(tensor)
-    call = "Emily.Fast.#{name}(#{described(tensor)})"
+    call = call(name, [tensor])
     real!(call, name, tensor)
-    vectors = Keyword.keys(tensor.vectorized_axes)
-    axes = for axis <- axes!(call, tensor, axes || Nx.axes(tensor)), do: axis + length(vectors)
-    result = tensor |> Nx.devectorize(keep_names: false) |> fun.(axes)
-    if vectors == [], do: result, else: Nx.vectorize(result, vectors)
+    axes = axes!(call, tensor, axes || Nx.axes(tensor))
+    unvectorized(tensor, fn tensor, vectors -> fun.(tensor, Enum.map(axes, &(&1 + vectors))) end)
+  end
+
+  # Calls `fun` with the tensor whose first axes are those of its vectors, and their number.
+  defp unvectorized(%T{vectorized_axes: []} = tensor, fun), do: fun.(tensor, 0)
+
+  defp unvectorized(%T{vectorized_axes: axes} = tensor, fun) do
+    tensor
+    |> Nx.devectorize(keep_names: false)
+    |> fun.(length(axes))
+    |> Nx.vectorize(Keyword.keys(axes))
   end
 
   defp axes!(call, tensor, axes) do
@@ -161,7 +295,10 @@ defmodule Emily.Fast do
     end
   end
 
-  defp described(%T{type: type, shape: shape}) do
-    "#{Nx.Type.to_string(type)}#{for dim <- Tuple.to_list(shape), do: "[#{dim}]"}"
+  defp call(name, tensors) do
+    operands = Enum.map_join(tensors, ", ", &"#{Nx.Type.to_string(&1.type)}#{dims(&1)}")
+    "Emily.Fast.#{name}(#{operands})"
   end
+
+  defp dims(%T{shape: shape}), do: "[#{shape |> Tuple.to_list() |> Enum.join(",")}]"
 end

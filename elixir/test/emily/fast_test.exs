@@ -15,11 +15,14 @@ defmodule Emily.FastTest do
     TelemetryLog.attach([[:emily, :block, :fallback], [:emily, :fallback, :start]])
   end
 
-  @functions [:softmax, :logsumexp]
+  @functions [:softmax, :logsumexp, :rms_norm, :layer_norm]
 
   # A call, and the shapes of its operands.
   defp call(:softmax), do: {&Fast.softmax(&1, axes: [0, -1]), [{2, 3, 4}]}
   defp call(:logsumexp), do: {&Fast.logsumexp(&1, axes: [0, 2], keep_axes: true), [{2, 3, 4}]}
+
+  defp call(:rms_norm), do: {&Fast.rms_norm(&1, &2, eps: 0.5), [{2, 3, 4}, {4}]}
+  defp call(:layer_norm), do: {&Fast.layer_norm(&1, &2, &3, eps: 0.5), [{2, 3, 4}, {4}, {4}]}
 
   defp operands(shapes, backend \\ @emily) do
     for {shape, i} <- Enum.with_index(shapes) do
@@ -89,6 +92,22 @@ defmodule Emily.FastTest do
     end
   end
 
+  test "a norm's weight and bias may be vectors" do
+    for {name, fun} <- [
+          rms_norm: &Fast.rms_norm(&1, &2),
+          layer_norm: &Fast.layer_norm(&1, &2, Nx.multiply(&2, 3))
+        ] do
+      [x, one, two] = operands([{2, 3}, {3}, {3}])
+      weights = Nx.vectorize(Nx.stack([one, two]), :v)
+      each = Nx.stack([fun.(x, one), fun.(x, two)])
+      result = fun.(x, weights)
+      assert {name, result.vectorized_axes} == {name, [v: 2]}
+      assert_near(Nx.devectorize(result, keep_names: false), each)
+    end
+
+    assert TelemetryLog.flush() == []
+  end
+
   test "axes have names" do
     t = Nx.iota({2, 3}, names: [:row, :column], type: :f32)
     assert Fast.softmax(t).names == [:row, :column]
@@ -102,11 +121,11 @@ defmodule Emily.FastTest do
     t = Nx.iota({2, 3})
 
     for {message, call} <- %{
-          "softmax(s32[2][3]): axis 2 is out of range for rank 2; it has the axes from -2 to 1" =>
+          "softmax(s32[2,3]): axis 2 is out of range for rank 2; it has the axes from -2 to 1" =>
             fn -> Fast.softmax(t, axis: 2) end,
-          "softmax(s32[2][3]): axis :x is out of range for rank 2; it has the axes from -2 to 1" =>
+          "softmax(s32[2,3]): axis :x is out of range for rank 2; it has the axes from -2 to 1" =>
             fn -> Fast.softmax(t, axis: :x) end,
-          "softmax(s32): axis -1 is out of range for rank 0; a scalar has none" => fn ->
+          "softmax(s32[]): axis -1 is out of range for rank 0; a scalar has none" => fn ->
             Fast.softmax(1)
           end,
           ("logsumexp(c64[1]): logsumexp does not take complex numbers; " <>

@@ -106,6 +106,7 @@ fn build(
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], ty, cx)?,
         Op::Softmax(op) => fast::softmax(op, &inputs[0], ty, cx)?,
         Op::Logsumexp(op) => fast::logsumexp(op, &inputs[0], ty, cx)?,
+        Op::Norm(op, attrs) => fast::norm(*op, attrs, inputs, ty)?,
     };
     Ok(vec![array])
 }

@@ -1,6 +1,6 @@
 //! What neural networks are made of, from its definitions.
 
-use emily_spec::{Class, Logsumexp, Result, Shape, Softmax};
+use emily_spec::{Class, Epsilon, Logsumexp, Norm, Result, Shape, Softmax};
 use ndarray::ArrayView1;
 
 use super::accumulate;
@@ -25,9 +25,10 @@ struct Rounded {
 /// rounded once, as the reference is.
 fn answer(elements: Vec<Rounded>, target: Target) -> Result<WideAnswer> {
     let format = Format::of(target.dtype()).unwrap_or(Format::F32);
-    let (computed, share) = match target.dtype().is_small_float() {
-        true => (Format::F32, 2f64.powi(-13)),
-        false => (format, 1.0),
+    let computed = computed(target);
+    let share = match target.dtype().is_small_float() {
+        true => 2f64.powi(-13),
+        false => 1.0,
     };
     // Below the normal range of what it is computed in, an exponential may be 0.
     let lost = format.tiny().max(computed.tiny() / format.eps());
@@ -46,6 +47,14 @@ fn answer(elements: Vec<Rounded>, target: Target) -> Result<WideAnswer> {
         values: array::from_vec(&target.ty.shape, values.collect())?,
         magnitude: Some(magnitude),
     })
+}
+
+/// The format of what is computed on the way.
+fn computed(target: Target) -> Format {
+    match Format::of(target.dtype()) {
+        Some(format) if !target.dtype().is_small_float() => format,
+        Some(_) | None => Format::F32,
+    }
 }
 
 /// The exponentials of a row, scaled by that of its largest element, which does not overflow.
@@ -154,4 +163,103 @@ fn along(
         .for_each(|(i, &axis)| inverse[axis] = i);
     let results = array::from_vec(&Shape::new(permuted.shape()), results)?;
     Ok(results.permuted_axes(inverse).iter().copied().collect())
+}
+
+/// Rows brought to one size. Elements are taken as parts of the largest, or of √eps where that is
+/// larger, so that no square overflows, and none that counts underflows.
+pub(crate) fn norm(
+    op: Norm,
+    attrs: &Epsilon,
+    inputs: &[WideArray],
+    target: Target,
+) -> Result<WideAnswer> {
+    let root = attrs.value().unwrap_or(0.0).sqrt();
+    let vector = |at: usize| -> Vec<f64> {
+        let elements = inputs[at].iter();
+        elements.map(|&x| target.cast(x).float()).collect()
+    };
+    let format = computed(target);
+    let of = |row: &[f64]| {
+        let moduli: Vec<f64> = row.iter().map(|x| x.abs()).collect();
+        let scale = match largest(&moduli).max(root) {
+            f64::INFINITY => 1.0,
+            scale => scale,
+        };
+        let parts: Vec<f64> = row.iter().map(|x| x / scale).collect();
+        // Beside a variance of 0 it counts, however small.
+        let eps = match root {
+            0.0 => 0.0,
+            root => (root / scale).powi(2).max(f64::MIN_POSITIVE),
+        };
+        match op {
+            Norm::RmsNorm => over_root_mean_square(&parts, eps, &vector(1), format),
+            Norm::LayerNorm => standardized(&parts, eps, [&vector(1), &vector(2)], format),
+        }
+    };
+    answer(
+        along(&[inputs[0].ndim() - 1], &inputs[0], target, of)?,
+        target,
+    )
+}
+
+/// z / √(mean(z²) + eps) · weight.
+///
+/// The mean of n squares has n + 3 units of error: two of z, one of the square, n of the sum and the
+/// division; eps has four. The root halves them. Then there are one each of z, the root, the quotient
+/// and the product. What underflows of z is less than its tiny value's last digit.
+fn over_root_mean_square(z: &[f64], eps: f64, weight: &[f64], format: Format) -> Vec<Rounded> {
+    let root = (mean(z.iter().map(|z| z * z)) + eps).sqrt();
+    let units = z.len() as f64 / 2.0 + 8.0;
+    let of = |(z, weight): (&f64, &f64)| {
+        let value = z / root * weight;
+        Rounded {
+            value,
+            on_the_way: value.abs() * units + format.tiny() / root * weight.abs(),
+        }
+    };
+    z.iter().zip(weight).map(of).collect()
+}
+
+/// (z − mean) / √(variance + eps) · weight + bias.
+///
+/// The mean of n terms is off by n + 2 units of the mean of their moduli, z by one of itself, and
+/// their difference by one more of its own. In the variance the mean's error meets differences that
+/// cancel, and is left with its square.
+fn standardized(z: &[f64], eps: f64, [weight, bias]: [&[f64]; 2], format: Format) -> Vec<Rounded> {
+    let count = z.len() as f64;
+    let center = mean(z.iter().copied());
+    let off: Vec<f64> = z.iter().map(|z| z - center).collect();
+    let variance = mean(off.iter().map(|c| c * c));
+    let root = (variance + eps).sqrt();
+
+    let of_mean = (count + 2.0) * mean(z.iter().map(|z| z.abs()));
+    let unit = format.eps() / 2.0;
+    let crossed = mean(
+        z.iter()
+            .zip(&off)
+            .map(|(z, c)| 2.0 * c.abs() * (z.abs() + c.abs())),
+    );
+    let of_square = crossed + (count + 1.0) * variance + unit * of_mean.powi(2) + 4.0 * eps;
+    let of_root = of_square / root.powi(2) / 2.0 + 1.0;
+
+    let elements = z.iter().zip(&off).zip(weight.iter().zip(bias));
+    let of = |((z, c), (weight, bias)): ((&f64, &f64), (&f64, &f64))| {
+        let product = c / root * weight;
+        let of_off = of_mean + z.abs() + c.abs() + format.tiny();
+        let of_product = (of_off / root * weight).abs() + product.abs() * (of_root + 2.0);
+        Rounded {
+            value: product + bias,
+            on_the_way: of_product,
+        }
+    };
+    elements.map(of).collect()
+}
+
+/// The mean, with the sum's error below a unit.
+fn mean(terms: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = terms.len() as f64;
+    accumulate::sum(Class::Float, terms.map(Wide::Float))
+        .value
+        .float()
+        / count
 }

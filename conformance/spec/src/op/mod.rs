@@ -28,7 +28,7 @@ pub use binary::{Arithmetic, Compare, Typed};
 pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
 pub use cumulative::{Cumulative, Scan};
-pub use fast::{Logsumexp, Softmax};
+pub use fast::{Epsilon, Logsumexp, Norm, Softmax};
 pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
@@ -223,6 +223,7 @@ pub enum Op {
     Cholesky(Cholesky),
     Softmax(Softmax),
     Logsumexp(Logsumexp),
+    Norm(Norm, Epsilon),
 }
 
 /// An op without its attributes.
@@ -282,6 +283,7 @@ pub enum OpKind {
     Cholesky,
     Softmax,
     Logsumexp,
+    Norm(Norm),
 }
 
 /// Every op's row, families together.
@@ -327,6 +329,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend(Cumulative::ALL.iter().map(|kind| kind.row()));
     rows.extend([TriangularSolve::ROW, Cholesky::ROW]);
     rows.extend([Softmax::ROW, Logsumexp::ROW]);
+    rows.extend(Norm::ALL.iter().map(|kind| kind.row()));
     rows
 });
 
@@ -394,6 +397,7 @@ impl OpKind {
             OpKind::Cholesky => Op::Cholesky(from(attrs)?),
             OpKind::Softmax => Op::Softmax(from(attrs)?),
             OpKind::Logsumexp => Op::Logsumexp(from(attrs)?),
+            OpKind::Norm(kind) => Op::Norm(kind, from(attrs)?),
         })
     }
 }
@@ -465,6 +469,7 @@ impl Op {
             Op::Cholesky(attrs) => (Cholesky::ROW, attrs),
             Op::Softmax(attrs) => (Softmax::ROW, attrs),
             Op::Logsumexp(attrs) => (Logsumexp::ROW, attrs),
+            Op::Norm(kind, attrs) => (kind.row(), attrs),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Calls of what neural networks are made of.
 
-use emily_spec::{DType, Logsumexp, Op, Row, Shape, Softmax};
+use emily_spec::{DType, Epsilon, Logsumexp, Norm, Op, Row, Scalar, Shape, Softmax};
 use proptest::prelude::*;
-use proptest::sample::subsequence;
+use proptest::sample::{select, subsequence};
 
-use super::values::{dtype_of, shape};
+use super::values::{dim, dtype_of, shape};
 use super::{Specimen, specimen};
 
 pub(super) fn softmax(row: &'static Row) -> BoxedStrategy<Specimen> {
@@ -29,4 +29,33 @@ pub(super) fn logsumexp(row: &'static Row) -> BoxedStrategy<Specimen> {
     (shape(3), dtype_of(row), any::<bool>())
         .prop_flat_map(of)
         .boxed()
+}
+
+/// Not without eps: of equal elements the variance is rounding alone.
+pub(super) fn norm(row: &'static Row, op: Norm) -> BoxedStrategy<Specimen> {
+    let eps = proptest::option::of(select(vec![1e-3, 0.5, 4.0]));
+    let op = eps.prop_map(move |eps| {
+        let eps = eps.map(Scalar::Float);
+        Op::Norm(op, Epsilon { eps })
+    });
+    let operands = row.operands.len();
+    let dtypes = proptest::collection::vec(dtype_of(row), operands);
+    let of = move |(rows, length, dtypes, alike): (Shape, usize, Vec<DType>, bool)| {
+        let vector = Shape::from([length]);
+        let tensor = Shape::new([rows.dims(), &[length]].concat());
+        let types = dtypes.iter().enumerate().map(|(at, &dtype)| {
+            let dtype = if alike { dtypes[0] } else { dtype };
+            (
+                dtype,
+                if at == 0 {
+                    tensor.clone()
+                } else {
+                    vector.clone()
+                },
+            )
+        });
+        specimen(row, op.clone().boxed(), types.collect())
+    };
+    let alike = proptest::bool::weighted(0.7);
+    (shape(2), dim(), dtypes, alike).prop_flat_map(of).boxed()
 }

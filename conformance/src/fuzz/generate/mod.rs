@@ -78,6 +78,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
         OpKind::Softmax => fast::softmax(row),
         OpKind::Logsumexp => fast::logsumexp(row),
+        OpKind::Norm(op) => fast::norm(row, op),
     }
 }
 
@@ -93,6 +94,9 @@ fn specimen(
                 let ty = TensorType::new(*dtype, shape.clone());
                 let elements = if multiplies(row) {
                     factor(*dtype)
+                } else if matches!(row.kind, OpKind::Norm(_)) {
+                    // An infinite weight of a part that underflows is NaN or not by the order of rounding.
+                    finite(*dtype)
                 } else if accumulates(row, DType::F32) {
                     tame(*dtype)
                 } else if dtype.is_complex() && accumulates(row, *dtype) {

@@ -79,7 +79,8 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::TriangularSolve(_)
         | Op::Cholesky(_)
         | Op::Softmax(_)
-        | Op::Logsumexp(_) => true,
+        | Op::Logsumexp(_)
+        | Op::Norm(..) => true,
     }
 }
 

@@ -9,3 +9,13 @@ defmodule Emily.Fast.LogSumExp do
   @moduledoc false
   defstruct [:axes, keep_axes: false]
 end
+
+defmodule Emily.Fast.RmsNorm do
+  @moduledoc false
+  defstruct [:eps]
+end
+
+defmodule Emily.Fast.LayerNorm do
+  @moduledoc false
+  defstruct [:eps]
+end
