@@ -185,6 +185,17 @@ defmodule Emily.Conformance.Translate do
     apply(Nx.LinAlg, op, tensors)
   end
 
+  defp call(:softmax, _op, attrs, [tensor]),
+    do: Emily.Fast.softmax(tensor, options(attrs, [:axes]))
+
+  defp call(:logsumexp, _op, attrs, [tensor]) do
+    Emily.Fast.logsumexp(tensor, options(attrs, [:axes, :keep_axes]))
+  end
+
+  defp call(:norm, op, attrs, tensors) do
+    apply(Emily.Fast, op, tensors ++ [options(attrs, [:eps])])
+  end
+
   defp options(attrs, names) do
     for name <- names, value = Map.get(attrs, name), do: {name, value}
   end

@@ -10,6 +10,7 @@ defmodule Emily do
 
     * `Emily.Backend` runs Nx's operations: `Nx.default_backend(Emily.Backend)`.
     * `Emily.Compiler` runs `defn`: `Nx.Defn.default_options(compiler: Emily.Compiler)`.
+    * `Emily.Fast` has what neural networks are made of, each as one operation.
     * `Emily.Stream` lets processes compute side by side.
     * `Emily.Memory` and `Emily.Telemetry` show what it does.
     * `Emily.Case` writes a wrong number down as a case of the conformance suite.

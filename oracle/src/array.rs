@@ -21,7 +21,7 @@ pub(crate) fn encode(array: &WideArray, dtype: DType) -> Result<Tensor> {
 }
 
 /// An array of these elements, row-major.
-pub(crate) fn from_vec(shape: &Shape, values: Vec<Wide>) -> Result<WideArray> {
+pub(crate) fn from_vec<T>(shape: &Shape, values: Vec<T>) -> Result<ArrayD<T>> {
     ArrayD::from_shape_vec(shape.dims(), values).map_err(|err| misfit(shape, err))
 }
 

@@ -4,8 +4,8 @@ use emily_spec::{Class, DType, Op, Result, TensorType};
 
 use crate::array::WideArray;
 use crate::ops::{
-    binary, close, conv, creation, cumulative, fft, index, linalg, quantized, reduce, shape, sort,
-    unary, window,
+    binary, close, conv, creation, cumulative, fast, fft, index, linalg, quantized, reduce, shape,
+    sort, unary, window,
 };
 use crate::value::Wide;
 
@@ -134,5 +134,8 @@ pub(crate) fn eval_wide(
         Op::FpDequantize(op) => one(quantized::fp_dequantize(op, inputs, target)?.into()),
         Op::Dequantize(op) => one(quantized::dequantize(op, inputs, target)?),
         Op::QuantizedMatmul(op) => one(quantized::quantized_matmul(op, inputs, target)?),
+        Op::Softmax(op) => one(fast::softmax(op, &inputs[0], target)?),
+        Op::Logsumexp(op) => one(fast::logsumexp(op, &inputs[0], target)?),
+        Op::Norm(op, attrs) => one(fast::norm(*op, attrs, inputs, target)?),
     }
 }

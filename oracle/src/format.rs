@@ -49,6 +49,11 @@ impl Format {
         2f64.powi(self.min_exponent)
     }
 
+    /// The distance from 1 to the next value.
+    pub(crate) fn eps(self) -> f64 {
+        2f64.powi(-self.mantissa_bits)
+    }
+
     /// The bits of this integer, rounded.
     pub(crate) fn int_bits(self, value: i128) -> u64 {
         let sign = if value < 0 { self.sign } else { 0 };

@@ -19,6 +19,15 @@ pub enum Scalar {
 }
 
 impl Scalar {
+    /// The number, where it is real.
+    pub fn real(self) -> Option<f64> {
+        match self {
+            Scalar::Int(value) => Some(value as f64),
+            Scalar::Float(value) => Some(value),
+            Scalar::Complex(..) => None,
+        }
+    }
+
     fn bits(self) -> (u8, i128, u64) {
         match self {
             Scalar::Int(value) => (0, value, 0),

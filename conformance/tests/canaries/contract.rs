@@ -179,7 +179,10 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Quantize
         | OpKind::Dequantize
         | OpKind::FpDequantize
-        | OpKind::QuantizedMatmul => false,
+        | OpKind::QuantizedMatmul
+        | OpKind::Softmax
+        | OpKind::Logsumexp
+        | OpKind::Norm(_) => false,
     }
 }
 

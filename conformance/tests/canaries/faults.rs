@@ -118,7 +118,10 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Quantize
         | OpKind::Dequantize
         | OpKind::FpDequantize
-        | OpKind::QuantizedMatmul => false,
+        | OpKind::QuantizedMatmul
+        | OpKind::Softmax
+        | OpKind::Logsumexp
+        | OpKind::Norm(_) => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)

@@ -201,6 +201,8 @@ fn adds_up(row: &Row) -> bool {
             | OpKind::Conv
             | OpKind::Window(_)
             | OpKind::Cumulative(_)
+            | OpKind::Softmax
+            | OpKind::Logsumexp
     )
 }
 
@@ -223,7 +225,10 @@ fn nothing(op: &Op, dtype: DType) -> u64 {
     }
 }
 
+/// Of exponentials, that of −∞ is 0.
 const GREATEST: &[OpKind] = &[
+    OpKind::Softmax,
+    OpKind::Logsumexp,
     OpKind::ArgReduce(ArgReduce::Argmax),
     OpKind::Reduce(Reduce::ReduceMax),
     OpKind::Window(Window::WindowMax),

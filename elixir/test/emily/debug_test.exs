@@ -3,9 +3,9 @@ defmodule Emily.DebugTest do
 
   alias Emily.TestNode
 
-  @sources for file <- ~w(debug.ex backend/index.ex backend/linalg.ex),
+  @sources for file <- ~w(debug.ex backend/fast.ex backend/index.ex backend/linalg.ex),
                do: Path.expand("../../lib/emily/#{file}", __DIR__)
-  @dependents [Emily.Backend.Index, Emily.Backend.LinAlg]
+  @dependents [Emily.Backend.Fast, Emily.Backend.Index, Emily.Backend.LinAlg]
 
   # A VM whose modules are compiled with the flags on; this one's stay as they are.
   defp compiled_with(flags) do
@@ -35,9 +35,11 @@ defmodule Emily.DebugTest do
     {_call, beams} = compiled_with(debug_bounds_check: true)
     assert checks(beams[Emily.Backend.Index]) == [:await!]
     assert checks(beams[Emily.Backend.LinAlg]) == []
+    assert checks(beams[Emily.Backend.Fast]) == []
     {_call, beams} = compiled_with(debug_detect_nan_inf: true)
     assert checks(beams[Emily.Backend.Index]) == []
     assert checks(beams[Emily.Backend.LinAlg]) == [:finite!]
+    assert checks(beams[Emily.Backend.Fast]) == [:finite!]
   end
 
   # A tensor does not leave its VM, so the whole call is made there.
@@ -67,6 +69,12 @@ defmodule Emily.DebugTest do
     for bad <- [:nan, :infinity, :neg_infinity] do
       operands = [[1.0, bad], [1.0, bad]]
       assert_raise ArithmeticError, ~r/dot gave a NaN/, fn -> there(call, :dot, operands) end
+    end
+
+    for {norm, vectors} <- [rms_norm: [[1.0, 1.0]], layer_norm: [[1.0, 1.0], [0.0, 0.0]]] do
+      fast = &call.(Emily.TestCalls, :apply_to_lists, [Emily.Fast, norm, [&1 | vectors]])
+      assert fast.([[1.0, 2.0]]) == :done
+      assert_raise ArithmeticError, ~r/#{norm} gave a NaN/, fn -> fast.([[1.0, :nan]]) end
     end
 
     complex = [[Complex.new(1.0, :infinity)], [1.0]]

@@ -7,6 +7,7 @@ defmodule Emily.DocTest do
   doctest Emily.Compiler
   doctest Emily.Doctor
   doctest Emily.Error
+  doctest Emily.Fast
   doctest Emily.Memory
   doctest Emily.MlxStream.Default
   doctest Emily.Native

@@ -19,6 +19,7 @@ mod cumulative;
 mod cx;
 mod equal;
 mod erfc;
+mod fast;
 mod fft;
 mod float;
 mod index;
@@ -111,6 +112,9 @@ fn build(
         Op::FpDequantize(op) => quantized::fp_dequantize(op, inputs, ty)?,
         Op::Dequantize(op) => quantized::dequantize(op, inputs, ty)?,
         Op::QuantizedMatmul(op) => quantized::quantized_matmul(op, inputs, ty, cx)?,
+        Op::Softmax(op) => fast::softmax(op, &inputs[0], ty, cx)?,
+        Op::Logsumexp(op) => fast::logsumexp(op, &inputs[0], ty, cx)?,
+        Op::Norm(op, attrs) => fast::norm(*op, attrs, inputs, ty)?,
     };
     Ok(vec![array])
 }

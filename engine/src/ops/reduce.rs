@@ -103,7 +103,7 @@ fn sum(x: &Array, axes: &[usize], ty: &TensorType) -> Result<Array> {
 }
 
 /// A sum begins at 0, to which −0 adds nothing: MLX hands a lone term on as it is.
-fn float_sum(x: &Array, axes: &[usize]) -> Result<Array> {
+pub(super) fn float_sum(x: &Array, axes: &[usize]) -> Result<Array> {
     let lone = axes.iter().all(|&axis| x.shape()[axis] == 1);
     let sum = axes
         .iter()

@@ -7,6 +7,7 @@ pub(crate) mod complex;
 pub(crate) mod conv;
 pub(crate) mod creation;
 pub(crate) mod cumulative;
+pub(crate) mod fast;
 pub(crate) mod fft;
 pub(crate) mod index;
 pub(crate) mod linalg;

@@ -11,6 +11,7 @@ mod binary;
 mod conv;
 mod creation;
 mod cumulative;
+mod fast;
 mod fft;
 mod index;
 mod linalg;
@@ -28,6 +29,7 @@ pub use binary::{Arithmetic, Compare, Typed};
 pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
 pub use cumulative::{Cumulative, Scan};
+pub use fast::{Epsilon, Logsumexp, Norm, Softmax};
 pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
@@ -228,6 +230,9 @@ pub enum Op {
     Dequantize(Dequantize),
     QuantizedMatmul(QuantizedMatmul),
     FpDequantize(FpDequantize),
+    Softmax(Softmax),
+    Logsumexp(Logsumexp),
+    Norm(Norm, Epsilon),
 }
 
 /// An op without its attributes.
@@ -292,6 +297,9 @@ pub enum OpKind {
     Quantize,
     QuantizedMatmul,
     Solve,
+    Softmax,
+    Logsumexp,
+    Norm(Norm),
 }
 
 /// Every op's row, families together.
@@ -344,6 +352,8 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     ]);
     rows.extend([Quantize::ROW, Dequantize::ROW, QuantizedMatmul::ROW]);
     rows.push(FpDequantize::ROW);
+    rows.extend([Softmax::ROW, Logsumexp::ROW]);
+    rows.extend(Norm::ALL.iter().map(|kind| kind.row()));
     rows
 });
 
@@ -416,6 +426,9 @@ impl OpKind {
             OpKind::Dequantize => Op::Dequantize(from(attrs)?),
             OpKind::FpDequantize => Op::FpDequantize(from(attrs)?),
             OpKind::QuantizedMatmul => Op::QuantizedMatmul(from(attrs)?),
+            OpKind::Softmax => Op::Softmax(from(attrs)?),
+            OpKind::Logsumexp => Op::Logsumexp(from(attrs)?),
+            OpKind::Norm(kind) => Op::Norm(kind, from(attrs)?),
         })
     }
 }
@@ -492,6 +505,9 @@ impl Op {
             Op::Dequantize(attrs) => (Dequantize::ROW, attrs),
             Op::FpDequantize(attrs) => (FpDequantize::ROW, attrs),
             Op::QuantizedMatmul(attrs) => (QuantizedMatmul::ROW, attrs),
+            Op::Softmax(attrs) => (Softmax::ROW, attrs),
+            Op::Logsumexp(attrs) => (Logsumexp::ROW, attrs),
+            Op::Norm(kind, attrs) => (kind.row(), attrs),
         }
     }
 

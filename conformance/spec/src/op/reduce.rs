@@ -157,11 +157,7 @@ ops! {
 impl AllClose {
     /// `rtol` and `atol`; none where one is complex.
     pub fn tolerances(&self) -> Option<[f64; 2]> {
-        let real = |given: Option<Scalar>, default| match given.unwrap_or(Scalar::Float(default)) {
-            Scalar::Int(value) => Some(value as f64),
-            Scalar::Float(value) => Some(value),
-            Scalar::Complex(..) => None,
-        };
+        let real = |given: Option<Scalar>, default| given.map_or(Some(default), Scalar::real);
         Some([real(self.rtol, 1e-5)?, real(self.atol, 1e-8)?])
     }
 }
@@ -242,7 +238,7 @@ impl Attributes for ArgReduction {
     }
 }
 
-fn reduced(shape: &Shape, axes: Option<&[usize]>, keep: bool) -> Result<Shape> {
+pub(super) fn reduced(shape: &Shape, axes: Option<&[usize]>, keep: bool) -> Result<Shape> {
     match axes {
         Some(axes) => {
             shape.check_axes(axes)?;

@@ -8,6 +8,7 @@ mod binary;
 mod conv;
 mod creation;
 mod cumulative;
+mod fast;
 mod fft;
 mod index;
 mod linalg;
@@ -84,6 +85,9 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::FpDequantize => quantized::fp_dequantize(row),
         OpKind::Dequantize => quantized::dequantize(row),
         OpKind::QuantizedMatmul => quantized::quantized_matmul(row),
+        OpKind::Softmax => fast::softmax(row),
+        OpKind::Logsumexp => fast::logsumexp(row),
+        OpKind::Norm(op) => fast::norm(row, op),
     }
 }
 
@@ -99,6 +103,9 @@ fn specimen(
                 let ty = TensorType::new(*dtype, shape.clone());
                 let elements = if multiplies(row) {
                     factor(*dtype)
+                } else if matches!(row.kind, OpKind::Norm(_)) {
+                    // An infinite weight of a part that underflows is NaN or not by the order of rounding.
+                    finite(*dtype)
                 } else if accumulates(row, DType::F32) {
                     tame(*dtype)
                 } else if dtype.is_complex() && accumulates(row, *dtype) {

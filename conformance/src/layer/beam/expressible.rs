@@ -84,7 +84,10 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Quantize(_)
         | Op::Dequantize(_)
         | Op::FpDequantize(_)
-        | Op::QuantizedMatmul(_) => true,
+        | Op::QuantizedMatmul(_)
+        | Op::Softmax(_)
+        | Op::Logsumexp(_)
+        | Op::Norm(..) => true,
     }
 }
 

@@ -3,7 +3,9 @@ defmodule Emily.Backend.Block do
   # `Nx.block/4`: a native operation where the engine has one, else the block's default function,
   # which calls Nx and so comes back to this backend one operation at a time.
 
-  alias Emily.Backend.{Call, Cumulative, FFT, Index, Quantized, Reduce, Sort, Unary}
+  import Emily.Backend.Fast, only: [is_fast: 1]
+
+  alias Emily.Backend.{Call, Cumulative, Fast, FFT, Index, Quantized, Reduce, Sort, Unary}
   alias Emily.{Quantization, Telemetry}
   alias Nx.Block
   alias Nx.Tensor, as: T
@@ -82,6 +84,10 @@ defmodule Emily.Backend.Block do
 
   def block(%Quantization.Block{} = block, out, args, _default) do
     Quantized.block(block, out, args)
+  end
+
+  def block(%module{} = struct, out, args, _default) when is_fast(module) do
+    Fast.run(struct, out, args)
   end
 
   def block(struct, _out, args, default) do

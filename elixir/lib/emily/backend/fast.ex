@@ -1,0 +1,34 @@
+defmodule Emily.Backend.Fast do
+  @moduledoc false
+  # `Emily.Fast`'s blocks, whose structs hold the attributes of their operations.
+
+  require Emily.Debug
+
+  alias Emily.Backend.Call
+  alias Emily.Fast
+
+  @ops %{
+    Fast.Softmax => :softmax,
+    Fast.LogSumExp => :logsumexp,
+    Fast.RmsNorm => :rms_norm,
+    Fast.LayerNorm => :layer_norm
+  }
+
+  # A mask gives a softmax its infinities, and -∞ is the logarithm of nothing.
+  @finite [:rms_norm, :layer_norm]
+
+  defguard is_fast(module) when is_map_key(@ops, module)
+
+  def run(%module{} = struct, out, args) do
+    attrs =
+      for {name, value} <- Map.from_struct(struct), value != nil, into: %{}, do: {name, value}
+
+    call(@ops[module], out, args, attrs)
+  end
+
+  defp call(op, out, args, attrs) when op in @finite do
+    Emily.Debug.finite_checked(Call.run(op, out, args, attrs), op)
+  end
+
+  defp call(op, out, args, attrs), do: Call.run(op, out, args, attrs)
+end

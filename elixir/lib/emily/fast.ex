@@ -1,0 +1,304 @@
+defmodule Emily.Fast do
+  @moduledoc """
+  What neural networks are made of, each as one operation of MLX: one pass over memory where Nx's
+  functions would take several.
+
+      import Nx.Defn
+
+      defn attend(scores, values), do: Nx.dot(Emily.Fast.softmax(scores), values)
+
+  They are called like Nx's functions, on tensors and inside `defn`. Each is a block of Nx's
+  (`Nx.block/4`) with a default made of Nx's functions: on another backend than `Emily.Backend` that
+  is what runs, and it is what a gradient is derived from.
+
+  Operands are real numbers of any type; integers are taken as `f32`. `f16` and `bf16` are computed in
+  `f32` and rounded once. Complex numbers are an `ArgumentError`. Vectorized tensors are computed
+  vector by vector.
+  """
+
+  alias Emily.Fast.{Composed, LayerNorm, LogSumExp, RmsNorm, Softmax}
+  alias Nx.Tensor, as: T
+
+  @doc """
+  The shares of the exponentials along axes: `e^x / sum(e^x)`.
+
+  The largest element is subtracted first, so that nothing overflows. Elements of `-∞` have the share 0,
+  as a mask wants it. Where all are `-∞`, and where there is an infinity or a NaN, all shares are NaN.
+
+  The result has the tensor's shape and floating type.
+
+  ## Options
+
+    * `:axes` - the axes that a sum goes over, by index or name. Defaults to `[-1]`.
+    * `:axis` - one axis, in place of `:axes`.
+
+  ## Examples
+
+      iex> Emily.Fast.softmax(Nx.tensor([[0.0, 0.0], [3.0, :neg_infinity]]))
+      #Nx.Tensor<
+        f32[2][2]
+        [
+          [0.5, 0.5],
+          [1.0, 0.0]
+        ]
+      >
+
+      iex> Emily.Fast.softmax(Nx.iota({4, 1}, type: :bf16), axis: 1) |> Nx.to_flat_list()
+      [1.0, 1.0, 1.0, 1.0]
+
+      iex> Emily.Fast.softmax(Nx.tensor([1, 2]), axis: 1)
+      ** (ArgumentError) Emily.Fast.softmax(s32[2]): axis 1 is out of range for rank 1; it has the axes from -1 to 0
+
+  """
+  @spec softmax(Nx.Tensor.t() | number(), keyword()) :: Nx.Tensor.t()
+  def softmax(tensor, opts \\ []) do
+    opts = Keyword.validate!(opts, [:axes, :axis])
+    axes = opts[:axes] || [opts[:axis] || -1]
+
+    each_vector("softmax", tensor, axes, fn tensor, axes ->
+      out = Nx.template(tensor.shape, Nx.Type.to_floating(tensor.type), names: tensor.names)
+      Nx.block(%Softmax{axes: axes}, [tensor], out, &Composed.softmax/2)
+    end)
+  end
+
+  @doc """
+  The logarithm of the sum of exponentials over axes: `log(sum(e^x))`.
+
+  The largest element is subtracted first, so that nothing overflows. Of `-∞` alone it is `-∞`; with an
+  infinity it is `∞`, and with a NaN NaN.
+
+  The result has the tensor's floating type, and its shape without the axes.
+
+  ## Options
+
+    * `:axes` - the axes to reduce, by index or name. All unless given.
+    * `:keep_axes` - keep reduced axes with size 1. Defaults to `false`.
+
+  ## Examples
+
+      iex> logs = Emily.Fast.logsumexp(Nx.tensor([[1000.0, 1000.0], [0.0, :neg_infinity]]), axes: [1])
+      iex> logs |> Nx.to_flat_list() |> Enum.map(&Float.round(&1, 3))
+      [1000.693, 0.0]
+
+      iex> Emily.Fast.logsumexp(Nx.tensor([1, 2]), axes: [0, 0])
+      ** (ArgumentError) Emily.Fast.logsumexp(s32[2]): axis 0 is named twice in [0, 0]; name it once
+
+  """
+  @spec logsumexp(Nx.Tensor.t() | number(), keyword()) :: Nx.Tensor.t()
+  def logsumexp(tensor, opts \\ []) do
+    opts = Keyword.validate!(opts, [:axes, keep_axes: false])
+
+    each_vector("logsumexp", tensor, opts[:axes], fn tensor, axes ->
+      block = %LogSumExp{axes: axes, keep_axes: opts[:keep_axes]}
+      {dims, names} = reduced(tensor, axes, opts[:keep_axes])
+      out = Nx.template(dims, Nx.Type.to_floating(tensor.type), names: names)
+      Nx.block(block, [tensor], out, &Composed.logsumexp/2)
+    end)
+  end
+
+  @doc """
+  Rows along the last axis over the root of their mean square: `x / sqrt(mean(x^2) + eps) * weight`.
+
+  `weight` has one axis, as long as a row. Squares may be beyond the range of the type: a row of `1.0e30`
+  is one of `1.0`. What is finite beside an infinity is 0, and a NaN makes its whole row NaN.
+
+  The result has the tensor's shape, and the floating type of both.
+
+  ## Options
+
+    * `:eps` - what is added to the mean square, 0 or more. Defaults to `1.0e-5`.
+
+  With `config :emily, debug_detect_nan_inf: true` a NaN or an infinity in the result is an
+  `ArithmeticError` (`Emily.Backend`).
+
+  ## Examples
+
+      iex> Emily.Fast.rms_norm(Nx.tensor([[4.0, -4.0], [0.0, 0.0]]), Nx.tensor([1.0, 2.0]), eps: 9.0)
+      #Nx.Tensor<
+        f32[2][2]
+        [
+          [0.8, -1.6],
+          [0.0, 0.0]
+        ]
+      >
+
+      iex> Emily.Fast.rms_norm(Nx.iota({2, 3}), Nx.tensor([1.0]))
+      ** (ArgumentError) Emily.Fast.rms_norm(s32[2,3], f32[1]): the weight is [1], for rows of 3 elements; it must be [3]
+
+  """
+  @spec rms_norm(Nx.Tensor.t(), Nx.Tensor.t(), keyword()) :: Nx.Tensor.t()
+  def rms_norm(tensor, weight, opts \\ []) do
+    norm("rms_norm", [tensor, weight], opts, fn eps, [tensor, _weight] = operands, out ->
+      Nx.block(%RmsNorm{eps: eps}, operands, out.(tensor), &Composed.rms_norm/3)
+    end)
+  end
+
+  @doc """
+  Rows along the last axis less their mean, over the root of their variance:
+  `(x - mean) / sqrt(variance + eps) * weight + bias`.
+
+  The variance is over the number of elements, not over one less. `weight` and `bias` have one axis, as
+  long as a row. Squares may be beyond the range of the type. An infinity or a NaN makes its whole row
+  NaN.
+
+  The result has the tensor's shape, and the floating type of all three.
+
+  ## Options
+
+    * `:eps` - what is added to the variance, 0 or more. Defaults to `1.0e-5`.
+
+  With `config :emily, debug_detect_nan_inf: true` a NaN or an infinity in the result is an
+  `ArithmeticError` (`Emily.Backend`).
+
+  ## Examples
+
+      iex> weight = Nx.tensor([1.0, 2.0])
+      iex> bias = Nx.tensor([10.0, 20.0])
+      iex> Emily.Fast.layer_norm(Nx.tensor([[1.0, 7.0], [5.0, 5.0]]), weight, bias, eps: 7.0)
+      #Nx.Tensor<
+        f32[2][2]
+        [
+          [9.25, 21.5],
+          [10.0, 20.0]
+        ]
+      >
+
+  """
+  @spec layer_norm(Nx.Tensor.t(), Nx.Tensor.t(), Nx.Tensor.t(), keyword()) :: Nx.Tensor.t()
+  def layer_norm(tensor, weight, bias, opts \\ []) do
+    norm("layer_norm", [tensor, weight, bias], opts, fn eps, [tensor | _] = operands, out ->
+      Nx.block(%LayerNorm{eps: eps}, operands, out.(tensor), &Composed.layer_norm/4)
+    end)
+  end
+
+  @doc false
+  # The floating type of the operands together.
+  def type(tensors) do
+    tensors |> Enum.map(& &1.type) |> Enum.reduce(&Nx.Type.merge/2) |> Nx.Type.to_floating()
+  end
+
+  defp norm(name, operands, opts, fun) do
+    %{eps: eps} = opts |> Keyword.validate!(eps: 1.0e-5) |> Map.new()
+    [tensor | vectors] = operands = Enum.map(operands, &Nx.to_tensor/1)
+    call = call(name, operands)
+    Enum.each(operands, &real!(call, name, &1))
+
+    if not (is_number(eps) and eps >= 0) do
+      raise ArgumentError, "#{call}: eps must be a real number, 0 or more, got: #{inspect(eps)}"
+    end
+
+    if Nx.rank(tensor) == 0 do
+      raise ArgumentError, "#{call}: a norm goes along the last axis, and a scalar has none"
+    end
+
+    length = Nx.axis_size(tensor, -1)
+
+    for {vector, role} <- Enum.zip(vectors, ["weight", "bias"]), vector.shape != {length} do
+      raise ArgumentError,
+            "#{call}: the #{role} is #{dims(vector)}, for rows of #{length} elements; " <>
+              "it must be [#{length}]"
+    end
+
+    type = type(operands)
+    out = &Nx.template(&1.shape, type, names: &1.names)
+
+    if Enum.any?(vectors, &(&1.vectorized_axes != [])) do
+      apart(operands, type, &fun.(eps, &1, out))
+    else
+      unvectorized(tensor, fn tensor, _vectors -> fun.(eps, [tensor | vectors], out) end)
+    end
+  end
+
+  # A weight per vector is multiplied after the rest.
+  defp apart([tensor | vectors], type, fun) do
+    neutral =
+      Enum.map(Enum.zip([1, 0], vectors), fn {x, %T{shape: shape}} -> Nx.broadcast(x, shape) end)
+
+    plain = unvectorized(tensor, fn tensor, _vectors -> fun.([tensor | neutral]) end)
+
+    [&Nx.multiply/2, &Nx.add/2]
+    |> Enum.zip(vectors)
+    |> Enum.reduce(plain, fn {op, vector}, result -> op.(result, vector) end)
+    |> Nx.as_type(type)
+  end
+
+  defp reduced(%T{shape: shape, names: names}, axes, keep?) do
+    axes_of_result =
+      for {{dim, name}, axis} <- shape |> Tuple.to_list() |> Enum.zip(names) |> Enum.with_index(),
+          axis not in axes or keep?,
+          do: {if(axis in axes, do: 1, else: dim), name}
+
+    {dims, names} = Enum.unzip(axes_of_result)
+    {List.to_tuple(dims), names}
+  end
+
+  # Calls `fun` with the tensor and its axes, all of them where none are given; those of vectors are
+  # the leading ones while it runs.
+  defp each_vector(name, tensor, axes, fun) do
+    tensor = Nx.to_tensor(tensor)
+    call = call(name, [tensor])
+    real!(call, name, tensor)
+    axes = axes!(call, tensor, axes || Nx.axes(tensor))
+    unvectorized(tensor, fn tensor, vectors -> fun.(tensor, Enum.map(axes, &(&1 + vectors))) end)
+  end
+
+  # Calls `fun` with the tensor whose first axes are those of its vectors, and their number.
+  defp unvectorized(%T{vectorized_axes: []} = tensor, fun), do: fun.(tensor, 0)
+
+  defp unvectorized(%T{vectorized_axes: axes} = tensor, fun) do
+    tensor
+    |> Nx.devectorize(keep_names: false)
+    |> fun.(length(axes))
+    |> Nx.vectorize(Keyword.keys(axes))
+  end
+
+  defp axes!(call, tensor, axes) do
+    indices = Enum.map(axes, &axis!(call, tensor, &1))
+
+    if twice = List.first(indices -- Enum.uniq(indices)) do
+      raise ArgumentError,
+            "#{call}: axis #{twice} is named twice in #{inspect(indices, charlists: :as_lists)}; " <>
+              "name it once"
+    end
+
+    indices
+  end
+
+  defp axis!(call, tensor, axis) do
+    rank = Nx.rank(tensor)
+
+    cond do
+      is_integer(axis) and axis in -rank..(rank - 1)//1 ->
+        Integer.mod(axis, rank)
+
+      is_atom(axis) and axis != nil and axis in tensor.names ->
+        Enum.find_index(tensor.names, &(&1 == axis))
+
+      true ->
+        raise ArgumentError,
+              "#{call}: axis #{inspect(axis)} is out of range for rank #{rank}; " <>
+                known_axes(tensor, rank)
+    end
+  end
+
+  defp known_axes(_tensor, 0), do: "a scalar has none"
+
+  defp known_axes(tensor, rank) do
+    names = for name <- tensor.names, name != nil, do: ", " <> inspect(name)
+    "it has the axes from -#{rank} to #{rank - 1}#{names}"
+  end
+
+  defp real!(call, name, tensor) do
+    if Nx.Type.complex?(tensor.type) do
+      raise ArgumentError,
+            "#{call}: #{name} does not take complex numbers; take a real part first, as Nx.real/1 does"
+    end
+  end
+
+  defp call(name, tensors) do
+    operands = Enum.map_join(tensors, ", ", &"#{Nx.Type.to_string(&1.type)}#{dims(&1)}")
+    "Emily.Fast.#{name}(#{operands})"
+  end
+
+  defp dims(%T{shape: shape}), do: "[#{shape |> Tuple.to_list() |> Enum.join(",")}]"
+end

@@ -1,0 +1,101 @@
+//! What neural networks are made of: MLX's kernels where they are right.
+//!
+//! They are not for `f64`, for which MLX has exponentials of `f32`'s digits; and its norms square what
+//! they are given, which from 10¹⁹ on is infinite.
+
+use emily_spec::{DType, Epsilon, Logsumexp, Norm, Softmax, TensorType};
+use mlx_rs::Array;
+use mlx_rs::error::Result;
+use mlx_rs::ops::{broadcast_to, maximum, select, softmax_axes};
+
+use super::cast::cast;
+use super::float::{exp, widened};
+use super::reduce::float_sum;
+use super::{Cx, axes as mlx_axes, dims};
+use crate::mlx::{clone_array, dtype_of, real, to_mlx};
+
+/// Shares of the exponentials along these axes.
+pub(super) fn softmax(op: &Softmax, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
+    let x = cast(x, ty.dtype)?;
+    if x.size() == 0 {
+        return Ok(x);
+    }
+    let (x, axes) = with_axes(&x, &op.axes)?;
+    let shares = if ty.dtype == DType::F64 {
+        let powers = exp(&x.subtract(x.max_axes(&mlx_axes(&axes), true)?)?, cx)?;
+        powers.divide(float_sum(&powers, &axes)?)?
+    } else {
+        // Precise is in `f32`, also of what is narrower.
+        softmax_axes(&x, &mlx_axes(&axes), true)?
+    };
+    shares.reshape(&dims(&ty.shape))
+}
+
+/// ln Σ e^x over these axes.
+pub(super) fn logsumexp(op: &Logsumexp, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
+    let all: Vec<usize> = (0..x.ndim()).collect();
+    let axes = op.axes.as_deref().unwrap_or(&all);
+    let x = widened(&cast(x, ty.dtype)?)?;
+    if x.size() == 0 {
+        let of_none = real(ty.dtype, f64::NEG_INFINITY);
+        return broadcast_to(&of_none, &dims(&ty.shape));
+    }
+    let (x, axes) = with_axes(&x, axes)?;
+    let logs = if ty.dtype == DType::F64 {
+        let largest = x.max_axes(&mlx_axes(&axes), true)?;
+        let infinite = largest.abs()?.eq(real(DType::F64, f64::INFINITY))?;
+        let largest = select(&infinite, real(DType::F64, 0.0), &largest)?;
+        let powers = exp(&x.subtract(&largest)?, cx)?;
+        float_sum(&powers, &axes)?.log()?.add(largest)?
+    } else {
+        x.logsumexp_axes(&mlx_axes(&axes), true)?
+    };
+    logs.as_dtype(to_mlx(ty.dtype))?.reshape(&dims(&ty.shape))
+}
+
+/// The tensor with an axis to go along: where none is named, each element is a row of its own.
+fn with_axes(x: &Array, axes: &[usize]) -> Result<(Array, Vec<usize>)> {
+    match axes {
+        [] => Ok((x.expand_dims(-1)?, vec![x.ndim()])),
+        _ => Ok((clone_array(x), axes.to_vec())),
+    }
+}
+
+/// Rows over the root of their mean square or variance.
+///
+/// Elements are taken as parts of the largest, or of √eps where that is larger: whatever the row, the
+/// squares are 1 at most, and their sum neither overflows nor vanishes.
+pub(super) fn norm(op: Norm, attrs: &Epsilon, inputs: &[Array], ty: &TensorType) -> Result<Array> {
+    let wide = |x: &Array| widened(&cast(x, ty.dtype)?);
+    let x = wide(&inputs[0])?;
+    if x.size() == 0 {
+        return x.as_dtype(to_mlx(ty.dtype));
+    }
+    let constant = |value: f64| real(dtype_of(&x), value);
+    let axis = x.ndim() - 1;
+    let count = constant(x.dim(-1).into());
+    let mean = |x: &Array| float_sum(x, &[axis])?.divide(&count);
+
+    let eps = attrs.value().unwrap_or(0.0);
+    let root = constant(eps.sqrt());
+    let scale = maximum(x.abs()?.max_axes(&[-1], true)?, &root)?;
+    let infinite = scale.eq(constant(f64::INFINITY))?;
+    let scale = select(infinite, constant(1.0), scale)?;
+    let mut parts = x.divide(&scale)?;
+    // Beside a variance of 0 it counts, however small.
+    let tiny = match ty.dtype == DType::F64 {
+        true => f64::MIN_POSITIVE,
+        false => f32::MIN_POSITIVE.into(),
+    };
+    let least = if eps > 0.0 { tiny } else { 0.0 };
+    let eps = maximum(root.divide(&scale)?.square()?, constant(least))?;
+    if op == Norm::LayerNorm {
+        parts = parts.subtract(mean(&parts)?)?;
+    }
+    let size = mean(&parts.square()?)?.add(eps)?.sqrt()?;
+    let mut result = parts.divide(size)?.multiply(wide(&inputs[1])?)?;
+    if op == Norm::LayerNorm {
+        result = result.add(wide(&inputs[2])?)?;
+    }
+    result.as_dtype(to_mlx(ty.dtype))
+}
