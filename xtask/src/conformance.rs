@@ -180,4 +180,26 @@ mod tests {
         }
         assert!(!layers(&["oracle", "native"]).asks_the_beam());
     }
+
+    #[test]
+    fn a_backend_is_named_from_any_folder() {
+        let args = Args {
+            layer: vec!["oracle".to_owned()],
+            peer: PeerArgs {
+                nx_backend: Some("{My.Backend, []}".to_owned()),
+                code_path: vec!["ebin".into()],
+                strict: true,
+                ..PeerArgs::default()
+            },
+            ..Args::default()
+        };
+        assert!(args.asks_the_beam());
+        let flags = args.peer.flags().unwrap();
+        assert_eq!(
+            flags[..3],
+            ["--nx-backend", "{My.Backend, []}", "--code-path"]
+        );
+        assert!(std::path::Path::new(&flags[3]).is_absolute(), "{flags:?}");
+        assert_eq!(flags[4..], ["--strict"]);
+    }
 }
