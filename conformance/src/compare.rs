@@ -70,6 +70,8 @@ pub struct Rule<'a> {
     pub random: bool,
     /// Whether the sign of a zero is open.
     pub open_zero: bool,
+    /// Whether the parts of a complex number that is not finite are: any other that is not is as good.
+    pub open_parts: bool,
     /// The differences in kind that are forgiven.
     pub forgiven: &'a [Difference],
 }
@@ -81,6 +83,7 @@ impl From<Tolerance> for Rule<'_> {
             tolerance,
             random: false,
             open_zero: false,
+            open_parts: false,
             forgiven: &[],
         }
     }

@@ -84,6 +84,21 @@ impl Fixtures {
     }
 }
 
+/// What Nx leaves open, of every foreign backend.
+pub const OPEN: &str = "fixtures/peers/open.toml";
+
+impl Fixtures {
+    /// Adds the entries of a ledger about a foreign backend.
+    ///
+    /// # Errors
+    /// Every problem of the file.
+    pub fn add_ledger(&mut self, file: &Path, layer: &str) -> Result<(), Vec<Problem>> {
+        let ledger = read(Path::new(""), file).and_then(|text| Ledger::parse(file, &text))?;
+        self.ledger.entries.extend(ledger.about(layer).entries);
+        Ok(())
+    }
+}
+
 /// Two cases of one name, in a family's file and in `found/`.
 fn twins(cases: &[Case]) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -136,6 +151,14 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Record;
+
+    #[test]
+    fn nothing_is_open_to_emily() {
+        let ledger = Fixtures::load(&repository()).unwrap().ledger;
+        let open = ledger.entries.iter().find(|e| e.record == Record::Open);
+        assert!(open.is_none(), "{open:?}");
+    }
 
     #[test]
     fn every_problem_of_every_file_is_told() {

@@ -157,8 +157,9 @@ fn disagreement(specimen: &Specimen, layer: &dyn Layer) -> Option<String> {
     };
     let result = judge(&case, &reading, &[layer], &Ledger::default()).pop()?;
     match result.outcome {
-        Outcome::Passed | Outcome::NotRun => None,
+        Outcome::Passed | Outcome::NotRun | Outcome::Open => None,
         Outcome::Failed
+        | Outcome::Refused
         | Outcome::Diverges
         | Outcome::Stale
         | Outcome::Changed

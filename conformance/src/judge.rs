@@ -67,8 +67,9 @@ pub fn judge(
     let mut results: Vec<TrialResult> = Vec::with_capacity(lanes.len());
     for lane in lanes {
         let below = |result: &&TrialResult| {
-            result.layer != lane.layer.name()
-                && (result.device == lane.layer.device() || result.layer == "oracle")
+            // Emily's layers do not stand below another backend.
+            let below = result.device == lane.layer.device() && !lane.layer.is_foreign();
+            result.layer != lane.layer.name() && (below || result.layer == "oracle")
         };
         let blocker = results
             .iter()
@@ -231,6 +232,10 @@ impl Judge<'_> {
             Reference::Differences => self.differences(call),
         };
         let refused = matches!(expectation, Expectation::Error(_));
+        if refused && got.is_ok() && lane.layer.is_foreign() {
+            lane.calls.left_out += 1;
+            return;
+        }
         if !refused && got.as_ref().is_err_and(|error| lane.layer.abstains(error)) {
             lane.calls.left_out += 1;
             return;
@@ -241,9 +246,12 @@ impl Judge<'_> {
                 (Expectation::Error(kind), Err(error))
                     if let Some(raised) = layer.raised(error) =>
                 {
-                    vec![self.exception(layer.name(), *kind, raised, reference)]
+                    vec![match layer.is_foreign() {
+                        true => Comparison::agreed(),
+                        false => self.exception(layer.name(), *kind, raised, reference),
+                    }]
                 }
-                _ => self.compare(call, *random, expectation, got),
+                _ => self.compare(call, *random, layer.is_foreign(), expectation, got),
             };
         let mut found = compare(&expectation, &got);
         lane.record(call, &expectation, &found, &got, compare);
@@ -257,6 +265,9 @@ impl Judge<'_> {
             let more = compare(&second, &got).into_iter();
             found.extend(more.map(|comparison| comparison.against(name)));
             lane.second = Some(name);
+        }
+        if !refused && matches!(&got, Err(error) if layer.raised(error).is_some()) {
+            lane.refused += 1;
         }
         lane.tally.add(Some(call), &found);
         answers.push(Answered {

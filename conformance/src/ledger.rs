@@ -1,4 +1,4 @@
-//! The ledger of known differences, `fixtures/divergences.toml`.
+//! The ledger of known differences, `fixtures/divergences.toml`; and those of foreign backends.
 //!
 //! An entry records what a trial gives instead of the reference's answer. The trial runs all the
 //! same: agreeing is red (stale), and so is differing in another way (changed).
@@ -59,6 +59,8 @@ pub enum Record {
     Values(Vec<Tensor>),
     /// An error of this kind.
     Error(ErrorKind),
+    /// The reference's answer or another one, or an exception: Nx leaves it open.
+    Open,
 }
 
 impl fmt::Display for Record {
@@ -77,6 +79,7 @@ impl fmt::Display for Record {
                 f.write_str(&texts.join(" "))
             }
             Record::Error(kind) => write!(f, "a {kind} error"),
+            Record::Open => f.write_str("open"),
         }
     }
 }
@@ -86,6 +89,18 @@ impl fmt::Display for Record {
 struct FileText {
     #[serde(default)]
     divergence: Vec<EntryText>,
+    #[serde(default)]
+    open: Vec<OpenText>,
+}
+
+/// What Nx leaves open to backends.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpenText {
+    #[serde(rename = "where")]
+    trials: Spanned<OneOrMany>,
+    #[serde(default)]
+    why: String,
 }
 
 #[derive(Deserialize)]
@@ -134,11 +149,36 @@ impl Ledger {
                 Err(message) => problems.push(source.problem(start, message)),
             }
         }
+        for OpenText { trials, why } in parsed.open {
+            let start = trials.span().start;
+            if why.trim().is_empty() {
+                problems.push(source.problem(start, "what is open needs a why".to_owned()));
+            }
+            entries.push(Entry {
+                trials: trials.get_ref().as_slice().to_vec(),
+                devices: None,
+                record: Record::Open,
+                why,
+                cause: Cause::Nx,
+                at: source.at(start),
+            });
+        }
         if problems.is_empty() {
             Ok(Ledger { entries })
         } else {
             Err(problems)
         }
+    }
+
+    /// The ledger with the name of a layer in the place of `peer`, by which a ledger for every foreign
+    /// backend calls it.
+    pub fn about(mut self, layer: &str) -> Ledger {
+        for trial in self.entries.iter_mut().flat_map(|entry| &mut entry.trials) {
+            if let Some(rest) = trial.strip_prefix("peer::") {
+                *trial = format!("{layer}::{rest}");
+            }
+        }
+        self
     }
 
     /// The entry that records this trial on this device.
@@ -322,6 +362,16 @@ mod tests {
                 format!("{FILE}:10: a::x matches no trial"),
             ]
         );
+    }
+
+    #[test]
+    fn what_is_open_to_every_backend_is_so_to_each() {
+        let text = "[[open]]\nwhere = \"peer::a::*\"\nwhy = \"w\"";
+        let ledger = parse(text).unwrap().about("My.Backend");
+        let record = |trial| ledger.find(trial, "cpu").map(|entry| &entry.record);
+        assert_eq!(record("My.Backend::a::b"), Some(&Record::Open));
+        assert_eq!(record("nx::a::b"), None);
+        assert!(parse("[[open]]\nwhere = \"a\"").is_err());
     }
 
     #[test]

@@ -13,8 +13,12 @@ pub enum Outcome {
     Passed,
     /// Does not. Red.
     Failed,
+    /// Raises where it owes an answer, and never gives a wrong one: a foreign backend's refusal. Red.
+    Refused,
     /// Differs exactly as `fixtures/divergences.toml` records.
     Diverges,
+    /// A foreign backend's own matter: it differs where Nx leaves open what is right.
+    Open,
     /// The ledger records a difference that is no longer there. Red.
     Stale,
     /// Differs, but not as the ledger records. Red.
@@ -29,8 +33,12 @@ impl Outcome {
     /// True for the outcomes that make a run fail.
     pub const fn is_red(self) -> bool {
         match self {
-            Outcome::Failed | Outcome::Stale | Outcome::Changed => true,
-            Outcome::Passed | Outcome::Diverges | Outcome::Blocked | Outcome::NotRun => false,
+            Outcome::Failed | Outcome::Refused | Outcome::Stale | Outcome::Changed => true,
+            Outcome::Passed
+            | Outcome::Diverges
+            | Outcome::Open
+            | Outcome::Blocked
+            | Outcome::NotRun => false,
         }
     }
 }
@@ -90,6 +98,9 @@ pub struct TrialResult {
     pub unit: String,
     /// Its calls, and how they were judged.
     pub calls: Calls,
+    /// The calls whose answers are not as they should be.
+    #[serde(default)]
+    pub failed: u64,
     /// The time this layer took to answer, in milliseconds.
     pub millis: f64,
     /// The time that judging its answers took, in milliseconds.
@@ -121,7 +132,11 @@ pub struct LayerState {
 pub struct Counts {
     pub passed: u64,
     pub failed: u64,
+    #[serde(default)]
+    pub refused: u64,
     pub diverges: u64,
+    #[serde(default)]
+    pub open: u64,
     pub stale: u64,
     pub changed: u64,
     pub blocked: u64,
@@ -134,7 +149,9 @@ impl Counts {
         *match outcome {
             Outcome::Passed => &mut self.passed,
             Outcome::Failed => &mut self.failed,
+            Outcome::Refused => &mut self.refused,
             Outcome::Diverges => &mut self.diverges,
+            Outcome::Open => &mut self.open,
             Outcome::Stale => &mut self.stale,
             Outcome::Changed => &mut self.changed,
             Outcome::Blocked => &mut self.blocked,
@@ -144,7 +161,7 @@ impl Counts {
 
     /// The number of trials that make a run fail.
     pub const fn red(&self) -> u64 {
-        self.failed + self.stale + self.changed
+        self.failed + self.refused + self.stale + self.changed
     }
 }
 

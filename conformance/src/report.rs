@@ -3,6 +3,7 @@
 //! - [`write()`]: `report.json` for programs and the self-contained `report.html` for readers;
 //! - [`print_matrix`]: the op × dtype matrix and the totals, for the terminal;
 //! - [`print_timings`]: where the time went;
+//! - [`peer_markdown`]: a foreign backend's page, which is committed in docs/conformance;
 //! - [`accuracy`]: `accuracy.json`, which is committed and checked to be current;
 //! - [`Asked`]: `asked.json`, likewise;
 //! - [`Exhaustions`]: `exhausted.json`, which maintainers measure.
@@ -23,6 +24,7 @@ mod html;
 mod markdown;
 mod matrix;
 pub mod ops;
+mod peer;
 #[cfg(test)]
 mod sample;
 mod timings;
@@ -37,6 +39,7 @@ pub use divergences::{Recorded, divergences_markdown};
 pub use exhausted::{EXHAUSTED, Exhaustions};
 pub use matrix::print_matrix;
 pub use ops::{Planned, ops_markdown};
+pub use peer::peer_markdown;
 pub use timings::print_timings;
 
 use crate::outcome::Report;

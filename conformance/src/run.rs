@@ -270,8 +270,15 @@ impl Run {
                 summary.layers.entry(key).or_default().add(Outcome::NotRun);
             }
         }
+        let mut versions = versions();
+        for layer in &self.layers {
+            let ran = |s: &LayerState| s.ran && s.layer == layer.name();
+            if self.states.iter().any(ran) {
+                versions.extend(layer.versions());
+            }
+        }
         Report {
-            versions: versions(),
+            versions,
             layers: self.states.clone(),
             summary,
             trials,

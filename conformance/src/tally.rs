@@ -44,6 +44,11 @@ impl Tally {
         self.failed == 0
     }
 
+    /// The calls in which something does not.
+    pub fn failed(&self) -> u64 {
+        self.failed
+    }
+
     /// The values compared.
     pub fn checked(&self) -> u64 {
         self.checked

@@ -5,6 +5,7 @@ defmodule Emily.Conformance.Nx do
     * `:nx` - on `Nx.BinaryBackend`;
     * `:backend` - on `Emily.Backend`;
     * `:compiler` - under `Nx.Defn.jit/2` with `Emily.Compiler`;
+    * `{:peer, backend}` - on another backend, with its options;
     * `grad/6` - `Nx.Defn.grad/2` on `Emily.Backend`.
   """
 
@@ -13,14 +14,16 @@ defmodule Emily.Conformance.Nx do
   # Where the calling process notes a block that ran its default function.
   @default {__MODULE__, :default}
 
+  @type layer :: :nx | :backend | :compiler | {:peer, {module(), keyword()}}
+
   @doc "Calls `fun` where operations run on the layer's backend, and natively."
-  @spec on(:nx | :backend | :compiler, :cpu | :gpu, (-> result)) :: result when result: var
+  @spec on(layer(), :cpu | :gpu, (-> result)) :: result when result: var
   def on(layer, device, fun) do
     with_backend(backend(layer, device), fn -> natively(fun) end)
   end
 
   @doc "Calls the operation."
-  @spec run(:nx | :backend | :compiler, atom(), map(), [tuple()]) :: Nx.Tensor.t() | tuple()
+  @spec run(layer(), atom(), map(), [tuple()]) :: Nx.Tensor.t() | tuple()
   def run(layer, op, attrs, inputs) do
     native(op, fn -> call(layer, op, attrs, Enum.map(inputs, &input/1)) end)
   end
@@ -94,6 +97,7 @@ defmodule Emily.Conformance.Nx do
   defp call(_layer, op, attrs, tensors), do: Translate.call(op, attrs, tensors)
 
   defp backend(:nx, _device), do: Nx.BinaryBackend
+  defp backend({:peer, backend}, _device), do: backend
   defp backend(_layer, device), do: {Emily.Backend, device: device, f64: device == :cpu}
 
   defp with_backend(backend, fun) do

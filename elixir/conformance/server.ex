@@ -9,8 +9,8 @@ defmodule Emily.Conformance.Server do
   Requests:
 
     * `{:run, layer, device, [{op, attrs, inputs}]}` - operations, all of which are called before
-      the first result is read. `layer` is `:nif`, `:nx`, `:backend` or `:compiler`. An input is
-      `{dtype, dims, bytes, views}`: little-endian elements of the base, and the operations
+      the first result is read. `layer` is `:nif`, `:nx`, `:backend`, `:compiler` or `:peer`, the
+      backend that the server was started with. An input is `{dtype, dims, bytes, views}`: little-endian elements of the base, and the operations
       `{op, attrs}` that make the operand of it, in order.
     * `{:grad, device, op, attrs, inputs, wrt, weights}` - the gradients, by the operands in `wrt`, of
       the sum of all results, each times its weights.
@@ -34,12 +34,14 @@ defmodule Emily.Conformance.Server do
 
   @doc """
   Serves until the runner closes its end, then stops the VM.
+
+  The arguments are none, or the term that names a foreign backend, which `:peer` then stands for.
   """
-  @spec main() :: no_return()
-  def main do
+  @spec main([String.t()]) :: no_return()
+  def main(arguments \\ []) do
     # What is written to a closed pipe is nobody's loss, and the exit says the rest.
     port = Port.open({:fd, 3, 4}, [:binary, :eof, packet: 4])
-    serve(port, %{})
+    serve(port, Map.new(arguments, &{:peer, Conformance.Peer.find(&1)}))
   end
 
   defp serve(port, state) do
@@ -55,12 +57,26 @@ defmodule Emily.Conformance.Server do
     end
   end
 
+  defp answer(:versions, %{peer: found} = state) do
+    peer =
+      case found do
+        {:ok, backend} -> Conformance.Peer.versions(backend)
+        {:error, sentence} -> %{"missing" => sentence}
+      end
+
+    {{:versions, Map.merge(beam_versions(), peer)}, state}
+  end
+
   defp answer(:versions, state), do: {{:versions, versions()}, state}
 
   defp answer({:run, :nif, device, calls}, state) do
     {worker, state} = worker(device, state)
     run = fn {op, attrs, inputs} -> Conformance.Nif.run(worker, op, attrs, inputs) end
     {{:each, each(calls, run, &Conformance.Nif.read/1)}, state}
+  end
+
+  defp answer({:run, :peer, device, calls}, %{peer: {:ok, backend}} = state) do
+    answer({:run, {:peer, backend}, device, calls}, state)
   end
 
   defp answer({:run, layer, device, calls}, state) do
@@ -125,16 +141,18 @@ defmodule Emily.Conformance.Server do
   end
 
   defp versions do
-    nx = Application.spec(:nx, :vsn)
-
     native =
       case Emily.Native.status() do
         :ok -> %{"mlx" => Emily.Native.mlx_version(), "gpu" => "#{Emily.Native.gpu_available?()}"}
         {:error, sentence} -> %{"missing" => sentence}
       end
 
+    Map.merge(beam_versions(), native)
+  end
+
+  defp beam_versions do
+    nx = Application.spec(:nx, :vsn)
     versions = %{"elixir" => System.version(), "otp" => System.otp_release()}
-    versions = if nx, do: Map.put(versions, "nx", to_string(nx)), else: versions
-    Map.merge(versions, native)
+    if nx, do: Map.put(versions, "nx", to_string(nx)), else: versions
   end
 end

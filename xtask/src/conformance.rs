@@ -34,11 +34,57 @@ pub(crate) struct Args {
     /// Also print where the time went: layers, ops, the slowest trials.
     #[arg(long)]
     timings: bool,
+    #[command(flatten)]
+    peer: PeerArgs,
     /// Where report.json and report.html go.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Run the trials whose names contain this.
     filter: Option<String>,
+}
+
+/// A backend that is no part of Emily; docs/judge-your-backend.md describes them.
+#[derive(clap::Args, Default)]
+struct PeerArgs {
+    /// Judge this backend, an Elixir term, instead of Emily: Torchx.Backend, {EXLA.Backend, []}.
+    #[arg(long, value_name = "TERM")]
+    nx_backend: Option<String>,
+    /// Its code: an ebin folder, or one of applications as _build/dev/lib (repeatable).
+    #[arg(long, value_name = "DIR", requires = "nx_backend")]
+    code_path: Vec<PathBuf>,
+    /// Its known differences (repeatable).
+    #[arg(long, value_name = "FILE", requires = "nx_backend")]
+    ledger: Vec<PathBuf>,
+    /// Write its table into this file.
+    #[arg(long, value_name = "FILE", requires = "nx_backend")]
+    page: Option<PathBuf>,
+    /// What it ran on, for the page.
+    #[arg(long, value_name = "TEXT", requires = "page")]
+    note: Option<String>,
+    /// Fail when it differs in a way that no ledger has.
+    #[arg(long, requires = "nx_backend")]
+    strict: bool,
+}
+
+impl PeerArgs {
+    /// The flags for the trials, which run in another folder.
+    fn flags(&self) -> anyhow::Result<Vec<String>> {
+        let mut flags = Vec::new();
+        for (flag, text) in [("--nx-backend", &self.nx_backend), ("--note", &self.note)] {
+            flags.extend(text.iter().flat_map(|text| [flag.to_owned(), text.clone()]));
+        }
+        let code = self.code_path.iter().map(|path| ("--code-path", path));
+        let ledgers = self.ledger.iter().map(|path| ("--ledger", path));
+        let page = self.page.iter().map(|path| ("--page", path));
+        for (flag, path) in code.chain(ledgers).chain(page) {
+            flags.extend([
+                flag.to_owned(),
+                std::path::absolute(path)?.display().to_string(),
+            ]);
+        }
+        flags.extend(self.strict.then(|| "--strict".to_owned()));
+        Ok(flags)
+    }
 }
 
 impl Args {
@@ -51,7 +97,7 @@ impl Args {
             .and_then(|name| name.split(['@', ':']).next());
         let layers = self.layer.iter().map(String::as_str).chain(of_exact);
         let layers: Vec<&str> = layers.collect();
-        layers.is_empty() || !layers.into_iter().all(rust)
+        self.peer.nx_backend.is_some() || layers.is_empty() || !layers.into_iter().all(rust)
     }
 }
 
@@ -82,7 +128,9 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         let file = std::path::absolute(file)?;
         flags.extend(["--case".to_owned(), file.display().to_string()]);
     }
-    let asked = |layer: &&&str| args.layer.is_empty() || args.layer.iter().any(|l| l == **layer);
+    flags.extend(args.peer.flags()?);
+    let all = args.layer.is_empty() && args.peer.nx_backend.is_none();
+    let asked = |layer: &&&str| all || args.layer.iter().any(|l| l == **layer);
     let layers = beam.as_ref().map_or(&[][..], Beam::layers);
     for layer in layers.iter().filter(asked) {
         flags.extend(["--require".to_owned(), (*layer).to_owned()]);
@@ -131,5 +179,27 @@ mod tests {
             assert!(!exact(name).asks_the_beam());
         }
         assert!(!layers(&["oracle", "native"]).asks_the_beam());
+    }
+
+    #[test]
+    fn a_backend_is_named_from_any_folder() {
+        let args = Args {
+            layer: vec!["oracle".to_owned()],
+            peer: PeerArgs {
+                nx_backend: Some("{My.Backend, []}".to_owned()),
+                code_path: vec!["ebin".into()],
+                strict: true,
+                ..PeerArgs::default()
+            },
+            ..Args::default()
+        };
+        assert!(args.asks_the_beam());
+        let flags = args.peer.flags().unwrap();
+        assert_eq!(
+            flags[..3],
+            ["--nx-backend", "{My.Backend, []}", "--code-path"]
+        );
+        assert!(std::path::Path::new(&flags[3]).is_absolute(), "{flags:?}");
+        assert_eq!(flags[4..], ["--strict"]);
     }
 }

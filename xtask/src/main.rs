@@ -31,7 +31,7 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Replay every case on every layer that can run here, print the matrix, write the report.
-    Conformance(conformance::Args),
+    Conformance(Box<conformance::Args>),
     /// Run every test of the workspace, and the Elixir library's where Nx is.
     Test,
     /// What CI gates on: formatting, clippy, documentation, other targets, tests, and that nothing

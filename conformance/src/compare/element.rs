@@ -55,6 +55,10 @@ pub(super) fn apart(
     };
     let pairs: &[[u64; 2]] = if dtype.is_complex() {
         let ([want_re, want_im], [got_re, got_im]) = (number::parts(want), number::parts(got));
+        let finite = |parts: [u64; 2]| parts.into_iter().all(|part| format.is_finite(part));
+        if rule.open_parts && !finite([want_re, want_im]) && !finite([got_re, got_im]) {
+            return Apart::By(0.0);
+        }
         &[[want_re, got_re], [want_im, got_im]]
     } else {
         &[[want, got]]
@@ -277,6 +281,23 @@ mod tests {
         differ_in(Difference::Zero, "bf16[1] denorm", "bf16[1] 0");
         differ_in(Difference::Zero, "f64[1] denorm", "f64[1] -0.0");
         differ_in(Difference::Sign, "c64[1] (1,0)", "c64[1] (1,-0.0)");
+    }
+
+    #[test]
+    fn the_parts_of_what_is_not_finite_may_be_open() {
+        let [want, other, finite] =
+            ["c64[1] (inf,0)", "c64[1] (nan,-inf)", "c64[1] (max,0)"].map(tensor);
+        let expected = Expected {
+            tensor: &want,
+            magnitude: None,
+        };
+        let open = Rule {
+            open_parts: true,
+            ..Tolerance::Exact.into()
+        };
+        assert!(!values(expected, &other, Tolerance::Exact.into()).agrees());
+        assert!(values(expected, &other, open).agrees());
+        assert!(!values(expected, &finite, open).agrees());
     }
 
     #[test]

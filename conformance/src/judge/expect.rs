@@ -150,6 +150,7 @@ impl Judge<'_> {
         &self,
         call: &Call,
         random: bool,
+        foreign: bool,
         expectation: &Expectation<'_>,
         got: &Result<Vec<Tensor>>,
     ) -> Vec<Comparison> {
@@ -212,7 +213,9 @@ impl Judge<'_> {
                         let rule = Rule {
                             tolerance: allowance.tolerance.at(dtype),
                             random,
-                            open_zero: self.case.row.open_zero.contains(dtype),
+                            // Nx says nothing of either, and its own backend keeps neither.
+                            open_zero: foreign || self.case.row.open_zero.contains(dtype),
+                            open_parts: foreign,
                             forgiven: allowance.forgiven,
                         };
                         compare::values(*want, got, rule)

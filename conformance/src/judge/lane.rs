@@ -25,6 +25,8 @@ pub(super) struct Lane<'a> {
     /// The recorded differences in kind that there were.
     forgiven: Vec<Difference>,
     pub(super) calls: Calls,
+    /// The calls that raised where an answer was due.
+    pub(super) refused: u64,
     pub(super) millis: f64,
     pub(super) judging_millis: f64,
 }
@@ -48,6 +50,7 @@ impl<'a> Lane<'a> {
             second: None,
             forgiven: Vec::new(),
             calls: Calls::default(),
+            refused: 0,
             millis: 0.0,
             judging_millis: 0.0,
         }
@@ -82,6 +85,11 @@ impl<'a> Lane<'a> {
                 compare(&Expectation::Values(expected.clone(), allowance), got)
             }
             _ if agrees => found.to_vec(),
+            // Even what is open is no reason to end the VM.
+            (Record::Open, _) => match got {
+                Err(error) if self.layer.raised(error).is_none() => found.to_vec(),
+                Ok(_) | Err(_) => Vec::new(),
+            },
             (Record::Within(..), _) => found.to_vec(),
             (Record::Error(kind), _) => compare(&Expectation::Error(*kind), got),
             (Record::Values(values), _) => {
@@ -103,7 +111,7 @@ impl<'a> Lane<'a> {
     fn missing(&self) -> Vec<Difference> {
         let recorded = match self.entry.map(|entry| &entry.record) {
             Some(Record::Within(_, differences)) => differences.as_slice(),
-            Some(Record::Values(_) | Record::Error(_)) | None => &[],
+            Some(Record::Values(_) | Record::Error(_) | Record::Open) | None => &[],
         };
         let missing = recorded.iter().filter(|d| !self.forgiven.contains(d));
         missing.copied().collect()
@@ -119,15 +127,23 @@ impl<'a> Lane<'a> {
             let message = format!("no element differs in {difference}, as recorded");
             self.recorded.add(None, &[Comparison::broken(message)]);
         }
+        let foreign = self.layer.is_foreign();
+        let is_open = self.entry.is_some_and(|entry| entry.record == Record::Open);
         let outcome = match (
             self.entry,
             self.tally.agrees(),
             self.recorded.agrees(),
             &blocker,
         ) {
+            _ if self.calls.left_out > 0 && self.calls.answered() == 0 && foreign => Outcome::Open,
             _ if self.calls.left_out > 0 && self.calls.answered() == 0 => Outcome::NotRun,
             (None, true, _, _) => Outcome::Passed,
+            (Some(_), true, _, _) if is_open => Outcome::Passed,
             (_, _, _, Some(_)) => Outcome::Blocked,
+            (None, false, _, None) if foreign && self.refused == self.tally.failed() => {
+                Outcome::Refused
+            }
+            (Some(_), false, true, None) if is_open => Outcome::Open,
             (None, false, _, None) => Outcome::Failed,
             (Some(_), true, _, None) => Outcome::Stale,
             (Some(_), false, true, None) => Outcome::Diverges,
@@ -155,13 +171,22 @@ impl<'a> Lane<'a> {
                 self.name
             )
         };
-        let repro = format!("  repro: cargo xtask conformance --exact {}", self.name);
+        let flags = self.layer.flags();
+        let repro = format!(
+            "  repro: cargo xtask conformance{flags} --exact {}",
+            self.name
+        );
         let message = match (outcome, self.entry) {
             (Outcome::Passed, _) => None,
             (Outcome::NotRun, _) => Some("the layer has no answer to any of the calls".to_owned()),
-            (Outcome::Failed, _) => Some(place(&format!("{}\n{repro}", tally.text()))),
+            (Outcome::Open, None) => {
+                Some("it answers where the contract has an error, which Nx leaves open".to_owned())
+            }
+            (Outcome::Failed | Outcome::Refused, _) => {
+                Some(place(&format!("{}\n{repro}", tally.text())))
+            }
             (Outcome::Blocked, _) => blocker.map(|name| format!("blocked: {name} is red")),
-            (Outcome::Diverges, entry) => entry.map(|entry| entry.why.clone()),
+            (Outcome::Diverges | Outcome::Open, entry) => entry.map(|entry| entry.why.clone()),
             (Outcome::Stale, entry) => entry.map(|entry| {
                 place(&format!(
                     "  stale: it agrees now; delete the entry at {}\n{repro}",
@@ -190,6 +215,7 @@ impl<'a> Lane<'a> {
             allowed_worst: worst.map(|(_, allowed)| allowed.distance),
             unit: worst.map_or("ulp", |(_, allowed)| allowed.unit).to_owned(),
             calls: self.calls,
+            failed: self.tally.failed(),
             millis: self.millis,
             judging_millis: self.judging_millis,
             message,

@@ -324,3 +324,76 @@ fn a_panic_is_an_internal_error() {
     let message = results[0].message.as_deref().unwrap();
     assert!(message.contains("panicked: out of cheese"), "{message}");
 }
+
+/// Somebody else's backend, which answers so.
+struct Foreign(fn(Result<Vec<Tensor>>) -> Result<Vec<Tensor>>);
+
+impl Layer for Foreign {
+    fn name(&self) -> &'static str {
+        "My.Backend"
+    }
+
+    fn is_foreign(&self) -> bool {
+        true
+    }
+
+    fn reference(&self) -> Reference {
+        Reference::Oracle
+    }
+
+    fn available(&self) -> std::result::Result<(), Absent> {
+        Ok(())
+    }
+
+    fn raised<'e>(&self, error: &'e Error) -> Option<Raised<'e>> {
+        let text = &error.message;
+        let module = "RuntimeError";
+        (error.kind == ErrorKind::Argument).then_some(Raised { module, text })
+    }
+
+    fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+        (self.0)(Oracle.run(op, inputs))
+    }
+}
+
+/// An exception of its own, and the end of the VM.
+fn raises(_: Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+    Err(Error::new(ErrorKind::Argument, "unsupported"))
+}
+
+fn dies(_: Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+    Err(Error::new(ErrorKind::Internal, "the VM ended"))
+}
+
+#[test]
+fn a_foreign_backend_is_right_or_wrong_or_refuses() {
+    let of = |answers, ledger: &str| verdict(&[&Foreign(answers)], ledger)[0].outcome;
+    let open = "[[open]]\nwhere = \"My.Backend::unary::round::*::f32\"\nwhy = \"w\"";
+    assert_eq!(of(|results| results, ""), Outcome::Passed);
+    assert_eq!(of(truncated, ""), Outcome::Failed);
+    assert_eq!(of(raises, ""), Outcome::Refused);
+    assert_eq!(of(dies, ""), Outcome::Failed);
+    assert_eq!(of(|results| results, open), Outcome::Passed);
+    assert_eq!(of(truncated, open), Outcome::Open);
+    assert_eq!(of(raises, open), Outcome::Open);
+    assert!(of(dies, open).is_red());
+}
+
+#[test]
+fn a_foreign_backend_owes_no_error() {
+    let text = "op = \"quotient\"\ndoc = \"d\"\n\n[[case]]\nname = \"by_zero\"\n\
+                in = [\"s32[1] 1\", \"s32[1] 0\"]\nerr = { kind = \"numeric\" }\n";
+    let file = Path::new("fixtures/cases/binary/quotient.toml");
+    let case = case::parse(file, text).unwrap().swap_remove(0);
+    let of = |answers| {
+        let layers: [&dyn Layer; 1] = [&Foreign(answers)];
+        judge(&case, &case.readings[0], &layers, &Ledger::default())[0].outcome
+    };
+    let minus_one = |_| {
+        let ty = emily_spec::TensorType::new(emily_spec::DType::S32, [1]);
+        Ok(vec![Tensor::new(ty, vec![0xff; 4])?])
+    };
+    assert_eq!(of(raises), Outcome::Passed);
+    assert_eq!(of(minus_one), Outcome::Open);
+    assert_eq!(of(dies), Outcome::Failed);
+}

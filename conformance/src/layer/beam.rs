@@ -2,11 +2,13 @@
 //!
 //! `nif` calls `Emily.Native`, and needs Erlang and Elixir only. The others call Nx's own
 //! functions, and need Nx: `nx` on its own backend, `backend` on Emily's, `compiler` under
-//! `Nx.Defn.jit` with Emily's compiler, `grad` through `Nx.Defn.grad`. A call that ends the VM is an
-//! error of that call; the next one gets a new VM.
+//! `Nx.Defn.jit` with Emily's compiler, `grad` through `Nx.Defn.grad`. A [`peer`] is a layer for a
+//! backend that is no part of Emily. A call that ends the VM is an error of that call; the next one
+//! gets a new VM.
 
 mod batch;
 mod expressible;
+mod peer;
 mod referee;
 mod session;
 mod setup;
@@ -20,6 +22,8 @@ use emily_spec::{DType, Error, ErrorKind, Op, Result, Tensor};
 use super::{Absent, Layer, Question, Raised, Reference};
 use crate::plan::Call;
 use crate::view::Input;
+use batch::Deaths;
+pub use peer::Peer;
 use session::{Pool, Silence};
 use setup::Code;
 use term::{Answer, Operands};
@@ -30,6 +34,7 @@ const VMS: usize = 2;
 /// The servers that run one body of Elixir code, started when they are first asked for.
 struct Servers {
     code: Code,
+    deaths: Deaths,
     started: OnceLock<std::result::Result<Started, Absent>>,
 }
 
@@ -42,13 +47,14 @@ impl Servers {
     fn new(code: Code) -> Arc<Servers> {
         Arc::new(Servers {
             code,
+            deaths: Deaths::default(),
             started: OnceLock::new(),
         })
     }
 
     fn started(&self) -> std::result::Result<&Started, Absent> {
         self.started
-            .get_or_init(|| start(self.code))
+            .get_or_init(|| start(&self.code))
             .as_ref()
             .map_err(Clone::clone)
     }
@@ -62,9 +68,12 @@ impl Servers {
 }
 
 /// Builds what a server needs and asks one what runs there.
-fn start(code: Code) -> std::result::Result<Started, Absent> {
+fn start(code: &Code) -> std::result::Result<Started, Absent> {
     let pool = Pool::new(setup::command(code)?, VMS);
-    let remedy = "see the reason; `mix emily.doctor` in elixir/ looks closer";
+    let remedy = match code {
+        Code::Native | Code::Nx => "see the reason; `mix emily.doctor` in elixir/ looks closer",
+        Code::Peer(_) => "see docs/judge-your-backend.md",
+    };
     let absent = |reason| Absent {
         reason,
         remedy: remedy.to_owned(),
@@ -117,6 +126,15 @@ pub fn beam() -> Vec<Box<dyn Layer>> {
     ]
 }
 
+/// The layer of a foreign backend.
+pub fn peer(peer: &Peer) -> Box<dyn Layer> {
+    Box::new(Beam {
+        kind: Kind::Peer(peer.name),
+        gpu: false,
+        servers: Servers::new(Code::Peer(peer.clone())),
+    })
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Nif,
@@ -124,6 +142,8 @@ enum Kind {
     Backend,
     Compiler,
     Grad,
+    /// A foreign backend, of this name.
+    Peer(&'static str),
 }
 
 /// A layer on the BEAM, on one device.
@@ -141,10 +161,14 @@ impl Beam {
     /// Asks these calls in one message: an answer for each, or why there is none for any.
     fn together(&self, calls: &[(&Op, &[Input])]) -> Result<Vec<Result<Vec<Tensor>>>> {
         let operands = match self.kind {
-            Kind::Nif | Kind::Backend | Kind::Compiler => Operands::Viewed,
+            Kind::Nif | Kind::Backend | Kind::Compiler | Kind::Peer(_) => Operands::Viewed,
             Kind::Nx | Kind::Grad => Operands::Plain,
         };
-        match self.ask(&term::run(self.name(), self.device(), calls, operands))? {
+        let layer = match self.kind {
+            Kind::Peer(_) => "peer",
+            Kind::Nif | Kind::Nx | Kind::Backend | Kind::Compiler | Kind::Grad => self.name(),
+        };
+        match self.ask(&term::run(layer, self.device(), calls, operands))? {
             Answer::Each(answers) if answers.len() == calls.len() => {
                 Ok(answers.into_iter().map(|a| self.result(a)).collect())
             }
@@ -159,7 +183,7 @@ impl Beam {
             Answer::Error(kind, message) => {
                 let message = match self.kind {
                     Kind::Nif => message,
-                    Kind::Nx | Kind::Backend | Kind::Compiler | Kind::Grad => {
+                    Kind::Nx | Kind::Backend | Kind::Compiler | Kind::Grad | Kind::Peer(_) => {
                         exception("Emily.Error", &message)
                     }
                 };
@@ -185,6 +209,26 @@ impl Layer for Beam {
             Kind::Backend => "backend",
             Kind::Compiler => "compiler",
             Kind::Grad => "grad",
+            Kind::Peer(name) => name,
+        }
+    }
+
+    /// What any backend can be asked, Emily's is.
+    fn asked_as(&self) -> &'static str {
+        match self.kind {
+            Kind::Peer(_) => "backend",
+            Kind::Nif | Kind::Nx | Kind::Backend | Kind::Compiler | Kind::Grad => self.name(),
+        }
+    }
+
+    fn is_foreign(&self) -> bool {
+        matches!(self.kind, Kind::Peer(_))
+    }
+
+    fn flags(&self) -> String {
+        match &self.servers.code {
+            Code::Peer(peer) => peer.flags(),
+            Code::Native | Code::Nx => String::new(),
         }
     }
 
@@ -195,7 +239,7 @@ impl Layer for Beam {
     fn reference(&self) -> Reference {
         match self.kind {
             Kind::Nif => Reference::Layer("native"),
-            Kind::Nx => Reference::Oracle,
+            Kind::Nx | Kind::Peer(_) => Reference::Oracle,
             Kind::Backend => Reference::OracleAnd("nx"),
             Kind::Compiler => Reference::Layer("backend"),
             Kind::Grad => Reference::Differences,
@@ -210,6 +254,7 @@ impl Layer for Beam {
         match self.kind {
             Kind::Nif => true,
             Kind::Nx => expressible::in_nx(question) && referee::takes(question),
+            Kind::Peer(_) => expressible::in_nx(question) && referee::is_meant(question),
             Kind::Backend | Kind::Compiler | Kind::Grad => expressible::in_nx(question),
         }
     }
@@ -222,9 +267,13 @@ impl Layer for Beam {
     }
 
     /// `Nx.BinaryBackend` computes with Erlang's numbers, which have no infinities and no NaN: where
-    /// those would be the answer, it raises.
+    /// those would be the answer, it raises. A foreign backend may have ended the VM too often.
     fn abstains(&self, error: &Error) -> bool {
-        self.kind == Kind::Nx && error.kind == ErrorKind::Numeric
+        match self.kind {
+            Kind::Nx => error.kind == ErrorKind::Numeric,
+            Kind::Peer(_) => batch::is_spared(error),
+            Kind::Nif | Kind::Backend | Kind::Compiler | Kind::Grad => false,
+        }
     }
 
     fn available(&self) -> std::result::Result<(), Absent> {
@@ -238,13 +287,28 @@ impl Layer for Beam {
         Ok(())
     }
 
+    fn versions(&self) -> HashMap<String, String> {
+        let started = self.servers.started();
+        let mut versions = started.map_or_else(|_| HashMap::new(), |s| s.versions.clone());
+        versions.remove("gpu");
+        versions
+    }
+
     fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
         self.together(&[(op, inputs)])?.swap_remove(0)
     }
 
     fn run_all(&self, calls: &[&Call]) -> Vec<Result<Vec<Tensor>>> {
         let calls: Vec<_> = calls.iter().map(|c| (&c.op, &c.inputs[..])).collect();
-        batch::each(&calls, &|calls| self.together(calls))
+        let ask = |calls: &[(&Op, &[Input])]| self.together(calls);
+        let Kind::Peer(_) = self.kind else {
+            return batch::each(&calls, &ask);
+        };
+        let kind = |(op, inputs): &(&Op, &[Input])| {
+            let dtypes = inputs.iter().map(|input| input.tensor.dtype().name());
+            format!("{} {}", op.name(), dtypes.collect::<Vec<_>>().join(" "))
+        };
+        batch::sparing(&calls, kind, &self.servers.deaths, &ask)
     }
 
     fn gradients(

@@ -2,6 +2,7 @@
 //!
 //! A new layer implements [`Layer`] and joins [`all`], after the layers it builds on.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType, panic_text};
@@ -13,7 +14,7 @@ mod beam;
 mod native;
 mod oracle;
 
-pub use beam::beam;
+pub use beam::{Peer, beam, peer};
 pub use native::Native;
 pub use oracle::Oracle;
 
@@ -21,6 +22,23 @@ pub use oracle::Oracle;
 pub trait Layer: Send + Sync {
     /// The first part of its trials' names.
     fn name(&self) -> &'static str;
+
+    /// The layer by whose name cases say that they are for it.
+    fn asked_as(&self) -> &'static str {
+        self.name()
+    }
+
+    /// Whether it is a backend that is no part of Emily. Such a one owes Nx's meaning, and neither an
+    /// error nor its words: where the contract has one, an exception of its own is right, and an answer
+    /// is its own matter.
+    fn is_foreign(&self) -> bool {
+        false
+    }
+
+    /// What the command line needs to have it, with a blank before it.
+    fn flags(&self) -> String {
+        String::new()
+    }
 
     /// `cpu` or `gpu`.
     fn device(&self) -> &'static str {
@@ -60,6 +78,11 @@ pub trait Layer: Send + Sync {
     /// # Errors
     /// Why not, and what to do.
     fn available(&self) -> std::result::Result<(), Absent>;
+
+    /// The versions of what runs there, by name, where the report does not know them anyway.
+    fn versions(&self) -> HashMap<String, String> {
+        HashMap::new()
+    }
 
     /// Runs the op. Operands are built from their bases by their views, where the layer knows
     /// strides.

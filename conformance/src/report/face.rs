@@ -22,13 +22,15 @@ pub(super) struct Face {
 ///
 /// What did not run ranks above what passed, because absence is never green; above a recorded
 /// divergence too, because that one at least was looked at.
-pub(super) const WORST_FIRST: [Outcome; 7] = [
+pub(super) const WORST_FIRST: [Outcome; 9] = [
     Outcome::Failed,
     Outcome::Changed,
     Outcome::Stale,
+    Outcome::Refused,
     Outcome::Blocked,
     Outcome::NotRun,
     Outcome::Diverges,
+    Outcome::Open,
     Outcome::Passed,
 ];
 
@@ -52,6 +54,20 @@ pub(super) const fn face(outcome: Outcome) -> Face {
             label: "failed",
             means: "outside the tolerance, or an error where none belongs",
             style: red.effects(Effects::BOLD.insert(Effects::INVERT)),
+        },
+        Outcome::Refused => Face {
+            key: "refused",
+            letter: 'R',
+            label: "refused",
+            means: "raised where an answer is due",
+            style: red,
+        },
+        Outcome::Open => Face {
+            key: "open",
+            letter: 'o',
+            label: "open",
+            means: "differs where Nx leaves open what is right",
+            style: AnsiColor::Cyan.on_default(),
         },
         Outcome::Changed => Face {
             key: "changed",

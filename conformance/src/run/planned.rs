@@ -18,7 +18,7 @@ pub(super) fn is_left_out(case: &Case, reading: &Reading, layer: &dyn Layer) -> 
 
 fn is_meant(case: &Case, reading: &Reading, layer: &dyn Layer) -> bool {
     let judged = layer.reference() != Reference::Differences || differentiates(case, reading);
-    case.is_for(layer.name()) && judged && (layer.has(DType::F64) || !uses_f64(reading))
+    case.is_for(layer.asked_as()) && judged && (layer.has(DType::F64) || !uses_f64(reading))
 }
 
 /// True when the layer takes one of the reading's calls.

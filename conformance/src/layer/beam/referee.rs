@@ -23,13 +23,17 @@ const LARGEST_EXPONENT: i128 = 1 << 16;
 /// True when the call can be put to it.
 pub(super) fn takes(question: &Question<'_>) -> bool {
     !is_promised(question.op)
-        && is_settled(question)
-        && is_small(question)
+        && is_meant(question)
         && ends(question)
         && pads(question)
         && (!question.generated || is_plain(question))
         && (!question.generated || tells_zeros(question))
         && (!question.generated || chooses(question))
+}
+
+/// True when Nx means one answer, and a machine has room for it: whatever the backend.
+pub(super) fn is_meant(question: &Question<'_>) -> bool {
+    is_settled(question) && is_small(question)
 }
 
 /// What it decomposes leaves rounding where the contract promises zeros, below R's diagonal.

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use emily_elixir::Elixir;
 
+use super::peer::Peer;
 use crate::layer::Absent;
 
 /// The library's file name as cargo gives it.
@@ -16,19 +17,21 @@ const LIBRARY: &str = if cfg!(target_os = "macos") {
 };
 
 /// Which of the Elixir code is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Code {
     /// `Emily.Native` and the server: no Nx, no mix.
     Native,
     /// The whole library with Nx.
     Nx,
+    /// The same beside a foreign backend, and only that is started.
+    Peer(Peer),
 }
 
 /// Builds what is needed and gives the command that starts a server.
 ///
 /// # Errors
 /// What is missing, and how to get it.
-pub(super) fn command(code: Code) -> Result<Vec<String>, Absent> {
+pub(super) fn command(code: &Code) -> Result<Vec<String>, Absent> {
     let elixir = Elixir::find()?;
     let library = library()?;
     let (paths, start) = match code {
@@ -36,6 +39,11 @@ pub(super) fn command(code: Code) -> Result<Vec<String>, Absent> {
         Code::Nx => (
             compile_with_mix(&elixir, &library)?,
             "{:ok, _} = Application.ensure_all_started(:emily); Emily.Conformance.Server.main()",
+        ),
+        Code::Peer(peer) => (
+            // What is named later comes first: the backend runs with the Nx that it came with.
+            [compile_with_mix(&elixir, &library)?, peer.ebins()?].concat(),
+            "Emily.Conformance.Server.main(System.argv())",
         ),
     };
     let mut command = vec![
@@ -53,6 +61,9 @@ pub(super) fn command(code: Code) -> Result<Vec<String>, Absent> {
         command.extend(["-pa".to_owned(), path.display().to_string()]);
     }
     command.extend(["-e".to_owned(), start.to_owned()]);
+    if let Code::Peer(peer) = code {
+        command.extend(["--".to_owned(), peer.term.clone()]);
+    }
     Ok(command)
 }
 
@@ -148,7 +159,7 @@ fn succeed(mut command: Command, remedy: &str) -> Result<(), Absent> {
     }
 }
 
-fn absent(reason: impl Into<String>, remedy: impl Into<String>) -> Absent {
+pub(super) fn absent(reason: impl Into<String>, remedy: impl Into<String>) -> Absent {
     Absent {
         reason: reason.into(),
         remedy: remedy.into(),
