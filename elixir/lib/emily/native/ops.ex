@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "e70bd90c1894d8ed"
+  @fingerprint "2cb4fd8a84064767"
 
   @ops [
     %{
@@ -3484,6 +3484,354 @@ defmodule Emily.Native.Ops do
           iex> {:ok, [result]} = Emily.Native.cholesky(worker, [tensor])
           iex> Emily.Native.type(result)
           {:f32, {2, 2}}
+      """
+    },
+    %{
+      name: :solve,
+      family: :linalg,
+      kind: :solve,
+      operands: [:a, :b],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      X with A·X = B for each square matrix A of a batch; B has a vector or a matrix for each. A
+      matrix that elimination finds to be singular is an error; of one with a NaN, X is NaN.
+
+      Operands: `a`, `b`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [2.0, 1.0, 1.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, a} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> bytes = for x <- [4.0, 7.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, b} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.solve(worker, [a, b])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [1.0, 2.0]
+      """
+    },
+    %{
+      name: :lu,
+      family: :linalg,
+      kind: :lu,
+      operands: [:tensor],
+      open: false,
+      results: 3,
+      attrs: [],
+      doc: """
+      A = P·L·U with a permutation P, of A's dtype, L lower triangular with ones on its diagonal, and U
+      upper triangular. No element of L is larger than 1: each pivot is the largest of its column. Of a
+      matrix with a NaN or an infinity only P, and where the zeros are, mean something.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result1, result2, result3]} = Emily.Native.lu(worker, [tensor])
+          iex> Emily.Native.type(result1)
+          {:f32, {2, 2}}
+          iex> Emily.Native.type(result2)
+          {:f32, {2, 2}}
+          iex> Emily.Native.type(result3)
+          {:f32, {2, 2}}
+      """
+    },
+    %{
+      name: :determinant,
+      family: :linalg,
+      kind: :determinant,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      The determinant of each square matrix of a batch. Integers are cast first.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.determinant(worker, [tensor])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [-2.0]
+      """
+    },
+    %{
+      name: :quantize,
+      family: :quantized,
+      kind: :quantize,
+      operands: [:tensor],
+      open: false,
+      results: 3,
+      attrs: [:group_size, :bits],
+      doc: """
+      Packed codes, scales and biases of a matrix's groups: what `dequantize` takes. Computed in `f32`,
+      of which each step is rounded: n = 2^bits − 1, the step is (largest − least) / n or 10⁻⁷, whichever
+      is more, and the edge is the largest element, or the least where that has the greater modulus. The
+      scale is the step, negative where the edge is the largest; q = edge / scale rounded to a whole
+      number; where that is not 0 the scale is edge / q and the bias the edge, else the bias is 0. So 0
+      and the edge are elements that some code has. A code is (element − bias) / scale, rounded to even
+      and kept within 0 and n. NaN, infinities and groups that span more than `f32` holds are an error.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:group_size` - required. How many elements share a scale and a bias: 32, 64 or 128.
+        * `:bits` - required. How many bits a code has: 2, 3, 4, 5, 6 or 8.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [-1.0, 0.0, 1.0, 2.0, -1.0, 0.0, 1.0, 2.0, -1.0, 0.0, 1.0, 2.0, -1.0, 0.0, 1.0, 2.0, -1.0, 0.0, 1.0, 2.0, -1.0, 0.0, 1.0, 2.0, -1.0, 0.0, 1.0, 2.0, -1.0, 0.0, 1.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 32}, bytes)
+          iex> {:ok, [result1, result2, result3]} = Emily.Native.quantize(worker, [tensor], %{bits: 2, group_size: 32})
+          iex> {:ok, bytes} = Emily.Native.read(result1)
+          iex> for <<x::unsigned-32-little <- bytes>>, do: x
+          [454761243, 454761243]
+          iex> {:ok, bytes} = Emily.Native.read(result2)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [-1.0]
+          iex> {:ok, bytes} = Emily.Native.read(result3)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [2.0]
+      """
+    },
+    %{
+      name: :dequantize,
+      family: :quantized,
+      kind: :dequantize,
+      operands: [:packed, :scales, :biases],
+      open: false,
+      results: 1,
+      attrs: [:group_size, :bits],
+      doc: """
+      The matrix of packed codes: scale · code + bias, with a scale and a bias for each `group_size`
+      elements along the last axis. Small floats are computed in `f32` and rounded once.
+
+      Operands: `packed`, `scales`, `biases`.
+
+      Attributes:
+
+        * `:group_size` - required. How many elements share a scale and a bias: 32, 64 or 128.
+        * `:bits` - required. How many bits a code has: 2, 3, 4, 5, 6 or 8.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1985229328, 4275878552, 1985229328, 4275878552], into: <<>>, do: <<x::unsigned-32-little>>
+          iex> {:ok, packed} = Emily.Native.from_binary(worker, :u32, {1, 4}, bytes)
+          iex> bytes = for x <- [0.5], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, scales} = Emily.Native.from_binary(worker, :f32, {1, 1}, bytes)
+          iex> bytes = for x <- [-1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, biases} = Emily.Native.from_binary(worker, :f32, {1, 1}, bytes)
+          iex> {:ok, [result]} = Emily.Native.dequantize(worker, [packed, scales, biases], %{bits: 4, group_size: 32})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5]
+      """
+    },
+    %{
+      name: :quantized_matmul,
+      family: :quantized,
+      kind: :quantized_matmul,
+      operands: [:x, :packed, :scales, :biases],
+      open: false,
+      results: 1,
+      attrs: [:transpose, :group_size, :bits],
+      doc: """
+      Rows times a matrix of packed codes, which `dequantize` would give: x · wᵀ, or x · w. Batch axes,
+      the leading ones, are broadcast. Sums are accumulated in `f32`, or `f64`, and rounded once.
+
+      Operands: `x`, `packed`, `scales`, `biases`.
+
+      Attributes:
+
+        * `:transpose` - Whether the matrix is transposed: then its rows, which the groups are cut of, are multiplied
+          by those of x, else its columns.
+        * `:group_size` - required. How many elements share a scale and a bias: 32, 64 or 128.
+        * `:bits` - required. How many bits a code has: 2, 3, 4, 5, 6 or 8.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, x} = Emily.Native.from_binary(worker, :f32, {1, 32}, bytes)
+          iex> bytes = for x <- [1431655765, 1431655765, 4294967295, 4294967295], into: <<>>, do: <<x::unsigned-32-little>>
+          iex> {:ok, packed} = Emily.Native.from_binary(worker, :u32, {2, 2}, bytes)
+          iex> bytes = for x <- [1.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, scales} = Emily.Native.from_binary(worker, :f32, {2, 1}, bytes)
+          iex> bytes = for x <- [0.0, -1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, biases} = Emily.Native.from_binary(worker, :f32, {2, 1}, bytes)
+          iex> {:ok, [result]} = Emily.Native.quantized_matmul(worker, [x, packed, scales, biases], %{bits: 2, group_size: 32, transpose: true})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [6.0, 30.0]
+      """
+    },
+    %{
+      name: :fp_dequantize,
+      family: :quantized,
+      kind: :fp_dequantize,
+      operands: [:packed, :scales],
+      open: false,
+      results: 1,
+      attrs: [:format, :dtype],
+      doc: """
+      The matrix of packed small floats: scale · element, with a scale for each group along the last axis,
+      rounded once. Elements and scales are as the OCP microscaling formats and NVFP4 have them.
+
+      Operands: `packed`, `scales`.
+
+      Attributes:
+
+        * `:format` - required. What elements and scales are.
+        * `:dtype` - required. The result's dtype, a real float.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1985229328, 4275878552, 1985229328, 4275878552], into: <<>>, do: <<x::unsigned-32-little>>
+          iex> {:ok, packed} = Emily.Native.from_binary(worker, :u32, {1, 4}, bytes)
+          iex> {:ok, scales} = Emily.Native.from_binary(worker, :u8, {1, 1}, <<127>>)
+          iex> {:ok, [result]} = Emily.Native.fp_dequantize(worker, [packed, scales], %{dtype: :f32, format: :mxfp4})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0]
+      """
+    },
+    %{
+      name: :softmax,
+      family: :fast,
+      kind: :softmax,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes],
+      doc: """
+      Shares of the exponentials: e^x over the sum of e^x along axes. What is less than the largest
+      share by more than the range of the dtype is 0; with an infinity or a NaN, all are NaN.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - required. The axes that a sum goes over.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 0.0, 1.0986123], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.softmax(worker, [tensor], %{axes: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.5, 0.5, 0.25, 0.75]
+      """
+    },
+    %{
+      name: :logsumexp,
+      family: :fast,
+      kind: :logsumexp,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes],
+      doc: """
+      Logarithm of the sum of e^x over axes, as if nothing on the way could overflow: that of −∞ alone,
+      or of nothing, is −∞.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 0.0, 1.0986123], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logsumexp(worker, [tensor], %{axes: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.6931, 1.3863]
+      """
+    },
+    %{
+      name: :rms_norm,
+      family: :fast,
+      kind: :norm,
+      operands: [:tensor, :weight],
+      open: false,
+      results: 1,
+      attrs: [:eps],
+      doc: """
+      Rows along the last axis over the root of their mean square plus eps, times a weight:
+      x / √(mean(x²) + eps) · weight. Squares may be beyond the range of the dtype.
+
+      Operands: `tensor`, `weight`.
+
+      Attributes:
+
+        * `:eps` - What is added to the mean square, a real number, 0 or more; 1e-5 when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, -7.0, 0.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> bytes = for x <- [1.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, weight} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.rms_norm(worker, [tensor, weight], %{eps: 39.0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.125, -1.75, 0.0, 0.0]
+      """
+    },
+    %{
+      name: :layer_norm,
+      family: :fast,
+      kind: :norm,
+      operands: [:tensor, :weight, :bias],
+      open: false,
+      results: 1,
+      attrs: [:eps],
+      doc: """
+      Rows along the last axis less their mean, over the root of their variance plus eps, times a
+      weight, plus a bias: (x − mean) / √(mean((x − mean)²) + eps) · weight + bias. Squares may be
+      beyond the range of the dtype.
+
+      Operands: `tensor`, `weight`, `bias`.
+
+      Attributes:
+
+        * `:eps` - What is added to the mean square, a real number, 0 or more; 1e-5 when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 7.0, 5.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> bytes = for x <- [1.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, weight} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> bytes = for x <- [10.0, 20.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, bias} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.layer_norm(worker, [tensor, weight, bias], %{eps: 7.0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [9.25, 21.5, 10.0, 20.0]
       """
     }
   ]
