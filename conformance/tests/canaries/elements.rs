@@ -106,7 +106,6 @@ pub(super) static FAULTS: &[Fault] = &[
             }
             run(op, inputs)?.iter().map(through).collect()
         },
-        except: &[(OpKind::Lu, "the integers in P are 0 and 1")],
         ..FAULT
     },
     Fault {

@@ -99,8 +99,8 @@ ops! {
     pub struct Lu = Row {
         name: "lu",
         results: 3,
-        // Of P, the first result; the others are floating.
-        result: ResultDType::Same,
+        // L's and U's; P, the first result, has the operand's.
+        result: ResultDType::Floating,
         // |A − P·L·U| ≤ n·u·P·|L|·|U| (Higham, Accuracy and Stability, 9.3), and 2·u more where the
         // factors are rounded to a narrower dtype: at most 3/2 of n·eps.
         judged: Judged::Promise { promise: Promise::Lu, k: 1.5 },
@@ -112,10 +112,9 @@ ops! {
 impl Attributes for Lu {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         square(&inputs[0])?;
-        let dtype = row.result_dtype(inputs, None)?;
+        let floating = row.result_dtype(inputs, None)?;
         let of = |dtype| TensorType::new(dtype, inputs[0].shape.clone());
-        let floating = dtype.to_floating();
-        Ok(vec![of(dtype), of(floating), of(floating)])
+        Ok(vec![of(inputs[0].dtype), of(floating), of(floating)])
     }
 
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
