@@ -102,39 +102,19 @@ fn operand(worker: &Worker, &(dtype, shape, least, most): &Operand, seed: usize)
     operand.expect("an operand").remove(0)
 }
 
+/// The same numbers, as mlx-rs has them: bytes, seen as elements.
 fn raw(handle: &Handle) -> Array {
+    let ty = handle.ty();
+    let mut shape: Vec<i32> = ty.shape.iter().map(|&dim| dim as i32).collect();
+    *shape.last_mut().expect("an axis") *= ty.dtype.size() as i32;
     let bytes = handle.to_bytes().expect("an operand's bytes");
-    let shape: Vec<i32> = handle.ty().shape.iter().map(|&dim| dim as i32).collect();
-    match handle.ty().dtype {
-        DType::S32 => {
-            let values: Vec<i32> = bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|b| i32::from_le_bytes(*b))
-                .collect();
-            Array::from_slice(&values, &shape)
-        }
-        DType::Bf16 => {
-            let bits: Vec<u16> = bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|b| u16::from_le_bytes(*b))
-                .collect();
-            let bits = Array::from_slice(&bits, &shape);
-            bits.view_dtype(Dtype::Bfloat16).expect("a view")
-        }
-        _ => {
-            let values: Vec<f32> = bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b))
-                .collect();
-            Array::from_slice(&values, &shape)
-        }
-    }
+    let elements = Array::from_slice(&bytes[..], &shape).view_dtype(match ty.dtype {
+        DType::S32 => Dtype::Int32,
+        DType::Bf16 => Dtype::Bfloat16,
+        F32 => Dtype::Float32,
+        other => panic!("no operand is {other}"),
+    });
+    elements.expect("a view")
 }
 
 fn composite(c: &mut Criterion) {
