@@ -87,7 +87,8 @@ pub(super) fn padded(
     pad(&op, &[clone_array(x), clone_array(value)], &ty)
 }
 
-/// The elements in order where an allocation of some size begins, which a view's need not: cuDNN refuses others.
+/// The elements in order where an allocation of some size begins, which a view's need not: cuDNN
+/// refuses others.
 ///
 /// An operation of one operand may write its result over it, wherever that begins, so that one of two
 /// makes the allocation.
