@@ -1,0 +1,92 @@
+//! Matrices of codes with a scale and a bias for each group.
+
+use emily_spec::{DType, Dequantize, ErrorKind, Quantize, QuantizedMatmul, TensorType};
+use mlx_rs::error::Result;
+use mlx_rs::ops::{max_axis, min_axis, select, zeros_dtype};
+use mlx_rs::{Array, ops};
+
+use crate::Device;
+use crate::mlx::{real, to_mlx};
+use crate::ops::cast::cast;
+use crate::ops::float::widened;
+use crate::ops::{Cx, dims};
+
+/// In `f32`, of which MLX's kernel rounds each step. What has no code is refused, and 0 stands there.
+pub(in crate::ops) fn quantize(
+    op: &Quantize,
+    x: &Array,
+    results: &[TensorType],
+    cx: &mut Cx,
+) -> Result<Vec<Array>> {
+    if x.size() == 0 {
+        let empty = |ty: &TensorType| zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+        return results.iter().map(empty).collect();
+    }
+    let (group_size, bits) = (op.group_size as i32, op.bits as i32);
+    let x = cast(x, DType::F32)?;
+    let infinity = real(DType::F32, f64::INFINITY);
+    // False for NaN too.
+    let finite = x.abs()?.lt(&infinity)?;
+    let x = select(&finite, &x, real(DType::F32, 0.0))?;
+    let groups = x.reshape(&[-1, group_size])?;
+    let span = max_axis(&groups, 1, false)?.subtract(min_axis(&groups, 1, false)?)?;
+    for failed in [finite.logical_not()?, span.eq(&infinity)?] {
+        let message = "a matrix must be finite, and a group must span no more than f32 holds";
+        cx.fail_where(failed, ErrorKind::Argument, message);
+    }
+    let (packed, scales, biases) = ops::quantize(&x, group_size, bits)?;
+    let parts = [packed, scales, biases].into_iter().zip(results);
+    parts.map(|(part, ty)| cast(&part, ty.dtype)).collect()
+}
+
+/// Small floats are computed in `f32`: MLX would round the product, too.
+pub(in crate::ops) fn dequantize(
+    op: &Dequantize,
+    inputs: &[Array],
+    ty: &TensorType,
+) -> Result<Array> {
+    if ty.shape.contains(&0) {
+        return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    let wide = |x: &Array| widened(&cast(x, ty.dtype)?);
+    let (scales, biases) = (wide(&inputs[1])?, wide(&inputs[2])?);
+    let (group_size, bits) = (op.group_size as i32, op.bits as i32);
+    let matrix = ops::dequantize(&inputs[0], &scales, &biases, group_size, bits)?;
+    cast(&matrix, ty.dtype)
+}
+
+/// On the CPU MLX adds up `f16` and `bf16` in their few digits, and multiplies no `f64`.
+pub(in crate::ops) fn quantized_matmul(
+    op: &QuantizedMatmul,
+    inputs: &[Array],
+    ty: &TensorType,
+    cx: &Cx,
+) -> Result<Array> {
+    if ty.shape.contains(&0) || inputs[0].size() == 0 {
+        return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    let at = |x: &Array| match cx.device {
+        Device::Cpu => widened(&cast(x, ty.dtype)?),
+        Device::Gpu => cast(x, ty.dtype),
+    };
+    let (x, packed) = (at(&inputs[0])?, &inputs[1]);
+    let (scales, biases) = (at(&inputs[2])?, at(&inputs[3])?);
+    let (group_size, bits) = (op.group_size as i32, op.bits as i32);
+    let product = if ty.dtype == DType::F64 {
+        let matrix = ops::dequantize(packed, &scales, &biases, group_size, bits)?;
+        let matrix = if op.transpose {
+            matrix.swap_axes(-1, -2)?
+        } else {
+            matrix
+        };
+        x.matmul(matrix)?
+    } else {
+        // MLX broadcasts batches of both only; without one of x it would read the first matrix.
+        let x = match packed.ndim() > 2 && x.ndim() == 2 {
+            true => x.expand_dims(0)?,
+            false => x,
+        };
+        ops::quantized_matmul(&x, packed, &scales, &biases, op.transpose, group_size, bits)?
+    };
+    cast(&product, ty.dtype)
+}
