@@ -177,6 +177,11 @@ defmodule Emily.Conformance.Translate do
     Emily.Quantization.dequantize(packed, scales, List.first(biases), options)
   end
 
+  defp call(:fp_quantized_matmul, _op, attrs, [x, packed, scales | biases]) do
+    options = [mode: attrs.format, transpose: attrs.transpose]
+    Emily.Quantization.quantized_matmul(x, packed, scales, List.first(biases), options)
+  end
+
   defp call(kind, op, attrs, tensors) when kind in @quantization do
     apply(Emily.Quantization, op, tensors ++ [Map.to_list(attrs)])
   end

@@ -132,6 +132,7 @@ pub(crate) fn eval_wide(
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], types.results, target),
         Op::Quantize(op) => quantized::quantize(op, &inputs[0], types.results),
         Op::FpDequantize(op) => one(quantized::fp_dequantize(op, inputs, target)?.into()),
+        Op::FpQuantizedMatmul(op) => one(quantized::fp_quantized_matmul(op, inputs, target)?),
         Op::Dequantize(op) => one(quantized::dequantize(op, inputs, target)?),
         Op::QuantizedMatmul(op) => one(quantized::quantized_matmul(op, inputs, target)?),
         Op::Softmax(op) => one(fast::softmax(op, &inputs[0], target)?),

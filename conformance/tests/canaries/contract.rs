@@ -179,6 +179,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Quantize
         | OpKind::Dequantize
         | OpKind::FpDequantize
+        | OpKind::FpQuantizedMatmul
         | OpKind::QuantizedMatmul
         | OpKind::Softmax
         | OpKind::Logsumexp

@@ -118,6 +118,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Quantize
         | OpKind::Dequantize
         | OpKind::FpDequantize
+        | OpKind::FpQuantizedMatmul
         | OpKind::QuantizedMatmul
         | OpKind::Softmax
         | OpKind::Logsumexp

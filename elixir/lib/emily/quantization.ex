@@ -34,18 +34,12 @@ defmodule Emily.Quantization do
 
   """
 
+  import Emily.Quantization.Call
   import Nx.Defn
 
-  alias Emily.Quantization.{Block, Composed}
-  alias Nx.Tensor, as: T
+  alias Emily.Quantization.Composed
 
   @defaults [group_size: 64, bits: 4]
-
-  @formats %{
-    mxfp4: %{group_size: 32, bits: 4},
-    mxfp8: %{group_size: 32, bits: 8},
-    nvfp4: %{group_size: 16, bits: 4}
-  }
 
   @doc """
   Packed codes, scales and biases of a matrix: what `dequantize/4` takes.
@@ -125,26 +119,11 @@ defmodule Emily.Quantization do
 
   defp fp_dequantize(packed, scales, biases, mode, opts) do
     opts = Keyword.validate!(opts, type: {:bf, 16})
-    tensors = [packed, scales | List.wrap(biases)]
     attrs = [format: mode, dtype: Nx.Type.normalize!(opts[:type])]
-    call = call!(:fp_dequantize, tensors, attrs, [:format, :dtype])
-
-    if biases != nil do
-      refuse!(call, "fp_dequantize takes 2 operands (packed, scales), got 3")
-    end
-
-    if not is_map_key(@formats, mode) do
-      refuse!(call, "mode must be :affine, :mxfp4, :mxfp8 or :nvfp4, got #{inspect(mode)}")
-    end
-
+    call = fp_call!(:fp_dequantize, [packed, scales], biases, attrs)
     [packed, scales] = call.tensors
+    shape = fp_unpacked!(call, packed, scales)
     check_float!(call, call.attrs.dtype)
-
-    if scales.type != {:u, 8} do
-      refuse!(call, "scales must be u8, got #{Nx.Type.to_string(scales.type)}")
-    end
-
-    shape = unpacked!(put_in(call.attrs, @formats[mode]), packed, [scales])
     run(call, Nx.template(shape, call.attrs.dtype), &Composed.fp_dequantize/2)
   end
 
@@ -167,6 +146,9 @@ defmodule Emily.Quantization do
   Its type is what `x`, scales and biases merge to. Sums are accumulated in f32, or f64 for f64, and rounded
   once.
 
+  With a `:mode` of small floats, as `dequantize/4` has them, biases are `nil` and the result has the type of
+  `x`; the matrix's elements are in f32, or f64 for f64.
+
   ## Examples
 
       iex> packed = Nx.tensor([[0x55555555, 0x55555555], [0xFFFFFFFF, 0xFFFFFFFF]], type: :u32)
@@ -178,6 +160,22 @@ defmodule Emily.Quantization do
 
   """
   deftransform quantized_matmul(x, packed, scales, biases, opts \\ []) do
+    case Keyword.pop(opts, :mode, :affine) do
+      {:affine, opts} -> affine_matmul(x, packed, scales, biases, opts)
+      {mode, opts} -> fp_matmul(x, packed, scales, biases, mode, opts)
+    end
+  end
+
+  defp fp_matmul(x, packed, scales, biases, mode, opts) do
+    attrs = [format: mode] ++ Keyword.validate!(opts, transpose: true)
+    call = fp_call!(:fp_quantized_matmul, [x, packed, scales], biases, attrs)
+    [x, packed, scales] = call.tensors
+    shape = product!(call, x, fp_unpacked!(call, packed, scales))
+    check_float!(call, x.type)
+    run(call, Nx.template(shape, x.type), &Composed.fp_quantized_matmul/2)
+  end
+
+  defp affine_matmul(x, packed, scales, biases, opts) do
     defaults = [transpose: true] ++ @defaults
     call = call!(:quantized_matmul, [x, packed, scales, biases], opts, defaults)
     [x, packed, scales, biases] = call.tensors
@@ -186,163 +184,4 @@ defmodule Emily.Quantization do
     shape = product!(call, x, unpacked!(call, packed, [scales, biases]))
     run(call, Nx.template(shape, type), &Composed.quantized_matmul/2)
   end
-
-  # The call of an operation: its operands as tensors, and its options as attributes.
-  defp call!(op, tensors, opts, defaults) do
-    call = %{
-      op: op,
-      tensors: Enum.map(tensors, &Nx.to_tensor/1),
-      attrs: opts |> Keyword.validate!(defaults) |> Map.new()
-    }
-
-    Enum.each(call.tensors, &check_vectorized!(call, &1))
-    call
-  end
-
-  defp run(%{op: op, attrs: attrs, tensors: tensors}, out, composed) do
-    default =
-      case tensors do
-        [_] -> fn %Block{attrs: attrs}, a -> composed.([a], attrs) end
-        [_, _] -> fn %Block{attrs: attrs}, a, b -> composed.([a, b], attrs) end
-        [_, _, _] -> fn %Block{attrs: attrs}, a, b, c -> composed.([a, b, c], attrs) end
-        [_, _, _, _] -> fn %Block{attrs: attrs}, a, b, c, d -> composed.([a, b, c, d], attrs) end
-      end
-
-    Nx.block(%Block{op: op, attrs: attrs}, tensors, out, default)
-  end
-
-  defp check_vectorized!(_call, %T{vectorized_axes: []}), do: :ok
-
-  defp check_vectorized!(call, %T{}) do
-    refuse!(call, "vectorized tensors are not taken; use Nx.devectorize/2 first")
-  end
-
-  defp coding!(%{attrs: %{group_size: group_size, bits: bits}} = call) do
-    if group_size not in [32, 64, 128] do
-      refuse!(call, "group_size must be 32, 64 or 128, got #{inspect(group_size)}")
-    end
-
-    if bits not in [2, 3, 4, 5, 6, 8] do
-      refuse!(call, "bits must be 2, 3, 4, 5, 6 or 8, got #{inspect(bits)}")
-    end
-  end
-
-  # The shapes of a matrix's packed codes and of what there is per group.
-  defp packed_shapes!(%{attrs: %{group_size: group_size, bits: bits}} = call, matrix) do
-    if Nx.rank(matrix) < 2 do
-      refuse!(call, "a matrix needs two axes or more, got #{dims(matrix)}")
-    end
-
-    {rows, elements} = split(matrix)
-
-    if rem(elements, group_size) != 0 do
-      refuse!(call, "rows of #{elements} elements are no whole groups of #{group_size}; pad them")
-    end
-
-    {List.to_tuple(rows ++ [div(elements, 32) * bits]),
-     List.to_tuple(rows ++ [div(elements, group_size)])}
-  end
-
-  # The shape of the matrix that these codes are, which have something per group.
-  defp unpacked!(call, packed, [scales | _] = per_group) do
-    %{attrs: %{group_size: group_size, bits: bits}} = call
-    packed!(call, packed)
-
-    if biases = Enum.find(per_group, &(Nx.shape(&1) != Nx.shape(scales))) do
-      refuse!(call, "scales #{dims(scales)} and biases #{dims(biases)} differ")
-    end
-
-    {rows, words} = split(packed)
-    {rows_of_scales, groups} = split(scales)
-
-    if rows != rows_of_scales or 32 * words != groups * group_size * bits do
-      refuse!(
-        call,
-        "packed codes #{dims(packed)} do not fit scales #{dims(scales)}: a group of #{group_size} " <>
-          "elements takes #{div(group_size * bits, 32)} words of 32 bits"
-      )
-    end
-
-    List.to_tuple(rows ++ [groups * group_size])
-  end
-
-  # The shape of rows times matrices.
-  defp product!(%{attrs: %{transpose: transpose}} = call, x, matrix) do
-    if Nx.rank(x) < 2, do: refuse!(call, "x needs two axes or more, got #{dims(x)}")
-    {batch, [m, k]} = x |> Nx.shape() |> Tuple.to_list() |> Enum.split(-2)
-    {batches, [rows, columns]} = matrix |> Tuple.to_list() |> Enum.split(-2)
-    {inner, outer} = if transpose, do: {columns, rows}, else: {rows, columns}
-
-    if k != inner do
-      transposed = if transpose, do: ", transposed,", else: ""
-
-      refuse!(
-        call,
-        "x #{dims(x)} has rows of #{k} elements, and the matrix #{dims(matrix)}#{transposed} has " <>
-          "#{inner} to multiply them by"
-      )
-    end
-
-    List.to_tuple(broadcast!(call, batch, batches) ++ [m, outer])
-  end
-
-  # The shape that both broadcast to.
-  defp broadcast!(call, left, right) do
-    rank = max(length(left), length(right))
-    pad = &(List.duplicate(1, rank - length(&1)) ++ &1)
-
-    for {{a, b}, axis} <- Enum.with_index(Enum.zip(pad.(left), pad.(right))) do
-      if a != b and a != 1 and b != 1 do
-        refuse!(
-          call,
-          "#{dims(left)} and #{dims(right)} do not broadcast: axis #{axis} is #{a} against #{b}; " <>
-            "make them equal, or one of them 1"
-        )
-      end
-
-      if a == 1, do: b, else: a
-    end
-  end
-
-  defp packed!(call, %T{type: type} = packed) do
-    if type != {:u, 32} do
-      refuse!(call, "packed codes must be u32, got #{Nx.Type.to_string(type)}")
-    end
-
-    if Nx.rank(packed) < 2 do
-      refuse!(call, "packed codes need two axes or more, got #{dims(packed)}")
-    end
-  end
-
-  # The leading axes, and the size of the last one; a scalar has none.
-  defp split(tensor) do
-    case tensor |> Nx.shape() |> Tuple.to_list() |> Enum.split(-1) do
-      {[], []} -> {nil, 0}
-      {leading, [last]} -> {leading, last}
-    end
-  end
-
-  defp merged!(call, tensors) do
-    types = Enum.map(tensors, & &1.type)
-    Enum.each(types, &check_float!(call, &1))
-    Enum.reduce(types, &Nx.Type.merge/2)
-  end
-
-  defp check_float!(_call, {class, _bits}) when class in [:f, :bf], do: :ok
-
-  defp check_float!(call, type) do
-    refuse!(
-      call,
-      "#{call.op} does not take #{Nx.Type.to_string(type)}; cast to one of f16 bf16 f32 f64"
-    )
-  end
-
-  @spec refuse!(map(), String.t()) :: no_return()
-  defp refuse!(%{op: op, tensors: tensors}, sentence) do
-    inputs = Enum.map_join(tensors, ", ", &(Nx.Type.to_string(&1.type) <> dims(&1)))
-    raise ArgumentError, "#{op}(#{inputs}): #{sentence}"
-  end
-
-  defp dims(dims) when is_list(dims), do: "[#{Enum.join(dims, ",")}]"
-  defp dims(tensor), do: tensor |> Nx.shape() |> Tuple.to_list() |> dims()
 end

@@ -26,6 +26,21 @@ defmodule Emily.QuantizationTest do
     end)
   end
 
+  # Two rows of some groups: any elements but NaN, and scales about 1.
+  defp small_floats(mode) do
+    {words, groups, scale} =
+      case mode do
+        :mxfp4 -> {8, 2, 124}
+        :mxfp8 -> {16, 2, 124}
+        :nvfp4 -> {8, 4, 0x34}
+      end
+
+    Nx.with_default_backend(Nx.BinaryBackend, fn ->
+      packed = {2, words} |> Nx.iota(type: :u32) |> Nx.multiply(0x01234567)
+      [packed, Nx.add(Nx.iota({2, groups}, type: :u8), scale)]
+    end)
+  end
+
   defp on_emily(tensors), do: Enum.map(tensors, &Nx.backend_copy(&1, Emily.Backend))
 
   defp assert_close(left, right, tolerance) do
@@ -142,16 +157,8 @@ defmodule Emily.QuantizationTest do
     end
 
     test "of small floats is one operation on Emily, and composed elsewhere to the same bits" do
-      for {mode, words, groups} <- [{:mxfp4, 8, 2}, {:mxfp8, 16, 2}, {:nvfp4, 8, 4}],
-          type <- [:f32, :f16] do
-        {packed, scales} =
-          Nx.with_default_backend(Nx.BinaryBackend, fn ->
-            # Any elements but NaN, and scales about 1.
-            packed = {2, words} |> Nx.iota(type: :u32) |> Nx.multiply(0x01234567)
-            scale = if mode == :nvfp4, do: 0x34, else: 124
-            {packed, Nx.add(Nx.iota({2, groups}, type: :u8), scale)}
-          end)
-
+      for mode <- [:mxfp4, :mxfp8, :nvfp4], type <- [:f32, :f16] do
+        [packed, scales] = small_floats(mode)
         opts = [mode: mode, type: type]
         composed = Quantization.dequantize(packed, scales, nil, opts)
 
@@ -171,7 +178,7 @@ defmodule Emily.QuantizationTest do
                      Quantization.dequantize(Nx.u32([[0]]), Nx.u8([[0]]), nil, mode: :fp4)
                    end
 
-      assert_raise ArgumentError, ~r"takes 2 operands \(packed, scales\), got 3", fn ->
+      assert_raise ArgumentError, ~r"small floats have no biases; pass nil", fn ->
         Quantization.dequantize(Nx.u32([[0]]), Nx.u8([[0]]), Nx.u8([[0]]), mode: :mxfp4)
       end
     end
@@ -233,6 +240,51 @@ defmodule Emily.QuantizationTest do
         # A rounding to the type, and a sum in f32 of so many terms up to 256.
         eps = %{f32: 2.0e-7, f16: 1.0e-3, bf16: 8.0e-3}[type]
         assert_close(native, composed, eps * 256 * inner)
+      end
+    end
+
+    test "of small floats is one operation on Emily, and composed elsewhere to the same meaning" do
+      for mode <- [:mxfp4, :mxfp8, :nvfp4],
+          transpose <- [true, false],
+          type <- [:f32, :f16, :bf16] do
+        inner = if transpose, do: 64, else: 2
+        [packed, scales] = small_floats(mode)
+        x = Nx.as_type(wave({3, inner}, 0.3), type)
+        opts = [mode: mode, transpose: transpose]
+        composed = Quantization.quantized_matmul(x, packed, scales, nil, opts)
+
+        native =
+          assert_native(fn ->
+            [x, packed, scales] = on_emily([x, packed, scales])
+            Quantization.quantized_matmul(x, packed, scales, nil, opts)
+          end)
+
+        # A rounding to the type, and a sum in f32 of so many terms, of which x is up to 1.
+        matrix = Quantization.dequantize(packed, scales, nil, mode: mode, type: :f32)
+        most = matrix |> Nx.abs() |> Nx.reduce_max() |> Nx.to_number()
+        eps = %{f32: 2.0e-7, f16: 1.0e-3, bf16: 8.0e-3}[type]
+        assert_close(native, composed, eps * most * inner)
+      end
+    end
+
+    test "names the call and the remedy where small floats do not fit" do
+      [packed, scales] = small_floats(:mxfp4)
+
+      assert_raise ArgumentError,
+                   "fp_quantized_matmul(f32[1,32], u32[2,8], u8[2,2]): x [1,32] has rows of 32 elements, " <>
+                     "and the matrix [2,64], transposed, has 64 to multiply them by",
+                   fn ->
+                     x = wave({1, 32}, 1)
+                     Quantization.quantized_matmul(x, packed, scales, nil, mode: :mxfp4)
+                   end
+
+      assert_raise ArgumentError, ~r"scales must be u8, got f32", fn ->
+        scales = Nx.as_type(scales, :f32)
+        Quantization.quantized_matmul(wave({1, 64}, 1), packed, scales, nil, mode: :mxfp4)
+      end
+
+      assert_raise ArgumentError, ~r"does not take s32; cast to one of f16 bf16 f32 f64", fn ->
+        Quantization.quantized_matmul(Nx.iota({1, 64}), packed, scales, nil, mode: :mxfp4)
       end
     end
 

@@ -110,6 +110,7 @@ fn build(
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], ty, cx)?,
         Op::Quantize(op) => return quantized::quantize(op, &inputs[0], results, cx),
         Op::FpDequantize(op) => quantized::fp_dequantize(op, inputs, ty)?,
+        Op::FpQuantizedMatmul(op) => quantized::fp_quantized_matmul(op, inputs, ty)?,
         Op::Dequantize(op) => quantized::dequantize(op, inputs, ty)?,
         Op::QuantizedMatmul(op) => quantized::quantized_matmul(op, inputs, ty, cx)?,
         Op::Softmax(op) => fast::softmax(op, &inputs[0], ty, cx)?,

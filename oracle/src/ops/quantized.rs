@@ -4,9 +4,9 @@ mod affine;
 mod float;
 
 pub(crate) use affine::{dequantize, quantize, quantized_matmul};
-pub(crate) use float::fp_dequantize;
+pub(crate) use float::{fp_dequantize, fp_quantized_matmul};
 
-use emily_spec::Result;
+use emily_spec::{Error, ErrorKind, Result};
 use ndarray::{ArrayD, ArrayView1, Axis, Dimension, Ix2};
 
 use super::accumulate;
@@ -30,9 +30,14 @@ struct Element {
     /// |scale · code| + |bias|.
     magnitude: f64,
 }
-/// The sums of products of the rows of `x` with those of the matrices, batch axes broadcast. An element
-/// of a matrix is off by a rounding of its product and one of its sum, as if there were two terms more.
-fn products(x: &ArrayD<f64>, matrix: &ArrayD<Element>, target: Target) -> Result<WideAnswer> {
+/// The sums of products of the rows of `x` with those of the matrices, batch axes broadcast. Each rounding
+/// of an element of a matrix counts as a term more.
+fn products(
+    x: &ArrayD<f64>,
+    matrix: &ArrayD<Element>,
+    roundings: usize,
+    target: Target,
+) -> Result<WideAnswer> {
     let shape = &target.ty.shape;
     let last = shape.rank() - 1;
     let depth = x.shape()[last.min(x.ndim() - 1)];
@@ -48,7 +53,7 @@ fn products(x: &ArrayD<f64>, matrix: &ArrayD<Element>, target: Target) -> Result
         let small = terms().any(|(x, w)| (x * w.value).abs() < tiny && x * w.magnitude != 0.0);
         sizes.push((moduli().sum(), if small { tiny } else { 0.0 }));
     }
-    accumulate::inner_products(target, depth + 2, values, sizes)
+    accumulate::inner_products(target, depth + roundings, values, sizes)
 }
 
 /// A row of the matrix at this index of the batch axes, to which its own are broadcast.
@@ -64,6 +69,16 @@ fn row<'a, T>(array: &'a ArrayD<T>, batch: &[usize], row: usize) -> ArrayView1<'
         .expect("two axes are left");
     part.index_axis_move(Axis(0), row)
 }
+/// The matrix of these elements, whose codes are of so many bits.
+fn unpacked(packed: &WideArray, bits: usize, elements: Vec<Element>) -> Result<ArrayD<Element>> {
+    let mut shape = packed.shape().to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = *last * 32 / bits;
+    }
+    ArrayD::from_shape_vec(shape, elements)
+        .map_err(|err| Error::new(ErrorKind::Internal, err.to_string()))
+}
+
 /// The codes in rows of 32-bit words, row after row. Bit number `n` of a row is bit `n % 32` of its word
 /// number `n / 32`.
 fn codes(packed: &WideArray, bits: usize) -> Result<Vec<u64>> {

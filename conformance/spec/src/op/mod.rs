@@ -36,7 +36,9 @@ pub use index::{
     TakeAlongAxis,
 };
 pub use linalg::{Cholesky, Determinant, Dot, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve};
-pub use quantized::{Dequantize, FpDequantize, FpFormat, Quantize, QuantizedMatmul};
+pub use quantized::{
+    Dequantize, FpDequantize, FpFormat, FpQuantizedMatmul, Quantize, QuantizedMatmul,
+};
 pub use reduce::{
     AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
 };
@@ -230,6 +232,7 @@ pub enum Op {
     Dequantize(Dequantize),
     QuantizedMatmul(QuantizedMatmul),
     FpDequantize(FpDequantize),
+    FpQuantizedMatmul(FpQuantizedMatmul),
     Softmax(Softmax),
     Logsumexp(Logsumexp),
     Norm(Norm, Epsilon),
@@ -293,6 +296,7 @@ pub enum OpKind {
     Dequantize,
     Determinant,
     FpDequantize,
+    FpQuantizedMatmul,
     Lu,
     Quantize,
     QuantizedMatmul,
@@ -351,7 +355,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         Determinant::ROW,
     ]);
     rows.extend([Quantize::ROW, Dequantize::ROW, QuantizedMatmul::ROW]);
-    rows.push(FpDequantize::ROW);
+    rows.extend([FpDequantize::ROW, FpQuantizedMatmul::ROW]);
     rows.extend([Softmax::ROW, Logsumexp::ROW]);
     rows.extend(Norm::ALL.iter().map(|kind| kind.row()));
     rows
@@ -425,6 +429,7 @@ impl OpKind {
             OpKind::Quantize => Op::Quantize(from(attrs)?),
             OpKind::Dequantize => Op::Dequantize(from(attrs)?),
             OpKind::FpDequantize => Op::FpDequantize(from(attrs)?),
+            OpKind::FpQuantizedMatmul => Op::FpQuantizedMatmul(from(attrs)?),
             OpKind::QuantizedMatmul => Op::QuantizedMatmul(from(attrs)?),
             OpKind::Softmax => Op::Softmax(from(attrs)?),
             OpKind::Logsumexp => Op::Logsumexp(from(attrs)?),
@@ -504,6 +509,7 @@ impl Op {
             Op::Quantize(attrs) => (Quantize::ROW, attrs),
             Op::Dequantize(attrs) => (Dequantize::ROW, attrs),
             Op::FpDequantize(attrs) => (FpDequantize::ROW, attrs),
+            Op::FpQuantizedMatmul(attrs) => (FpQuantizedMatmul::ROW, attrs),
             Op::QuantizedMatmul(attrs) => (QuantizedMatmul::ROW, attrs),
             Op::Softmax(attrs) => (Softmax::ROW, attrs),
             Op::Logsumexp(attrs) => (Logsumexp::ROW, attrs),

@@ -8,7 +8,7 @@ mod affine;
 mod float;
 
 pub use affine::{Dequantize, Quantize, QuantizedMatmul};
-pub use float::{FpDequantize, FpFormat};
+pub use float::{FpDequantize, FpFormat, FpQuantizedMatmul};
 
 use crate::cost::largest;
 use crate::row::ROW;

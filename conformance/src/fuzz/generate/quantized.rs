@@ -1,8 +1,8 @@
 //! Calls with matrices of packed codes.
 
 use emily_spec::{
-    DType, Dequantize, FpDequantize, FpFormat, Op, Quantize, QuantizedMatmul, Row, Shape,
-    TensorType,
+    DType, Dequantize, FpDequantize, FpFormat, FpQuantizedMatmul, Op, Quantize, QuantizedMatmul,
+    Row, Shape, Tensor, TensorType,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -10,6 +10,7 @@ use proptest::sample::select;
 use super::linalg::of_finite;
 use super::values::dtype_of;
 use super::{Specimen, specimen};
+use crate::number;
 
 /// How a matrix is packed, and its shape in groups.
 #[derive(Clone, Debug)]
@@ -112,18 +113,74 @@ pub(super) fn quantized_matmul(row: &'static Row) -> BoxedStrategy<Specimen> {
 
 type Drawn = (Matrix, bool, (usize, [bool; 2], DType));
 
+const FORMATS: [FpFormat; 3] = [FpFormat::Mxfp4, FpFormat::Mxfp8, FpFormat::Nvfp4];
+
 pub(super) fn fp_dequantize(row: &'static Row) -> BoxedStrategy<Specimen> {
-    let formats = select(vec![FpFormat::Mxfp4, FpFormat::Mxfp8, FpFormat::Nvfp4]);
-    let batch = proptest::collection::vec(0..3usize, 0..=1);
-    let of =
-        move |(format, dtype, batch, rows, groups): (FpFormat, DType, Vec<usize>, usize, usize)| {
-            let shape = |last| Shape::new([&batch[..], &[rows, last]].concat());
-            let words = groups * format.group_size() * format.bits() / 32;
-            let types = vec![(DType::U32, shape(words)), (DType::U8, shape(groups))];
-            let op = Op::FpDequantize(FpDequantize { format, dtype });
-            specimen(row, Just(op).boxed(), types)
-        };
-    (formats, dtype_of(row), batch, 0..4usize, 0..4usize)
+    let of = move |(format, dtype, (batch, rows, groups)): (FpFormat, DType, Sizes)| {
+        let types = fp_types(format, &batch, rows, groups).to_vec();
+        let op = Op::FpDequantize(FpDequantize { format, dtype });
+        specimen(row, Just(op).boxed(), types)
+    };
+    (select(FORMATS.to_vec()), dtype_of(row), sizes())
         .prop_flat_map(of)
+        .boxed()
+}
+
+/// Batch axes, rows, and groups of a row.
+type Sizes = (Vec<usize>, usize, usize);
+
+fn sizes() -> impl Strategy<Value = Sizes> {
+    let batch = proptest::collection::vec(0..3usize, 0..=1);
+    (batch, 0..4usize, 0..4usize)
+}
+
+/// The types of packed codes and scales.
+fn fp_types(format: FpFormat, batch: &[usize], rows: usize, groups: usize) -> [(DType, Shape); 2] {
+    let shape = |last| Shape::new([batch, &[rows, last]].concat());
+    let words = groups * format.group_size() * format.bits() / 32;
+    [(DType::U32, shape(words)), (DType::U8, shape(groups))]
+}
+
+pub(super) fn fp_quantized_matmul(row: &'static Row) -> BoxedStrategy<Specimen> {
+    type Drawn = (FpFormat, Sizes, bool, (usize, [bool; 2], DType));
+    let of = move |(format, sizes, transpose, (m, [batched, one], dtype)): Drawn| {
+        let (mut batch, rows, groups) = sizes;
+        let inner = match transpose {
+            true => groups * format.group_size(),
+            false => rows,
+        };
+        let own = if batched { batch.clone() } else { Vec::new() };
+        if batched && one {
+            batch.fill(1);
+        }
+        let [packed, scales] = fp_types(format, &batch, rows, groups);
+        let scales = TensorType::new(scales.0, scales.1);
+        let x = Shape::new([&own[..], &[m, inner]].concat());
+        let op = Op::FpQuantizedMatmul(FpQuantizedMatmul { transpose, format });
+        let rest = specimen(row, Just(op).boxed(), vec![(dtype, x), packed]);
+        (rest, large_scales(format, scales)).prop_map(|(mut rest, scales)| {
+            rest.tensors.push(scales);
+            rest
+        })
+    };
+    let m = (0..4usize, any::<[bool; 2]>(), dtype_of(row));
+    (select(FORMATS.to_vec()), sizes(), any::<bool>(), m)
+        .prop_flat_map(of)
+        .boxed()
+}
+
+/// Scales of which no product underflows, also that of the least elements, and no sum overflows; seldom NaN.
+fn large_scales(format: FpFormat, ty: TensorType) -> BoxedStrategy<Tensor> {
+    let (scale, nan) = match format {
+        FpFormat::Mxfp4 => (128..158u64, 0xff),
+        FpFormat::Mxfp8 => (136..166, 0xff),
+        FpFormat::Nvfp4 => (0x40..0x7f, 0x7f),
+    };
+    let scale = prop_oneof![19 => scale, 1 => Just(nan)];
+    let count = ty.shape.iter().product::<usize>();
+    proptest::collection::vec(scale, count)
+        .prop_filter_map("the scales fill their tensor", move |scales| {
+            number::tensor(ty.clone(), scales)
+        })
         .boxed()
 }

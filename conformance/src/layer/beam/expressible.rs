@@ -84,6 +84,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Quantize(_)
         | Op::Dequantize(_)
         | Op::FpDequantize(_)
+        | Op::FpQuantizedMatmul(_)
         | Op::QuantizedMatmul(_)
         | Op::Softmax(_)
         | Op::Logsumexp(_)

@@ -65,6 +65,15 @@ defmodule Emily.Quantization.Composed do
   end
 
   def fp_dequantize([packed, scales], %{format: format, dtype: type}) do
+    packed |> fp_matrix(scales, format, wide(type)) |> Nx.as_type(type)
+  end
+
+  def fp_quantized_matmul([x, packed, scales], %{format: format, transpose: transpose}) do
+    matrix = fp_matrix(packed, scales, format, wide(x.type))
+    x |> widened(x.type) |> product(matrix, transpose) |> Nx.as_type(x.type)
+  end
+
+  defp fp_matrix(packed, scales, format, wide) do
     {element, bits, scale, group_size} =
       case format do
         :mxfp4 -> {e2m1(), 4, e8m0(), 32}
@@ -72,7 +81,6 @@ defmodule Emily.Quantization.Composed do
         :nvfp4 -> {e2m1(), 4, e4m3(), 16}
       end
 
-    wide = wide(type)
     {rows, [groups]} = scales |> Nx.shape() |> Tuple.to_list() |> Enum.split(-1)
     look_up = fn codes, table -> table |> Nx.tensor(type: wide) |> Nx.take(codes) end
 
@@ -82,7 +90,6 @@ defmodule Emily.Quantization.Composed do
     |> Nx.reshape(List.to_tuple(rows ++ [groups, group_size]))
     |> Nx.multiply(scales |> look_up.(scale) |> Nx.new_axis(-1))
     |> Nx.reshape(List.to_tuple(rows ++ [groups * group_size]))
-    |> Nx.as_type(type)
   end
 
   # The values of all codes: sign, two bits of exponent, one of mantissa.

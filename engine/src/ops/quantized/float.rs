@@ -1,16 +1,16 @@
 //! Matrices of small floats with a scale for each group.
 
-use emily_spec::{DType, FpDequantize, FpFormat, TensorType};
+use emily_spec::{DType, FpDequantize, FpFormat, FpQuantizedMatmul, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{stack, zeros_dtype};
 use mlx_rs::{Array, Dtype};
 
-use crate::mlx::{bitwise_and, integer, right_shift, to_mlx};
+use crate::mlx::{bitwise_and, dtype_of, integer, right_shift, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::dims;
+use crate::ops::float::widened;
 
-/// Elements and scales are looked up: MLX's own has an infinity for the scale that is NaN, and powers of
-/// two in the result's digits. Their product is exact in `f32` but at the ends of its range.
+/// Their product is exact in `f32` but at the ends of its range.
 pub(in crate::ops) fn fp_dequantize(
     op: &FpDequantize,
     inputs: &[Array],
@@ -24,7 +24,32 @@ pub(in crate::ops) fn fp_dequantize(
     } else {
         DType::F32
     };
-    let (element, scale): (Decode, Decode) = match op.format {
+    cast(&matrix(op.format, &inputs[0], &inputs[1], wide)?, ty.dtype)
+}
+
+/// MLX's own kernel has numbers for the codes that are NaN, and scales sums of a group, or rows of x, which
+/// overflow where an element does not.
+pub(in crate::ops) fn fp_quantized_matmul(
+    op: &FpQuantizedMatmul,
+    inputs: &[Array],
+    ty: &TensorType,
+) -> Result<Array> {
+    if ty.shape.contains(&0) || inputs[0].size() == 0 {
+        return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    let x = widened(&inputs[0])?;
+    let matrix = matrix(op.format, &inputs[1], &inputs[2], dtype_of(&x))?;
+    let matrix = match op.transpose {
+        true => matrix.swap_axes(-1, -2)?,
+        false => matrix,
+    };
+    cast(&x.matmul(matrix)?, ty.dtype)
+}
+
+/// The matrix in `f32` or `f64`. Elements and scales are looked up: MLX's own has an infinity for the scale
+/// that is NaN, and powers of two in the result's digits.
+fn matrix(format: FpFormat, packed: &Array, scales: &Array, wide: DType) -> Result<Array> {
+    let (element, scale): (Decode, Decode) = match format {
         FpFormat::Mxfp4 => (e2m1, e8m0),
         FpFormat::Mxfp8 => (e4m3, e8m0),
         FpFormat::Nvfp4 => (e2m1, e4m3),
@@ -33,8 +58,8 @@ pub(in crate::ops) fn fp_dequantize(
         let all: Vec<f32> = (0..=u8::MAX).map(value).collect();
         cast(&Array::from_slice(&all, &[256]), wide)?.take_axis(codes, 0)
     };
-    let bytes = inputs[0].view_dtype(Dtype::Uint8)?;
-    let codes = match op.format.bits() {
+    let bytes = packed.view_dtype(Dtype::Uint8)?;
+    let codes = match format.bits() {
         8 => bytes,
         _ => {
             let low = bitwise_and(&bytes, &integer(DType::U8, 15))?;
@@ -42,10 +67,11 @@ pub(in crate::ops) fn fp_dequantize(
             stack(&[low, high], -1)?
         }
     };
-    let elements = looked_up(element, &codes)?.reshape(&[-1, op.format.group_size() as i32])?;
-    let scales = looked_up(scale, &inputs[1])?.reshape(&[-1, 1])?;
-    let matrix = elements.multiply(scales)?.reshape(&dims(&ty.shape))?;
-    cast(&matrix, ty.dtype)
+    let elements = looked_up(element, &codes)?.reshape(&[-1, format.group_size() as i32])?;
+    let scales_of_groups = looked_up(scale, scales)?.reshape(&[-1, 1])?;
+    let (rows, groups) = scales.shape().split_at(scales.ndim() - 1);
+    let shape = [rows, &[groups[0] * format.group_size() as i32]].concat();
+    elements.multiply(scales_of_groups)?.reshape(&shape)
 }
 
 /// What a code is.

@@ -3,7 +3,7 @@
 use emily_spec::{Dequantize, Error, ErrorKind, Quantize, QuantizedMatmul, Result, TensorType};
 use ndarray::ArrayD;
 
-use super::{Element, codes, packed, products};
+use super::{Element, codes, packed, products, unpacked};
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::format::Format;
@@ -90,7 +90,13 @@ pub(crate) fn quantized_matmul(
     if !op.transpose {
         matrix.swap_axes(matrix.ndim() - 2, matrix.ndim() - 1);
     }
-    products(&inputs[0].mapv(|x| target.cast(x).float()), &matrix, target)
+    // An element is rounded as a product, and as a sum.
+    products(
+        &inputs[0].mapv(|x| target.cast(x).float()),
+        &matrix,
+        2,
+        target,
+    )
 }
 /// The matrix of packed codes, scales and biases.
 fn matrix(
@@ -99,13 +105,8 @@ fn matrix(
     inputs: &[WideArray],
     target: Target,
 ) -> Result<ArrayD<Element>> {
-    let mut shape = inputs[0].shape().to_vec();
-    if let Some(last) = shape.last_mut() {
-        *last = *last * 32 / bits;
-    }
     let elements = elements(group_size, bits, inputs, target)?;
-    ArrayD::from_shape_vec(shape, elements)
-        .map_err(|err| Error::new(ErrorKind::Internal, err.to_string()))
+    unpacked(&inputs[0], bits, elements)
 }
 
 /// The elements of a matrix, row after row; its operands are packed codes, scales and biases.

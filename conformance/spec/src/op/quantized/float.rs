@@ -2,9 +2,13 @@
 
 use serde::Deserialize;
 
-use super::{Coding, QUANTIZED};
+use super::{Coding, QUANTIZED, product, product_cost};
 use crate::op::{Attributes, ops};
-use crate::{Arity, DType, Error, ErrorKind, Result, ResultDType, Role, Row, TensorType};
+use crate::row::{SMOOTH, sum_tolerance};
+use crate::{
+    Arity, Cost, DType, Error, ErrorKind, Judged, Range, Result, ResultDType, Role, Row, Shape,
+    TensorType,
+};
 
 ops! {
     /// The matrix of packed small floats: scale · element, with a scale for each group along the last axis,
@@ -53,22 +57,64 @@ impl FpFormat {
             FpFormat::Mxfp8 => 8,
         }
     }
+
+    /// The shape of the matrix that these codes and scales are.
+    fn unpacked(self, packed: &TensorType, scales: &TensorType) -> Result<Shape> {
+        if scales.dtype != DType::U8 {
+            return Err(Error::new(
+                ErrorKind::Dtype,
+                format!("scales must be u8, got {}", scales.dtype),
+            ));
+        }
+        let coding = Coding {
+            group_size: self.group_size(),
+            bits: self.bits(),
+        };
+        coding.unpacked(packed, std::slice::from_ref(scales))
+    }
 }
 
 impl Attributes for FpDequantize {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         row.check_dtype(self.dtype)?;
-        if inputs[1].dtype != DType::U8 {
-            return Err(Error::new(
-                ErrorKind::Dtype,
-                format!("scales must be u8, got {}", inputs[1].dtype),
-            ));
-        }
-        let coding = Coding {
-            group_size: self.format.group_size(),
-            bits: self.format.bits(),
-        };
-        let shape = coding.unpacked(&inputs[0], &inputs[1..])?;
+        let shape = self.format.unpacked(&inputs[0], &inputs[1])?;
         Ok(vec![TensorType::new(self.dtype, shape)])
+    }
+}
+
+ops! {
+    /// Rows times a matrix of packed small floats, which `fp_dequantize` would give in `f32`, or `f64` for
+    /// that: x · wᵀ, or x · w. Batch axes, the leading ones, are broadcast. Sums are accumulated as wide,
+    /// and rounded once.
+    pub struct FpQuantizedMatmul = Row {
+        name: "fp_quantized_matmul",
+        operands: &["x", "packed", "scales"],
+        roles: &[Role::Data, Role::Codes],
+        result: ResultDType::Same,
+        judged: Judged::Values(sum_tolerance),
+        range: Range::Sums,
+        grad: Some(SMOOTH),
+        ..QUANTIZED
+    }; {
+        /// Whether the matrix is transposed: then its rows, which the groups are cut of, are multiplied
+        /// by those of x, else its columns.
+        #[serde(default)]
+        transpose: bool,
+        /// What elements and scales are.
+        format: FpFormat,
+    }
+}
+
+impl Attributes for FpQuantizedMatmul {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let matrix = self.format.unpacked(&inputs[1], &inputs[2])?;
+        let shape = product(&inputs[0].shape, &matrix, self.transpose)?;
+        let dtype = row.result_dtype(&inputs[..1], None)?;
+        Ok(vec![TensorType::new(dtype, shape)])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let matrix = self.format.unpacked(&inputs[1], &inputs[2])?;
+        product_cost(row, inputs, results, &matrix)
     }
 }
