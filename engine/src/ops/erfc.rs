@@ -32,13 +32,14 @@ fn of_magnitude(x: &Array, cx: &Cx) -> Result<Array> {
         &SERIES[..F32_TERMS]
     };
     let scaled = chebyshev(series, &t)?.divide(x.multiply(constant(2.0))?.add(constant(1.0))?)?;
-    let [large, small] = gaussian(&x, cx)?;
-    // The small exponent first: the product with the large one may be subnormal, and rounds once.
-    scaled.multiply(small)?.multiply(large)
+    let [root, rest] = gaussian(&x, cx)?;
+    // Only the last product may be subnormal, and rounds once.
+    scaled.multiply(rest)?.multiply(&root)?.multiply(root)
 }
 
-/// e^(−x²) as two factors. The square of x rounded to half its digits is exact, and what is left
-/// of x² is so small that its rounding error does not matter.
+/// e^(−x²) as the square of one factor, which is not subnormal where the whole is, and another. The
+/// square of x rounded to half its digits is exact, and what is left of x² is so small that its rounding
+/// error does not matter.
 fn gaussian(x: &Array, cx: &Cx) -> Result<[Array; 2]> {
     let narrower = if dtype_of(x) == DType::F64 {
         Dtype::Float32
@@ -47,9 +48,10 @@ fn gaussian(x: &Array, cx: &Cx) -> Result<[Array; 2]> {
     };
     let head = x.as_dtype(narrower)?.as_dtype(x.dtype())?;
     let square = head.multiply(&head)?;
+    let constant = |value: f64| real(dtype_of(x), value);
     let rest = x.subtract(&head)?.multiply(x.add(&head)?)?;
     Ok([
-        float::exp(&square.negative()?, cx)?,
+        float::exp(&square.multiply(constant(-0.5))?, cx)?,
         float::exp(&rest.negative()?, cx)?,
     ])
 }
