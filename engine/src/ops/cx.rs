@@ -1,11 +1,12 @@
 //! What an op may use besides its operands.
 
 use emily_spec::{Class, Error, ErrorKind, Result, Shape};
+use mlx_rs::error::ConversionError;
 use mlx_rs::ops::indexing::argmax;
-use mlx_rs::{Array, Stream};
+use mlx_rs::{Array, Stream, with_stream};
 
 use crate::Device;
-use crate::mlx::{clone_array, dtype_of, from_mlx};
+use crate::mlx::{clone_array, dtype_of, from_mlx, slice_axis};
 
 /// The worker's side of one op: where it runs, and the conditions its answer stands under.
 pub(crate) struct Cx<'a> {
@@ -57,27 +58,31 @@ impl Fault {
 
 /// Where the first true element is in row-major order, and the index there.
 fn first(failed: &Array, indices: &Array) -> Result<(usize, i128)> {
-    let find = || -> mlx_rs::error::Result<(Array, Array)> {
-        let place = argmax(&failed.flatten(None, None)?, false)?;
-        let index = indices.flatten(None, None)?.take_axis(&place, 0)?;
-        Ok((place, index))
-    };
-    let (place, index) = find().map_err(from_mlx)?;
+    let item = |error: ConversionError| Error::new(ErrorKind::Internal, error.to_string());
+    let place = argmax(&failed.flatten(None, None).map_err(from_mlx)?, false).map_err(from_mlx)?;
+    let place = place.try_item_cast::<i32>().map_err(item)?;
+    // A view: a GPU would compile a kernel for a take.
+    let index = (indices.flatten(None, None))
+        .and_then(|indices| slice_axis(&indices, 0, place..place + 1))
+        .map_err(from_mlx)?;
     let index = match dtype_of(&index).class() {
         Class::Unsigned => index.try_item_cast::<u64>().map(i128::from),
         Class::Signed | Class::Float | Class::Complex => {
             index.try_item_cast::<i64>().map(i128::from)
         }
     };
-    match (place.try_item_cast::<u32>(), index) {
-        (Ok(place), Ok(index)) => Ok((place as usize, index)),
-        (Err(error), _) | (_, Err(error)) => {
-            Err(Error::new(ErrorKind::Internal, error.to_string()))
-        }
-    }
+    Ok((place as usize, index.map_err(item)?))
 }
 
 impl<'a> Cx<'a> {
+    /// Calls MLX on the thread's CPU, for what its other devices do otherwise or not at all.
+    pub(crate) fn on_cpu<T>(&self, call: impl FnOnce() -> T) -> T {
+        match self.device {
+            Device::Cpu => call(),
+            Device::Gpu => with_stream(self.cpu, call),
+        }
+    }
+
     pub(crate) fn new(device: Device, cpu: &'a Stream) -> Cx<'a> {
         Cx {
             device,

@@ -7,14 +7,13 @@
 //! each other's work: with three workers, four runs of six had wrong numbers, with one worker none.
 
 use emily_spec::{DType, Fourier, Fourier2, TensorType, Transform, Transform2};
+use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::fft::{fft, ifft, irfft, rfft};
 use mlx_rs::ops::zeros_dtype;
-use mlx_rs::{Array, with_stream};
 
 use super::cast::{cast, operand};
 use super::{Cx, dims, shape};
-use crate::Device;
 use crate::mlx::{dtype_of, real, shape_of, to_mlx};
 
 /// One transform for each index of the other axes.
@@ -36,7 +35,7 @@ pub(super) fn fourier(
     };
     let x = resized(&*operand(x, dtype)?, op.axis, needed)?;
     let n = n as i32;
-    on_cpu(cx, || match kind {
+    cx.on_cpu(|| match kind {
         Fourier::Fft => fft(&x, n, axis),
         Fourier::Ifft => ifft(&x, n, axis),
         Fourier::Rfft => rfft(&x, n, axis),
@@ -59,18 +58,11 @@ pub(super) fn fourier2(
         .into_iter()
         .try_fold(cast(x, ty.dtype)?, |x, (axis, n)| {
             let (x, n, axis) = (resized(&x, axis, n)?, n as i32, axis as i32);
-            on_cpu(cx, || match kind {
+            cx.on_cpu(|| match kind {
                 Fourier2::Fft2 => fft(&x, n, axis),
                 Fourier2::Ifft2 => ifft(&x, n, axis),
             })
         })
-}
-
-fn on_cpu(cx: &Cx, transform: impl FnOnce() -> Result<Array>) -> Result<Array> {
-    match cx.device {
-        Device::Cpu => transform(),
-        Device::Gpu => with_stream(cx.cpu, transform),
-    }
 }
 
 /// The first `n` elements along an axis, zeros beyond the last one.
