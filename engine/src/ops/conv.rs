@@ -96,11 +96,13 @@ struct Call {
 }
 
 impl Call {
-    /// On the CPU `f16` and `bf16` are added up in `f32` and rounded once; on a GPU MLX does that.
+    /// `f16` and `bf16` are added up in `f32` and rounded once. On a GPU MLX does that, but where an `f16`
+    /// would overflow, of which some of cuDNN's kernels make 0.
     fn sums(self, input: &Array, kernel: &Array, cx: &Cx) -> Result<Array> {
         self.check_size(input, kernel)?;
         let dtype = dtype_of(input);
-        if cx.device == Device::Cpu && dtype.is_small_float() {
+        let rounds_once = cx.device == Device::Gpu && dtype != DType::F16;
+        if dtype.is_small_float() && !rounds_once {
             return cast(&self.wide(&widened(input)?, &widened(kernel)?, cx)?, dtype);
         }
         self.wide(input, kernel, cx)

@@ -34,7 +34,8 @@ pub(in crate::ops) fn quantize(
         let message = "a matrix must be finite, and a group must span no more than f32 holds";
         cx.fail_where(failed, ErrorKind::Argument, message);
     }
-    let (packed, scales, biases) = ops::quantize(&x, group_size, bits)?;
+    // CUDA's takes the largest of a group for 0 at least, and rounds halves away from it.
+    let (packed, scales, biases) = cx.on_cpu(|| ops::quantize(&x, group_size, bits))?;
     let parts = [packed, scales, biases].into_iter().zip(results);
     parts.map(|(part, ty)| cast(&part, ty.dtype)).collect()
 }
@@ -55,38 +56,64 @@ pub(in crate::ops) fn dequantize(
     cast(&matrix, ty.dtype)
 }
 
-/// On the CPU MLX adds up `f16` and `bf16` in their few digits, and multiplies no `f64`.
+/// On the CPU MLX adds up `f16` and `bf16` in their few digits.
 pub(in crate::ops) fn quantized_matmul(
     op: &QuantizedMatmul,
     inputs: &[Array],
     ty: &TensorType,
     cx: &Cx,
 ) -> Result<Array> {
-    if ty.shape.contains(&0) || inputs[0].size() == 0 {
+    let (x, packed) = (&inputs[0], &inputs[1]);
+    if ty.shape.contains(&0) || x.size() == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
+    let by_codes = has_kernel(op, x, packed, ty.dtype, cx.device);
     let at = |x: &Array| match cx.device {
-        Device::Cpu => widened(&cast(x, ty.dtype)?),
-        Device::Gpu => cast(x, ty.dtype),
+        Device::Gpu if by_codes => cast(x, ty.dtype)?.contiguous(),
+        Device::Cpu | Device::Gpu => widened(&cast(x, ty.dtype)?),
     };
-    let (x, packed) = (at(&inputs[0])?, &inputs[1]);
-    let (scales, biases) = (at(&inputs[2])?, at(&inputs[3])?);
+    let [x, scales, biases] = [at(x)?, at(&inputs[2])?, at(&inputs[3])?];
     let (group_size, bits) = (op.group_size as i32, op.bits as i32);
-    let product = if ty.dtype == DType::F64 {
-        let matrix = ops::dequantize(packed, &scales, &biases, group_size, bits)?;
-        let matrix = if op.transpose {
-            matrix.swap_axes(-1, -2)?
-        } else {
-            matrix
-        };
-        x.matmul(matrix)?
-    } else {
+    let product = if by_codes {
         // MLX broadcasts batches of both only; without one of x it would read the first matrix.
         let x = match packed.ndim() > 2 && x.ndim() == 2 {
             true => x.expand_dims(0)?,
             false => x,
         };
-        ops::quantized_matmul(&x, packed, &scales, &biases, op.transpose, group_size, bits)?
+        let packed = packed.contiguous()?;
+        ops::quantized_matmul(
+            &x,
+            &packed,
+            &scales,
+            &biases,
+            op.transpose,
+            group_size,
+            bits,
+        )?
+    } else {
+        let matrix = ops::dequantize(packed, &scales, &biases, group_size, bits)?;
+        match op.transpose {
+            true => x.matmul(matrix.swap_axes(-1, -2)?)?,
+            false => x.matmul(matrix)?,
+        }
     };
     cast(&product, ty.dtype)
+}
+
+/// True where MLX multiplies the codes as they are: on the CPU not by `f64`; on a GPU by a few rows, for
+/// more of which it has no kernel, or takes half a minute to compile one.
+fn has_kernel(
+    op: &QuantizedMatmul,
+    x: &Array,
+    packed: &Array,
+    dtype: DType,
+    device: Device,
+) -> bool {
+    match device {
+        Device::Cpu => dtype != DType::F64,
+        Device::Gpu => {
+            let length = x.dim(-1) as usize;
+            op.transpose && packed.ndim() == 2 && x.size() / length < 8 && length > op.group_size
+        }
+    }
 }
