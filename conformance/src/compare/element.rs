@@ -125,7 +125,8 @@ fn is_zero(format: Format, x: u64) -> bool {
 ///
 /// Where that many units as are allowed reach across zero, they make of a small number one of the
 /// other sign or none at all; but zero itself is the sum of what cancels, or of zeros, without an
-/// error, and keeps its sign.
+/// error, and keeps its sign. But in `f64`, which the oracle has nothing wider for, it may be a product
+/// that underflowed, and has the product's sign only where that is added unrounded.
 ///
 /// Where the magnitude is beyond the largest finite value, a partial result may overflow though the
 /// result does not ([`overflows`]), and an infinity expected stands for the largest value. A magnitude
@@ -156,6 +157,7 @@ fn accumulated(
         let by = match difference(format, rule, pair) {
             None if value == found || format.is_nan(want) => 0.0,
             None => value - found,
+            Some(Difference::Sign) if value == 0.0 && format == Format::F64 => 0.0,
             Some(Difference::Zero | Difference::Sign)
                 if value != 0.0 && format.is_finite(want) && value.abs() <= k * unit =>
             {
@@ -268,6 +270,13 @@ mod tests {
         agrees("c64[1] (nan,1)", "c64[1] (#7fc00001,1)", "exact");
         assert_eq!(compare("f32[1] nan", "f32[1] #7fc00001", "bits").worst, 1.0);
         assert_eq!(compare("f32[1] -3", "f32[1] -2", "bits").worst, 4_194_304.0);
+    }
+
+    #[test]
+    fn in_f64_a_product_may_underflow_to_either_zero() {
+        agrees("f64[1] 0", "f64[1] -0.0", "accum(1)");
+        differs("f64[1] 0", "f64[1] -0.0", "exact");
+        differs("f32[1] 0", "f32[1] -0.0", "accum(1)");
     }
 
     #[test]

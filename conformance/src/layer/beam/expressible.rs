@@ -3,7 +3,7 @@
 
 use emily_spec::{
     Arity, Axes, Broadcast, Clip, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, Pad,
-    Reduction, Reshape, Role, Select, Stack, TensorType, Typed,
+    Reduction, Reshape, Role, Scalar, Select, Stack, TensorType, Typed,
 };
 
 use crate::layer::Question;
@@ -29,9 +29,17 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
     match op {
         Op::Iota(Iota { shape, .. })
         | Op::Eye(Eye { shape, .. })
-        | Op::Constant(Constant { shape, .. })
         | Op::Reshape(Reshape { shape })
         | Op::Broadcast(Broadcast { shape, .. }) => !shape.contains(&0),
+        // Nx casts no complex number to what is not one.
+        Op::Constant(Constant {
+            shape,
+            dtype,
+            value,
+        }) => {
+            let is_complex = matches!(value, Scalar::Complex(..));
+            !shape.contains(&0) && (dtype.is_complex() || !is_complex)
+        }
         // Starts are one per axis, and Nx takes some number of them for a static one.
         Op::DynamicSlice(_) => inputs.len() == 1 + inputs[0].shape.rank() && inputs.len() > 1,
         Op::DynamicPutSlice(_) => inputs.len() == 2 + inputs[0].shape.rank() && inputs.len() > 2,
@@ -39,8 +47,11 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         Op::ArgReduce(_, attrs) => attrs.axis.is_some() || !attrs.keep_axis,
         // Nx counts no axis of a scalar, not even the first.
         Op::Argsort(_) | Op::Sort(_) => inputs[0].shape.rank() > 0,
-        // Over no axes Nx casts the tensor, whatever the backend.
-        Op::Quantifier(_, Axes { axes, .. }) => axes.as_ref().is_none_or(|axes| !axes.is_empty()),
+        // Over no axes, as over all of a scalar's, Nx casts the tensor, whatever the backend.
+        Op::Quantifier(_, Axes { axes, .. }) => match axes {
+            Some(axes) => !axes.is_empty(),
+            None => inputs[0].shape.rank() > 0,
+        },
         // An axis without elements is no axis in Nx, which does not look.
         Op::Pad(Pad { dtype, .. }) => {
             let results = op.infer(inputs).unwrap_or_default();
