@@ -115,6 +115,7 @@ fn build(
         Op::Softmax(op) => fast::softmax(op, &inputs[0], ty, cx)?,
         Op::Logsumexp(op) => fast::logsumexp(op, &inputs[0], ty, cx)?,
         Op::Norm(op, attrs) => fast::norm(*op, attrs, inputs, ty)?,
+        Op::ScaledDotProductAttention(op) => fast::attention(op, inputs, ty, cx)?,
     };
     Ok(vec![array])
 }

@@ -1,5 +1,9 @@
 //! What neural networks are made of, from its definitions.
 
+mod attention;
+
+pub(crate) use attention::attention;
+
 use emily_spec::{Class, Epsilon, Logsumexp, Norm, Result, Shape, Softmax};
 use ndarray::ArrayView1;
 

@@ -2,6 +2,10 @@
 //!
 //! On the BEAM they are `Emily.Fast`'s.
 
+mod attention;
+
+pub use attention::{Attended, ScaledDotProductAttention};
+
 use super::reduce::reduced;
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH};

@@ -29,7 +29,7 @@ pub use binary::{Arithmetic, Compare, Typed};
 pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
 pub use cumulative::{Cumulative, Scan};
-pub use fast::{Epsilon, Logsumexp, Norm, Softmax};
+pub use fast::{Attended, Epsilon, Logsumexp, Norm, ScaledDotProductAttention, Softmax};
 pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
@@ -233,6 +233,7 @@ pub enum Op {
     Softmax(Softmax),
     Logsumexp(Logsumexp),
     Norm(Norm, Epsilon),
+    ScaledDotProductAttention(ScaledDotProductAttention),
 }
 
 /// An op without its attributes.
@@ -300,6 +301,7 @@ pub enum OpKind {
     Softmax,
     Logsumexp,
     Norm(Norm),
+    ScaledDotProductAttention,
 }
 
 /// Every op's row, families together.
@@ -354,6 +356,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.push(FpDequantize::ROW);
     rows.extend([Softmax::ROW, Logsumexp::ROW]);
     rows.extend(Norm::ALL.iter().map(|kind| kind.row()));
+    rows.push(ScaledDotProductAttention::ROW);
     rows
 });
 
@@ -429,6 +432,7 @@ impl OpKind {
             OpKind::Softmax => Op::Softmax(from(attrs)?),
             OpKind::Logsumexp => Op::Logsumexp(from(attrs)?),
             OpKind::Norm(kind) => Op::Norm(kind, from(attrs)?),
+            OpKind::ScaledDotProductAttention => Op::ScaledDotProductAttention(from(attrs)?),
         })
     }
 }
@@ -508,6 +512,7 @@ impl Op {
             Op::Softmax(attrs) => (Softmax::ROW, attrs),
             Op::Logsumexp(attrs) => (Logsumexp::ROW, attrs),
             Op::Norm(kind, attrs) => (kind.row(), attrs),
+            Op::ScaledDotProductAttention(attrs) => (ScaledDotProductAttention::ROW, attrs),
         }
     }
 

@@ -19,3 +19,8 @@ defmodule Emily.Fast.LayerNorm do
   @moduledoc false
   defstruct [:eps]
 end
+
+defmodule Emily.Fast.ScaledDotProductAttention do
+  @moduledoc false
+  defstruct [:scale, causal: false, sinks: false]
+end

@@ -3,6 +3,8 @@ defmodule Emily.Fast.Composed do
   # The default functions of `Emily.Fast`'s blocks, made of Nx's: what another backend runs, and what a
   # gradient is derived from. As the native operations they compute in f32 at least, and round once.
 
+  import Emily.Fast.Call, only: [type: 1, wide: 1]
+
   alias Emily.Fast
   alias Nx.Tensor, as: T
 
@@ -31,6 +33,86 @@ defmodule Emily.Fast.Composed do
     end)
   end
 
+  def scaled_dot_product_attention(block, query, key, value),
+    do: attend(block, [query, key, value])
+
+  def scaled_dot_product_attention(%{sinks: false} = block, query, key, value, mask) do
+    attend(block, [query, key, value], mask)
+  end
+
+  def scaled_dot_product_attention(%{sinks: true} = block, query, key, value, sinks) do
+    attend(block, [query, key, value], nil, sinks)
+  end
+
+  def scaled_dot_product_attention(block, query, key, value, mask, sinks) do
+    attend(block, [query, key, value], mask, sinks)
+  end
+
+  # Heads that share one of keys are rows of one matrix.
+  defp attend(%{scale: scale} = block, data, mask \\ nil, sinks \\ nil) do
+    rounded(data, fn [query, key, value] ->
+      {batch, heads, queries, features} = query.shape
+      {_batch, shared, keys, width} = value.shape
+      rows = div(heads, shared) * queries
+      scale = Nx.tensor(scale || 1 / :math.sqrt(features), type: query.type)
+
+      scores =
+        query
+        |> Nx.multiply(scale)
+        |> Nx.reshape({batch, shared, rows, features}, names: List.duplicate(nil, 4))
+        |> Nx.dot([3], [0, 1], nameless(key), [3], [0, 1])
+        |> Nx.reshape({batch, heads, queries, keys})
+        |> masked(mask)
+        |> causal(block)
+        |> with_sinks(sinks)
+
+      {_largest, powers} = powers(scores, [3])
+      shares = Nx.divide(powers, Nx.sum(powers, axes: [3], keep_axes: true))
+
+      shares[[.., .., .., 0..(keys - 1)]]
+      |> Nx.reshape({batch, shared, rows, keys})
+      |> Nx.dot([3], [0, 1], nameless(value), [2], [0, 1])
+      |> Nx.reshape({batch, heads, queries, width})
+    end)
+  end
+
+  defp masked(scores, nil), do: scores
+
+  defp masked(scores, %T{type: {class, _size}} = mask) when class in [:s, :u] do
+    hide(scores, Nx.not_equal(mask, 0))
+  end
+
+  defp masked(scores, mask), do: Nx.add(scores, mask |> nameless() |> Nx.as_type(scores.type))
+
+  defp causal(scores, %{causal: false}), do: scores
+
+  defp causal(scores, %{causal: true}) do
+    {_batch, _heads, queries, keys} = scores.shape
+    last = Nx.iota({queries, keys}, axis: 0) |> Nx.add(keys - queries)
+    hide(scores, Nx.less_equal(Nx.iota({queries, keys}, axis: 1), last))
+  end
+
+  defp hide(scores, seen) do
+    seen = seen |> nameless() |> Nx.broadcast(scores.shape)
+    Nx.select(seen, scores, Nx.Constants.neg_infinity(scores.type))
+  end
+
+  defp with_sinks(scores, nil), do: scores
+
+  defp with_sinks(scores, sinks) do
+    {batch, heads, queries, _keys} = scores.shape
+
+    column =
+      sinks
+      |> Nx.as_type(scores.type)
+      |> Nx.reshape({1, heads, 1, 1}, names: List.duplicate(nil, 4))
+      |> Nx.broadcast({batch, heads, queries, 1})
+
+    Nx.concatenate([scores, column], axis: 3)
+  end
+
+  defp nameless(tensor), do: Nx.rename(tensor, List.duplicate(nil, Nx.rank(tensor)))
+
   # Rows over the root of their mean square. Elements are taken as parts of the largest, or of the root
   # of eps where that is larger, so that no square overflows.
   defp sized(x, eps, adjust) do
@@ -58,11 +140,10 @@ defmodule Emily.Fast.Composed do
   defp constant(%T{} = tensor), do: tensor
 
   defp rounded(tensors, fun) do
-    type = Fast.type(tensors)
-    wide = if type == {:f, 64}, do: type, else: {:f, 32}
+    type = type(tensors)
 
     tensors
-    |> Enum.map(&(&1 |> Nx.as_type(type) |> Nx.as_type(wide)))
+    |> Enum.map(&(&1 |> Nx.as_type(type) |> Nx.as_type(wide(type))))
     |> fun.()
     |> Nx.as_type(type)
   end
