@@ -56,7 +56,7 @@ pub fn elixir_ops(cases: &[Case]) -> Result<String, String> {
 
 fn entry(row: &Row, examples: &str) -> String {
     let attributes: Vec<_> = row.attributes.iter().map(|a| a.name).collect();
-    let open = matches!(row.arity, Arity::AtLeast(_));
+    let open = !matches!(row.arity, Arity::Exactly(_));
     let fields = [
         format!("name: :{}", row.name),
         format!("family: :{}", row.family),
@@ -65,7 +65,7 @@ fn entry(row: &Row, examples: &str) -> String {
         format!("open: {open}"),
         format!("results: {}", row.results),
         list("attrs", &attributes),
-        format!("doc: \"\"\"\n{}      \"\"\"", doc(row, open, examples)),
+        format!("doc: \"\"\"\n{}      \"\"\"", doc(row, examples)),
     ];
     format!("    %{{\n      {}\n    }}", fields.join(",\n      "))
 }
@@ -88,7 +88,7 @@ fn kind(row: &Row) -> String {
 }
 
 /// The function's doc: the op's, its operands, its attributes, its examples.
-fn doc(row: &Row, open: bool, examples: &str) -> String {
+fn doc(row: &Row, examples: &str) -> String {
     let mut text = format!("{}\n", prose(row.doc));
     if !row.operands.is_empty() {
         let operands: Vec<String> = row
@@ -96,12 +96,12 @@ fn doc(row: &Row, open: bool, examples: &str) -> String {
             .iter()
             .map(|operand| format!("`{operand}`"))
             .collect();
-        let more = if open {
-            ", the last one any number of times"
-        } else {
-            ""
+        let many = match row.arity {
+            Arity::Exactly(_) => String::new(),
+            Arity::AtLeast(_) => ", the last one any number of times".to_owned(),
+            Arity::Within(least, _) => format!("; the first {least} are required"),
         };
-        let _ = write!(text, "\nOperands: {}{more}.\n", operands.join(", "));
+        let _ = write!(text, "\nOperands: {}{many}.\n", operands.join(", "));
     }
     if !row.attributes.is_empty() {
         text.push_str("\nAttributes:\n\n");

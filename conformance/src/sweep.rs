@@ -4,7 +4,7 @@
 //! checks every combination against `Op::infer`; a plan makes its tensors when its trial runs. The
 //! language is described in `fixtures/README.md`.
 
-use emily_spec::{Arity, DType, Op, Row, Shape, TensorType};
+use emily_spec::{DType, Op, Row, Shape, TensorType};
 use serde::Deserialize;
 use toml::Table;
 
@@ -133,7 +133,7 @@ impl Sweep {
 
     /// The shapes of all operands, per entry of `shapes`.
     fn shape_lists(&self, row: &Row) -> Result<Vec<Vec<Shape>>, String> {
-        let (Arity::Exactly(least) | Arity::AtLeast(least)) = row.arity;
+        let least = row.arity.least();
         if least == 0 {
             return match self.shapes.as_slice() {
                 [] => Ok(vec![Vec::new()]),

@@ -201,6 +201,18 @@ defmodule Emily.Conformance.Translate do
     apply(Emily.Fast, op, tensors ++ [options(attrs, [:eps])])
   end
 
+  defp call(:scaled_dot_product_attention, op, attrs, [query, key, value | rest]) do
+    names = if attrs[:sinks], do: [:mask, :sinks], else: [:mask]
+    rest = Enum.zip(Enum.take(names, -length(rest)), rest)
+    apply(Emily.Fast, op, [query, key, value, options(attrs, [:scale, :causal]) ++ rest])
+  end
+
+  defp call(:rope, _op, attrs, [tensor, offset | freqs]) do
+    freqs = for freqs <- freqs, do: {:freqs, freqs}
+    options = options(attrs, [:dims, :traditional, :base, :scale])
+    Emily.Fast.rope(tensor, [offset: offset] ++ options ++ freqs)
+  end
+
   defp options(attrs, names) do
     for name <- names, value = Map.get(attrs, name), do: {name, value}
   end

@@ -6,6 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use emily_engine::{Config, Device, Handle, Worker};
 use emily_spec::{AsType, DType, Op, TensorType};
 use mlx_rs::error::Result;
+use mlx_rs::fast;
 use mlx_rs::ops::{conv2d, sort_axis};
 use mlx_rs::{Array, Dtype};
 
@@ -84,6 +85,19 @@ const PAIRS: &[Pair] = &[
         op: r#"{"op":"sum","attrs":{"axes":[1]}}"#,
         operands: &[(DType::Bf16, &[1024, 1024], -1.0, 1.0)],
         plain: |x| x[0].sum_axis(1, false),
+    },
+    Pair {
+        name: "scaled_dot_product_attention",
+        op: r#"{"op":"scaled_dot_product_attention","attrs":{"causal":true}}"#,
+        operands: &[
+            (F32, &[1, 8, 256, 64], -1.0, 1.0),
+            (F32, &[1, 2, 256, 64], -1.0, 1.0),
+            (F32, &[1, 2, 256, 64], -1.0, 1.0),
+        ],
+        plain: |x| {
+            let causal = fast::ScaledDotProductAttentionMask::Causal;
+            fast::scaled_dot_product_attention(&x[0], &x[1], &x[2], 0.125, causal, None)
+        },
     },
 ];
 

@@ -1,8 +1,11 @@
 //! Gradients by finite differences, to judge computed gradients by.
 
+use std::iter;
+
 use emily_spec::{Error, ErrorKind, Op, Result, Role, Tensor, TensorType};
 use ndarray::IxDyn;
 
+use crate::Of;
 use crate::array::{self, WideArray};
 use crate::eval::{Precision, Types, eval_wide};
 use crate::value::Wide;
@@ -148,28 +151,45 @@ fn derivative(
 }
 
 /// The slope between two evaluations, element by element, so that those that stay cancel, and what
-/// their rounding makes of it: an eps of each that moves, over the distance.
-fn level(low: &[f64], high: &[f64], distance: f64) -> Slope {
+/// their errors make of it: those of each that moves, over the distance.
+fn level(low: &[Element], high: &[Element], distance: f64) -> Slope {
     let mut slope = Slope {
         value: 0.0,
         magnitude: 0.0,
         error: 0.0,
     };
-    for (low, high) in low.iter().zip(high).filter(|(low, high)| low != high) {
-        let by = (high - low) / distance;
+    let pairs = low.iter().zip(high);
+    for (low, high) in pairs.filter(|(low, high)| low.value != high.value) {
+        let by = (high.value - low.value) / distance;
         slope.value += by;
         slope.magnitude += by.abs();
-        // Two evaluations, each within an ulp, and an extrapolation that doubles them at most.
-        slope.error += 4.0 * f64::EPSILON * low.abs().max(high.abs()) / distance;
+        // Two evaluations, and an extrapolation that doubles their errors at most.
+        slope.error += 4.0 * low.error.max(high.error) / distance;
     }
     slope
 }
 
-/// All results' elements, real parts, times their weights.
-fn elements(op: &Op, inputs: &[WideArray], types: Types, weights: &[f64]) -> Result<Vec<f64>> {
+/// A result's element times its weight.
+struct Element {
+    value: f64,
+    /// By how much it may be off.
+    error: f64,
+}
+
+/// All results' elements, real parts, times their weights. Each is within an ulp, or, of a function that
+/// rounds on its way, within its magnitude's.
+fn elements(op: &Op, inputs: &[WideArray], types: Types, weights: &[f64]) -> Result<Vec<Element>> {
     let answers = eval_wide(op, inputs, types, Precision::Wide)?;
-    let elements = answers.iter().flat_map(|answer| &answer.values);
-    let weighted = elements.zip(weights).map(|(x, weight)| x.float() * weight);
+    let elements = answers.iter().flat_map(|answer| {
+        let function = answer.magnitude.as_ref().filter(|m| m.of == Of::Function);
+        let sizes = function.map_or(&[][..], |magnitude| &magnitude.worst);
+        let sizes = sizes.iter().copied().chain(iter::repeat(0.0));
+        answer.values.iter().map(|x| x.float()).zip(sizes)
+    });
+    let weighted = elements.zip(weights).map(|((x, size), weight)| Element {
+        value: x * weight,
+        error: f64::EPSILON * (x * weight).abs().max(size * weight.abs()),
+    });
     Ok(weighted.collect())
 }
 

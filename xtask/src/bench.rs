@@ -21,6 +21,7 @@ const COMPOSITE: &[&str] = &[
     "cumulative_sum",
     "take",
     "bf16_sum",
+    "scaled_dot_product_attention",
 ];
 
 /// What to measure, and where to.

@@ -12,6 +12,7 @@ pub fn fingerprint() -> String {
         let (count, open) = match row.arity {
             Arity::Exactly(n) => (n, ""),
             Arity::AtLeast(n) => (n, "+"),
+            Arity::Within(n, _) => (n, "?"),
         };
         let attributes: Vec<_> = row.attributes.iter().map(|a| a.name).collect();
         let (name, results) = (row.name, row.results);

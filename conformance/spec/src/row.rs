@@ -4,6 +4,7 @@
 //! generated from them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::LazyLock;
 
 use crate::op::ROWS;
@@ -102,6 +103,36 @@ pub enum Arity {
     Exactly(usize),
     /// This many or more.
     AtLeast(usize),
+    /// From the first to the second: the last ones may be left out.
+    Within(usize, usize),
+}
+
+impl Arity {
+    /// The least number of operands.
+    pub const fn least(self) -> usize {
+        match self {
+            Arity::Exactly(n) | Arity::AtLeast(n) | Arity::Within(n, _) => n,
+        }
+    }
+
+    /// True for a number of operands like this.
+    pub const fn takes(self, count: usize) -> bool {
+        match self {
+            Arity::Exactly(n) => count == n,
+            Arity::AtLeast(n) => count >= n,
+            Arity::Within(least, most) => least <= count && count <= most,
+        }
+    }
+}
+
+impl fmt::Display for Arity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Arity::Exactly(n) => write!(f, "{n}"),
+            Arity::AtLeast(n) => write!(f, "at least {n}"),
+            Arity::Within(least, most) => write!(f, "{least} to {most}"),
+        }
+    }
 }
 
 /// A set of dtypes, by class.
@@ -238,18 +269,13 @@ impl Row {
 
     /// Checks the number of operands, and the dtypes of those that are data.
     pub(crate) fn check(&self, inputs: &[TensorType]) -> Result<()> {
-        let (fits, want) = match self.arity {
-            Arity::Exactly(n) => (inputs.len() == n, n),
-            Arity::AtLeast(n) => (inputs.len() >= n, n),
-        };
-        if !fits {
-            let least = matches!(self.arity, Arity::AtLeast(_));
+        if !self.arity.takes(inputs.len()) {
             return Err(Error::new(
                 ErrorKind::Argument,
                 format!(
-                    "{} takes {}{want} operands ({}), got {}",
+                    "{} takes {} operands ({}), got {}",
                     self.name,
-                    if least { "at least " } else { "" },
+                    self.arity,
                     self.operands.join(", "),
                     inputs.len()
                 ),
@@ -474,7 +500,7 @@ mod tests {
     #[test]
     fn a_dtype_outside_accepts_is_refused_as_data() {
         for row in ROWS.iter() {
-            let (Arity::Exactly(n) | Arity::AtLeast(n)) = row.arity;
+            let n = row.arity.least();
             let outside = DType::ALL.into_iter().filter(|d| !row.accepts.contains(*d));
             let data = (0..n).filter(|&at| row.role(at) == Role::Data);
             for (dtype, at) in outside.flat_map(|dtype| iter::repeat(dtype).zip(data.clone())) {

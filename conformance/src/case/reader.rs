@@ -283,7 +283,7 @@ impl Reader<'_> {
         self.check_generated()?;
         let usual: &[DType] = match self.row.arity {
             Arity::Exactly(2) => &[DType::U8, DType::S8],
-            Arity::Exactly(_) | Arity::AtLeast(_) => &[DType::F16, DType::Bf16],
+            Arity::Exactly(_) | Arity::AtLeast(_) | Arity::Within(..) => &[DType::F16, DType::Bf16],
         };
         let dtypes = self.dtypes()?.unwrap_or_else(|| usual.to_vec());
         let mut readings = Vec::new();

@@ -34,7 +34,7 @@ pub(super) static FAULTS: &[Fault] = &[
         what: "the last two operands change places",
         befalls: Befalls::Calls(|row, _| match row.arity {
             Arity::Exactly(n) => n > 1,
-            Arity::AtLeast(_) => true,
+            Arity::AtLeast(_) | Arity::Within(..) => true,
         }),
         run: |op, inputs| {
             let mut swapped = inputs.to_vec();
@@ -183,7 +183,9 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::QuantizedMatmul
         | OpKind::Softmax
         | OpKind::Logsumexp
-        | OpKind::Norm(_) => false,
+        | OpKind::Norm(_)
+        | OpKind::ScaledDotProductAttention
+        | OpKind::Rope => false,
     }
 }
 

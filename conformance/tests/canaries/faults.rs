@@ -122,7 +122,9 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::QuantizedMatmul
         | OpKind::Softmax
         | OpKind::Logsumexp
-        | OpKind::Norm(_) => false,
+        | OpKind::Norm(_)
+        | OpKind::ScaledDotProductAttention
+        | OpKind::Rope => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)

@@ -16,7 +16,10 @@ defmodule Emily.Fast do
   vector by vector.
   """
 
-  alias Emily.Fast.{Composed, LayerNorm, LogSumExp, RmsNorm, Softmax}
+  import Emily.Fast.Call
+  import Nx.Defn
+
+  alias Emily.Fast.{Attention, Composed, LayerNorm, LogSumExp, RmsNorm, Rotary, Softmax}
   alias Nx.Tensor, as: T
 
   @doc """
@@ -51,7 +54,7 @@ defmodule Emily.Fast do
 
   """
   @spec softmax(Nx.Tensor.t() | number(), keyword()) :: Nx.Tensor.t()
-  def softmax(tensor, opts \\ []) do
+  deftransform softmax(tensor, opts \\ []) do
     opts = Keyword.validate!(opts, [:axes, :axis])
     axes = opts[:axes] || [opts[:axis] || -1]
 
@@ -85,7 +88,7 @@ defmodule Emily.Fast do
 
   """
   @spec logsumexp(Nx.Tensor.t() | number(), keyword()) :: Nx.Tensor.t()
-  def logsumexp(tensor, opts \\ []) do
+  deftransform logsumexp(tensor, opts \\ []) do
     opts = Keyword.validate!(opts, [:axes, keep_axes: false])
 
     each_vector("logsumexp", tensor, opts[:axes], fn tensor, axes ->
@@ -127,7 +130,7 @@ defmodule Emily.Fast do
 
   """
   @spec rms_norm(Nx.Tensor.t(), Nx.Tensor.t(), keyword()) :: Nx.Tensor.t()
-  def rms_norm(tensor, weight, opts \\ []) do
+  deftransform rms_norm(tensor, weight, opts \\ []) do
     norm("rms_norm", [tensor, weight], opts, fn eps, [tensor, _weight] = operands, out ->
       Nx.block(%RmsNorm{eps: eps}, operands, out.(tensor), &Composed.rms_norm/3)
     end)
@@ -165,16 +168,106 @@ defmodule Emily.Fast do
 
   """
   @spec layer_norm(Nx.Tensor.t(), Nx.Tensor.t(), Nx.Tensor.t(), keyword()) :: Nx.Tensor.t()
-  def layer_norm(tensor, weight, bias, opts \\ []) do
+  deftransform layer_norm(tensor, weight, bias, opts \\ []) do
     norm("layer_norm", [tensor, weight, bias], opts, fn eps, [tensor | _] = operands, out ->
       Nx.block(%LayerNorm{eps: eps}, operands, out.(tensor), &Composed.layer_norm/4)
     end)
   end
 
-  @doc false
-  # The floating type of the operands together.
-  def type(tensors) do
-    tensors |> Enum.map(& &1.type) |> Enum.reduce(&Nx.Type.merge/2) |> Nx.Type.to_floating()
+  @doc """
+  What each query takes of the values: `softmax(query . key^T * scale) . value`.
+
+  `query` is `{batch, heads, queries, features}`, `key` `{batch, shared_heads, keys, features}` and `value`
+  `{batch, shared_heads, keys, width}`; the result is `{batch, heads, queries, width}`. There may be fewer
+  heads of keys and values than of queries: as many heads of queries in a row share each.
+
+  A query that sees no key is NaN, unless there are sinks. A value that a query does not see is multiplied
+  by 0, so that a NaN or an infinity there shows.
+
+  The result has the floating type of query, key and value. Products and shares are computed in `f32`, or
+  `f64`; mask and sinks are taken in that.
+
+  ## Options
+
+    * `:scale` - what products are multiplied by. Defaults to one over the root of `features`.
+    * `:causal` - the last query sees all keys, the one before it all but the last, and so on. Defaults to
+      `false`.
+    * `:mask` - a tensor that broadcasts to `{batch, heads, queries, keys}`. Of integers, a key is seen where
+      it is not 0; of floats, it is added to the products, and `-∞` hides a key. With `:causal`, both count.
+    * `:sinks` - a tensor `{heads}` of products that take a share of their own, for no value.
+
+  With `config :emily, debug_detect_nan_inf: true` a NaN or an infinity in the result is an
+  `ArithmeticError` (`Emily.Backend`); a query that sees no key is one.
+
+  ## Examples
+
+      iex> query = Nx.tensor([[[[0.0], [0.0]]]])
+      iex> value = Nx.tensor([[[[2.0], [4.0]]]])
+      iex> Emily.Fast.scaled_dot_product_attention(query, query, value) |> Nx.to_flat_list()
+      [3.0, 3.0]
+      iex> Emily.Fast.scaled_dot_product_attention(query, query, value, causal: true) |> Nx.to_flat_list()
+      [2.0, 3.0]
+      iex> mask = Nx.tensor([[1, 1], [0, 1]])
+      iex> Emily.Fast.scaled_dot_product_attention(query, query, value, mask: mask) |> Nx.to_flat_list()
+      [3.0, 4.0]
+
+  """
+  @spec scaled_dot_product_attention(Nx.Tensor.t(), Nx.Tensor.t(), Nx.Tensor.t(), keyword()) ::
+          Nx.Tensor.t()
+  deftransform scaled_dot_product_attention(query, key, value, opts \\ []) do
+    Attention.run(
+      query,
+      key,
+      value,
+      Keyword.validate!(opts, [:scale, :mask, :sinks, causal: false])
+    )
+  end
+
+  @doc """
+  Rotary position embedding: pairs of features turned by an angle that grows with the position.
+
+  The last two axes of `tensor` are positions and features. Of `2n` features that are turned, the pair `i`
+  at position `t` is turned by `scale * (offset + t) * base ** (-i / n)`: `{a, b}` becomes
+  `{a * cos - b * sin, a * sin + b * cos}`. An angle is reduced to within a turn before it is rounded, so
+  that it has all its digits however far the position.
+
+  The result has the tensor's shape and floating type.
+
+  ## Options
+
+    * `:dims` - how many of the features are turned, the first ones; an even number. Defaults to all.
+    * `:traditional` - whether neighbours are pairs, features `2i` and `2i + 1`. Else the first half of the
+      features pairs with the second, `i` and `i + n`, as most models have it. Defaults to `false`.
+    * `:base` - defaults to `10_000`.
+    * `:freqs` - a tensor `{n}` in place of `:base`. As in MLX these are periods: the angle is
+      `scale * (offset + t) / freqs[i]`, so for a model's inverse frequencies pass their reciprocals.
+      Angles may then have the type's roundings.
+    * `:scale` - what positions, offset included, are multiplied by. Defaults to 1.
+    * `:offset` - the first position: an integer, or a tensor of integers of shape `{}` or, one for each of
+      the first axis, `{batch}`. As a tensor it may be an argument of a compiled function, which then is
+      not compiled anew at each step of decoding. Defaults to 0.
+
+  ## Examples
+
+      iex> Emily.Fast.rope(Nx.tensor([[1.0, 0.0], [1.0, 0.0]]))
+      #Nx.Tensor<
+        f32[2][2]
+        [
+          [1.0, 0.0],
+          [0.5403022766113281, 0.8414709568023682]
+        ]
+      >
+
+      iex> x = Nx.tensor([[[1.0, 0.0]], [[1.0, 0.0]]])
+      iex> turned = Emily.Fast.rope(x, offset: Nx.tensor([0, 1]), freqs: Nx.tensor([2.0]))
+      iex> turned |> Nx.to_flat_list() |> Enum.map(&Float.round(&1, 3))
+      [1.0, 0.0, 0.878, 0.479]
+
+  """
+  @spec rope(Nx.Tensor.t(), keyword()) :: Nx.Tensor.t()
+  deftransform rope(tensor, opts \\ []) do
+    options = [:dims, :base, :freqs, :scale, offset: 0, traditional: false]
+    Rotary.run(tensor, Keyword.validate!(opts, options))
   end
 
   defp norm(name, operands, opts, fun) do
@@ -287,18 +380,4 @@ defmodule Emily.Fast do
     names = for name <- tensor.names, name != nil, do: ", " <> inspect(name)
     "it has the axes from -#{rank} to #{rank - 1}#{names}"
   end
-
-  defp real!(call, name, tensor) do
-    if Nx.Type.complex?(tensor.type) do
-      raise ArgumentError,
-            "#{call}: #{name} does not take complex numbers; take a real part first, as Nx.real/1 does"
-    end
-  end
-
-  defp call(name, tensors) do
-    operands = Enum.map_join(tensors, ", ", &"#{Nx.Type.to_string(&1.type)}#{dims(&1)}")
-    "Emily.Fast.#{name}(#{operands})"
-  end
-
-  defp dims(%T{shape: shape}), do: "[#{shape |> Tuple.to_list() |> Enum.join(",")}]"
 end

@@ -77,6 +77,15 @@ defmodule Emily.DebugTest do
       assert_raise ArithmeticError, ~r/#{norm} gave a NaN/, fn -> fast.([[1.0, :nan]]) end
     end
 
+    attend = fn key ->
+      lists = Enum.map([[0.0], [key], [1.0]], &[[[&1]]])
+      call.(Emily.TestCalls, :apply_to_lists, [Emily.Fast, :scaled_dot_product_attention, lists])
+    end
+
+    assert attend.(1.0) == :done
+    message = ~r/scaled_dot_product_attention gave a NaN/
+    assert_raise ArithmeticError, message, fn -> attend.(:infinity) end
+
     complex = [[Complex.new(1.0, :infinity)], [1.0]]
     assert_raise ArithmeticError, fn -> there(call, :dot, complex) end
 

@@ -3,6 +3,12 @@
 //! They are not for `f64`, for which MLX has exponentials of `f32`'s digits; and its norms square what
 //! they are given, which from 10¹⁹ on is infinite.
 
+mod attention;
+mod rope;
+
+pub(super) use attention::attention;
+pub(super) use rope::rope;
+
 use emily_spec::{DType, Epsilon, Logsumexp, Norm, Softmax, TensorType};
 use mlx_rs::Array;
 use mlx_rs::error::Result;

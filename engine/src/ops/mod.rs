@@ -116,6 +116,8 @@ fn build(
         Op::Softmax(op) => fast::softmax(op, &inputs[0], ty, cx)?,
         Op::Logsumexp(op) => fast::logsumexp(op, &inputs[0], ty, cx)?,
         Op::Norm(op, attrs) => fast::norm(*op, attrs, inputs, ty)?,
+        Op::ScaledDotProductAttention(op) => fast::attention(op, inputs, ty, cx)?,
+        Op::Rope(op) => fast::rope(op, inputs, ty, cx)?,
     };
     Ok(vec![array])
 }

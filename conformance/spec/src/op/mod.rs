@@ -29,7 +29,7 @@ pub use binary::{Arithmetic, Compare, Typed};
 pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
 pub use cumulative::{Cumulative, Scan};
-pub use fast::{Epsilon, Logsumexp, Norm, Softmax};
+pub use fast::{Attended, Epsilon, Logsumexp, Norm, Rope, ScaledDotProductAttention, Softmax};
 pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
@@ -236,6 +236,8 @@ pub enum Op {
     Softmax(Softmax),
     Logsumexp(Logsumexp),
     Norm(Norm, Epsilon),
+    ScaledDotProductAttention(ScaledDotProductAttention),
+    Rope(Rope),
 }
 
 /// An op without its attributes.
@@ -304,6 +306,8 @@ pub enum OpKind {
     Softmax,
     Logsumexp,
     Norm(Norm),
+    ScaledDotProductAttention,
+    Rope,
 }
 
 /// Every op's row, families together.
@@ -358,6 +362,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend([FpDequantize::ROW, FpQuantizedMatmul::ROW]);
     rows.extend([Softmax::ROW, Logsumexp::ROW]);
     rows.extend(Norm::ALL.iter().map(|kind| kind.row()));
+    rows.extend([ScaledDotProductAttention::ROW, Rope::ROW]);
     rows
 });
 
@@ -434,6 +439,8 @@ impl OpKind {
             OpKind::Softmax => Op::Softmax(from(attrs)?),
             OpKind::Logsumexp => Op::Logsumexp(from(attrs)?),
             OpKind::Norm(kind) => Op::Norm(kind, from(attrs)?),
+            OpKind::ScaledDotProductAttention => Op::ScaledDotProductAttention(from(attrs)?),
+            OpKind::Rope => Op::Rope(from(attrs)?),
         })
     }
 }
@@ -514,6 +521,8 @@ impl Op {
             Op::Softmax(attrs) => (Softmax::ROW, attrs),
             Op::Logsumexp(attrs) => (Logsumexp::ROW, attrs),
             Op::Norm(kind, attrs) => (kind.row(), attrs),
+            Op::ScaledDotProductAttention(attrs) => (ScaledDotProductAttention::ROW, attrs),
+            Op::Rope(attrs) => (Rope::ROW, attrs),
         }
     }
 

@@ -1,10 +1,13 @@
 //! Calls of what neural networks are made of.
 
-use emily_spec::{DType, Epsilon, Logsumexp, Norm, Op, Row, Scalar, Shape, Softmax};
+use emily_spec::{
+    DType, Epsilon, Logsumexp, Norm, Op, Rope, Row, Scalar, ScaledDotProductAttention, Shape,
+    Softmax,
+};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::values::{dim, dtype_of, shape};
+use super::values::{dim, dtype_of, shape, stretched};
 use super::{Specimen, specimen};
 
 pub(super) fn softmax(row: &'static Row) -> BoxedStrategy<Specimen> {
@@ -58,4 +61,74 @@ pub(super) fn norm(row: &'static Row, op: Norm) -> BoxedStrategy<Specimen> {
     };
     let alike = proptest::bool::weighted(0.7);
     (shape(2), dim(), dtypes, alike).prop_flat_map(of).boxed()
+}
+
+pub(super) fn attention(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let scale = proptest::option::of(select(vec![0.0, 0.5, -1.0]));
+    let op = (scale, any::<bool>(), any::<bool>()).prop_map(|(scale, causal, sinks)| {
+        ScaledDotProductAttention {
+            scale: scale.map(Scalar::Float),
+            causal,
+            sinks,
+        }
+    });
+    let heads = (1..3usize, 1..3usize, 1..4usize);
+    let sizes = (dim(), dim(), dim(), dim());
+    let dtypes = proptest::collection::vec(dtype_of(row), row.operands.len());
+    (op, any::<bool>(), heads, sizes, dtypes)
+        .prop_flat_map(move |(op, masked, heads, sizes, dtypes)| {
+            let (batch, shared, group) = heads;
+            let (queries, keys, features, width) = sizes;
+            let heads = shared * group;
+            let scores = Shape::from([batch, heads, queries, keys]);
+            stretched(&scores).prop_flat_map(move |mask| {
+                let mut shapes = vec![
+                    Shape::from([batch, heads, queries, features]),
+                    Shape::from([batch, shared, keys, features]),
+                    Shape::from([batch, shared, keys, width]),
+                ];
+                shapes.extend(masked.then_some(mask));
+                shapes.extend(op.sinks.then(|| Shape::from([heads])));
+                let types = dtypes.iter().copied().zip(shapes).collect();
+                let op = Op::ScaledDotProductAttention(op.clone());
+                specimen(row, Just(op).boxed(), types)
+            })
+        })
+        .boxed()
+}
+
+pub(super) fn rope(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let attrs = (
+        any::<bool>(),
+        any::<bool>(),
+        proptest::option::of(select(vec![2.0, 500.0])),
+        proptest::option::of(select(vec![0.0, 0.5, -3.0])),
+    );
+    let integers = select(vec![DType::S32, DType::S64, DType::U8, DType::U64]);
+    let sizes = (shape(2), dim(), 0..5usize, 0..3usize);
+    let dtypes = (dtype_of(row), integers, dtype_of(row));
+    (attrs, any::<[bool; 2]>(), sizes, dtypes)
+        .prop_flat_map(move |(attrs, [each, with_freqs], sizes, dtypes)| {
+            let (traditional, part, base, scale) = attrs;
+            let (batch, length, pairs, more) = sizes;
+            // An odd number of features is turned in part.
+            let dims = (part || more % 2 == 1).then_some(2 * pairs);
+            let features = 2 * pairs + more;
+            let turned = dims.unwrap_or(features) / 2;
+            let op = Op::Rope(Rope {
+                dims,
+                traditional,
+                base: base.filter(|_| !with_freqs).map(Scalar::Float),
+                scale: scale.map(Scalar::Float),
+            });
+            let tensor = Shape::new([batch.dims(), &[length, features]].concat());
+            let offset = match batch.first() {
+                Some(&first) if each => Shape::from([first]),
+                Some(_) | None => Shape::scalar(),
+            };
+            let mut types = vec![(dtypes.0, tensor), (dtypes.1, offset)];
+            types.extend(with_freqs.then(|| (dtypes.2, Shape::from([turned]))));
+            specimen(row, Just(op).boxed(), types)
+        })
+        .boxed()
 }

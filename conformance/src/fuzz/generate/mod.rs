@@ -89,6 +89,8 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Softmax => fast::softmax(row),
         OpKind::Logsumexp => fast::logsumexp(row),
         OpKind::Norm(op) => fast::norm(row, op),
+        OpKind::ScaledDotProductAttention => fast::attention(row),
+        OpKind::Rope => fast::rope(row),
     }
 }
 
@@ -104,8 +106,11 @@ fn specimen(
                 let ty = TensorType::new(*dtype, shape.clone());
                 let elements = if multiplies(row) {
                     factor(*dtype)
-                } else if matches!(row.kind, OpKind::Norm(_)) {
-                    // An infinite weight of a part that underflows is NaN or not by the order of rounding.
+                } else if matches!(
+                    row.kind,
+                    OpKind::Norm(_) | OpKind::ScaledDotProductAttention | OpKind::Rope
+                ) {
+                    // An infinity times what underflows is NaN or not by the order of rounding.
                     finite(*dtype)
                 } else if accumulates(row, DType::F32) {
                     tame(*dtype)

@@ -2,7 +2,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use emily_spec::{
-    Arity, Axes, Broadcast, Clip, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, Pad,
+    Axes, Broadcast, Clip, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, Pad,
     Reduction, Reshape, Role, Scalar, Select, Stack, TensorType, Typed,
 };
 
@@ -15,10 +15,7 @@ use crate::layer::Question;
 /// may well have an answer (the rounding of an integer is that integer).
 pub(super) fn in_nx(question: &Question<'_>) -> bool {
     let Question { op, types, .. } = *question;
-    let fits = match op.row().arity {
-        Arity::Exactly(n) => types.len() == n,
-        Arity::AtLeast(n) => types.len() >= n,
-    };
+    let fits = op.row().arity.takes(types.len());
     let refused = op.infer(types).err().map(|error| error.kind);
     fits && refused != Some(ErrorKind::Dtype)
         && types.iter().all(|ty| !ty.shape.contains(&0))
@@ -99,7 +96,10 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::QuantizedMatmul(_)
         | Op::Softmax(_)
         | Op::Logsumexp(_)
-        | Op::Norm(..) => true,
+        | Op::Norm(..)
+        | Op::Rope(_) => true,
+        // Which operands are there is said by their names.
+        Op::ScaledDotProductAttention(op) => op.operands(inputs).is_some(),
     }
 }
 

@@ -11,11 +11,13 @@ defmodule Emily.Backend.Fast do
     Fast.Softmax => :softmax,
     Fast.LogSumExp => :logsumexp,
     Fast.RmsNorm => :rms_norm,
-    Fast.LayerNorm => :layer_norm
+    Fast.LayerNorm => :layer_norm,
+    Fast.ScaledDotProductAttention => :scaled_dot_product_attention,
+    Fast.Rope => :rope
   }
 
   # A mask gives a softmax its infinities, and -∞ is the logarithm of nothing.
-  @finite [:rms_norm, :layer_norm]
+  @finite [:rms_norm, :layer_norm, :scaled_dot_product_attention]
 
   defguard is_fast(module) when is_map_key(@ops, module)
 

@@ -19,3 +19,13 @@ defmodule Emily.Fast.LayerNorm do
   @moduledoc false
   defstruct [:eps]
 end
+
+defmodule Emily.Fast.ScaledDotProductAttention do
+  @moduledoc false
+  defstruct [:scale, causal: false, sinks: false]
+end
+
+defmodule Emily.Fast.Rope do
+  @moduledoc false
+  defstruct [:dims, :base, :scale, traditional: false]
+end

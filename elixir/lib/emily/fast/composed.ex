@@ -3,6 +3,8 @@ defmodule Emily.Fast.Composed do
   # The default functions of `Emily.Fast`'s blocks, made of Nx's: what another backend runs, and what a
   # gradient is derived from. As the native operations they compute in f32 at least, and round once.
 
+  import Emily.Fast.Call, only: [type: 1, wide: 1]
+
   alias Emily.Fast
   alias Nx.Tensor, as: T
 
@@ -31,6 +33,169 @@ defmodule Emily.Fast.Composed do
     end)
   end
 
+  def scaled_dot_product_attention(block, query, key, value),
+    do: attend(block, [query, key, value])
+
+  def scaled_dot_product_attention(%{sinks: false} = block, query, key, value, mask) do
+    attend(block, [query, key, value], mask)
+  end
+
+  def scaled_dot_product_attention(%{sinks: true} = block, query, key, value, sinks) do
+    attend(block, [query, key, value], nil, sinks)
+  end
+
+  def scaled_dot_product_attention(block, query, key, value, mask, sinks) do
+    attend(block, [query, key, value], mask, sinks)
+  end
+
+  # Heads that share one of keys are rows of one matrix.
+  defp attend(%{scale: scale} = block, data, mask \\ nil, sinks \\ nil) do
+    rounded(data, fn [query, key, value] ->
+      {batch, heads, queries, features} = query.shape
+      {_batch, shared, keys, width} = value.shape
+      rows = div(heads, shared) * queries
+      scale = Nx.tensor(scale || 1 / :math.sqrt(features), type: query.type)
+
+      scores =
+        query
+        |> Nx.multiply(scale)
+        |> Nx.reshape({batch, shared, rows, features}, names: List.duplicate(nil, 4))
+        |> Nx.dot([3], [0, 1], nameless(key), [3], [0, 1])
+        |> Nx.reshape({batch, heads, queries, keys})
+        |> masked(mask)
+        |> causal(block)
+        |> with_sinks(sinks)
+
+      {_largest, powers} = powers(scores, [3])
+      shares = Nx.divide(powers, Nx.sum(powers, axes: [3], keep_axes: true))
+
+      shares[[.., .., .., 0..(keys - 1)]]
+      |> Nx.reshape({batch, shared, rows, keys})
+      |> Nx.dot([3], [0, 1], nameless(value), [2], [0, 1])
+      |> Nx.reshape({batch, heads, queries, width})
+    end)
+  end
+
+  defp masked(scores, nil), do: scores
+
+  defp masked(scores, %T{type: {class, _size}} = mask) when class in [:s, :u] do
+    hide(scores, Nx.not_equal(mask, 0))
+  end
+
+  defp masked(scores, mask), do: Nx.add(scores, mask |> nameless() |> Nx.as_type(scores.type))
+
+  defp causal(scores, %{causal: false}), do: scores
+
+  defp causal(scores, %{causal: true}) do
+    {_batch, _heads, queries, keys} = scores.shape
+    last = Nx.iota({queries, keys}, axis: 0) |> Nx.add(keys - queries)
+    hide(scores, Nx.less_equal(Nx.iota({queries, keys}, axis: 1), last))
+  end
+
+  defp hide(scores, seen) do
+    seen = seen |> nameless() |> Nx.broadcast(scores.shape)
+    Nx.select(seen, scores, Nx.Constants.neg_infinity(scores.type))
+  end
+
+  defp with_sinks(scores, nil), do: scores
+
+  defp with_sinks(scores, sinks) do
+    {batch, heads, queries, _keys} = scores.shape
+
+    column =
+      sinks
+      |> Nx.as_type(scores.type)
+      |> Nx.reshape({1, heads, 1, 1}, names: List.duplicate(nil, 4))
+      |> Nx.broadcast({batch, heads, queries, 1})
+
+    Nx.concatenate([scores, column], axis: 3)
+  end
+
+  def rope(block, tensor, offset, freqs \\ nil) do
+    rounded([tensor], fn [x] ->
+      axis = Nx.rank(x) - 1
+      dims = block.dims || Nx.axis_size(x, axis)
+      angles = x |> positions(offset) |> angles(block, freqs, div(dims, 2), x.type)
+      {sin, cos} = {Nx.sin(angles), Nx.cos(angles)}
+      {a, b} = pairs(block, x, dims)
+      first = Nx.subtract(Nx.multiply(a, cos), Nx.multiply(b, sin))
+      second = Nx.add(Nx.multiply(a, sin), Nx.multiply(b, cos))
+
+      turned =
+        if block.traditional do
+          apart = Nx.stack([first, second], axis: axis + 1)
+          Nx.reshape(apart, put_elem(x.shape, axis, dims), names: x.names)
+        else
+          Nx.concatenate([first, second], axis: axis)
+        end
+
+      case Nx.axis_size(x, axis) - dims do
+        0 ->
+          turned
+
+        rest ->
+          Nx.concatenate([turned, Nx.slice_along_axis(x, dims, rest, axis: axis)], axis: axis)
+      end
+    end)
+  end
+
+  defp pairs(%{traditional: false}, x, dims) do
+    half = div(dims, 2)
+    axis = Nx.rank(x) - 1
+    {Nx.slice_along_axis(x, 0, half, axis: axis), Nx.slice_along_axis(x, half, half, axis: axis)}
+  end
+
+  defp pairs(%{traditional: true}, x, dims) do
+    axis = Nx.rank(x) - 1
+    of = &Nx.slice_along_axis(x, &1, dims - 1, axis: axis, strides: 2)
+    {of.(0), of.(1)}
+  end
+
+  # One for each of the next to last axis, and for each of the first where offsets differ.
+  defp positions(x, offset) do
+    rank = Nx.rank(x)
+    steps = Nx.iota({Nx.axis_size(x, rank - 2), 1}, type: :s64)
+    offset = Nx.as_type(offset, :s64)
+
+    case Nx.shape(offset) do
+      {} ->
+        Nx.add(offset, steps)
+
+      {count} ->
+        Nx.add(
+          Nx.reshape(nameless(offset), List.to_tuple([count | List.duplicate(1, rank - 1)])),
+          steps
+        )
+    end
+  end
+
+  # A turn is 2^64, at which integers begin anew: what is left of it has all the type's digits.
+  defp angles(positions, %{base: base, scale: scale}, nil, pairs, type) do
+    turn = 2 ** 64
+
+    steps =
+      for i <- 0..(pairs - 1) do
+        turns = (scale || 1) * :math.pow(base || 10_000, -i / pairs) / (2 * :math.pi())
+        trunc((turns - Float.floor(turns)) * turn)
+      end
+
+    positions
+    |> Nx.bitcast(:u64)
+    |> Nx.multiply(Nx.tensor(steps, type: :u64))
+    |> Nx.bitcast(:s64)
+    |> Nx.as_type(type)
+    |> Nx.multiply(Nx.tensor(2 * :math.pi() / turn, type: type))
+  end
+
+  defp angles(positions, %{scale: scale}, freqs, _pairs, type) do
+    positions
+    |> Nx.as_type(type)
+    |> Nx.multiply(Nx.tensor(scale || 1, type: type))
+    |> Nx.divide(Nx.as_type(freqs, type))
+  end
+
+  defp nameless(tensor), do: Nx.rename(tensor, List.duplicate(nil, Nx.rank(tensor)))
+
   # Rows over the root of their mean square. Elements are taken as parts of the largest, or of the root
   # of eps where that is larger, so that no square overflows.
   defp sized(x, eps, adjust) do
@@ -58,11 +223,10 @@ defmodule Emily.Fast.Composed do
   defp constant(%T{} = tensor), do: tensor
 
   defp rounded(tensors, fun) do
-    type = Fast.type(tensors)
-    wide = if type == {:f, 64}, do: type, else: {:f, 32}
+    type = type(tensors)
 
     tensors
-    |> Enum.map(&(&1 |> Nx.as_type(type) |> Nx.as_type(wide)))
+    |> Enum.map(&(&1 |> Nx.as_type(type) |> Nx.as_type(wide(type))))
     |> fun.()
     |> Nx.as_type(type)
   end
