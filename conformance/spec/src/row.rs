@@ -176,7 +176,7 @@ pub enum Judged {
 /// What a decomposition promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
-    /// A = Q·R, Qᵀ·Q = I, R upper triangular.
+    /// A = Q·R, Qᵀ·Q = I, R upper triangular, with the signs that reflections give.
     Qr,
     /// A = L·Lᵀ, L lower triangular with a positive diagonal.
     Cholesky,

@@ -178,14 +178,47 @@ fn is_of<const N: usize>(factors: &[Matrix]) -> Result<&[Matrix; N], String> {
         .map_err(|_| format!("{found} factors, not {N},"))
 }
 
-/// A = Q·R, Qᵀ·Q = I, R upper triangular.
+/// A = Q·R, Qᵀ·Q = I, R upper triangular, with the signs of reflections; NaN of what is not finite.
 fn qr(a: &Matrix, factors: &[Matrix]) -> Residuals {
     let [q, r] = is_of(factors)?;
+    if !a.is_finite() {
+        return all_nan(factors);
+    }
     r.require("R is not upper triangular", |i, j, x| j < i && x != 0.0)?;
+    let steps = a.columns.min(a.rows - 1);
+    let below = |j: usize| (j + 1..a.rows).any(|i| a.at(i, j) != 0.0);
+    let kept = (0..steps).take_while(|&j| !below(j)).count();
+    r.require("R's diagonal has another sign", |i, j, x| {
+        let sign = if j < kept { a.at(j, j) } else { 1.0 };
+        i == j && j < steps && x * sign < 0.0
+    })?;
+    if q.columns == steps + 1 && is_turned(q, r, kept) {
+        return Err("Q's last column has another sign".to_owned());
+    }
     Ok(vec![
         residual("A − Q·R", a, &q.times(r)),
         orthonormal("QᵀQ − I", q),
     ])
+}
+
+/// Whether a square Q is a product of reflections, one for each column from this one on but the last,
+/// and then turns the last axis. The i-th reflection leaves the axes before i alone, so elimination
+/// without exchanges takes I − Q apart, and leaves 0 of it, or 2. Its pivots are what a reflection
+/// moves its axis by. One near 0 is hardly a reflection, one near 2 turns the axis itself, and a
+/// column with nothing of its own is not the reason for either: then it is open how many there are.
+fn is_turned(q: &Matrix, r: &Matrix, kept: usize) -> bool {
+    let (last, norm) = (q.columns - 1, r.norm());
+    let mut rest = Matrix::identity(q.rows).minus(q);
+    for k in kept..last {
+        let pivot = rest.at(k, k);
+        if !(0.1..1.9).contains(&pivot) || r.at(k, k).abs() < norm / 64.0 {
+            return false;
+        }
+        rest = Matrix::new(q.rows, q.columns, |i, j| {
+            rest.at(i, j) - rest.at(i, k) * rest.at(k, j) / pivot
+        });
+    }
+    rest.at(last, last) > 1.0
 }
 
 /// A = L·Lᵀ, each element relative to √(aᵢᵢ·aⱼⱼ); L lower triangular with a positive diagonal.
@@ -219,6 +252,13 @@ fn lu(a: &Matrix, factors: &[Matrix]) -> Residuals {
     l.require("a pivot is not the largest", |_, _, x| x.abs() > 1.0)?;
     let sizes = p.times(&l.map(f64::abs)).times(&u.map(f64::abs));
     Ok(vec![each("A − P·L·U", a, &p.times(l).times(u), &sizes)])
+}
+
+fn all_nan(factors: &[Matrix]) -> Residuals {
+    match factors.iter().flat_map(|f| &f.elements).all(|x| x.is_nan()) {
+        true => Ok(Vec::new()),
+        false => Err("a factor is a number, beside what is not finite,".to_owned()),
+    }
 }
 
 fn residual(name: &'static str, a: &Matrix, product: &Matrix) -> Residual {
@@ -266,21 +306,17 @@ mod tests {
     fn a_decomposition_is_judged_by_what_it_promises() {
         let a = tensor("f32[2,2] 3 1 4 2");
         let judge = |q: &str, r: &str| promise(Promise::Qr, 8.0, &a, &[tensor(q), tensor(r)]);
-        let q = "f32[2,2] 0.6 -0.8 0.8 0.6";
-        assert!(judge(q, "f32[2,2] 5 2.2 0 0.4").agrees());
-        // The signs of a column of Q and a row of R may both turn.
-        assert!(judge("f32[2,2] -0.6 -0.8 -0.8 0.6", "f32[2,2] -5 -2.2 0 0.4").agrees());
+        let broken = |q: &str, r: &str| judge(q, r).broken.unwrap();
+        let q = "f32[2,2] 0.6 0.8 0.8 -0.6";
+        assert!(judge(q, "f32[2,2] 5 2.2 0 -0.4").agrees());
+        assert!(broken(q, "f32[2,2] 5 2.2 0 -0.5").contains("A − Q·R"));
+        assert!(broken(q, "f32[2,2] 5 2.2 1e-9 -0.4").contains("triangular"));
+        // The signs of a column of Q and a row of R may not turn.
         assert!(
-            judge(q, "f32[2,2] 5 2.2 0 0.5")
-                .broken
-                .unwrap()
-                .contains("A − Q·R")
+            broken("f32[2,2] -0.6 0.8 -0.8 -0.6", "f32[2,2] -5 -2.2 0 -0.4").contains("diagonal")
         );
         assert!(
-            judge(q, "f32[2,2] 5 2.2 1e-9 0.4")
-                .broken
-                .unwrap()
-                .contains("triangular")
+            broken("f32[2,2] 0.6 -0.8 0.8 0.6", "f32[2,2] 5 2.2 0 0.4").contains("last column")
         );
         assert!(
             judge("f32[2,2] 1.2 0 1.6 0", "f32[2,2] 2.5 1.1 0 0")

@@ -186,7 +186,48 @@ pub(super) static FAULTS: &[Fault] = &[
         },
         ..FAULT
     },
+    Fault {
+        name: "columns_become_negative",
+        what: "a column is reflected to minus its norm, as LAPACK does with a positive one",
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Qr)),
+        run: |op, inputs| {
+            let all = run(op, inputs)?;
+            all.iter()
+                .map(|t| floats(t, |f, x| if f.value(x) == 0.0 { x } else { x ^ f.sign() }))
+                .collect()
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "the_last_column_turned",
+        what: "a square Q has the other determinant",
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Qr)),
+        run: last_column_turned,
+        ..FAULT
+    },
 ];
+
+/// Of a square Q the last column, and the last row of R.
+fn last_column_turned(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+    let results = run(op, inputs)?;
+    let Some(&[m, k]) = results[0].shape().last_chunk::<2>() else {
+        return Ok(results);
+    };
+    if m != k {
+        return Ok(results);
+    }
+    let turned = |tensor: &Tensor, is_last: &dyn Fn(usize) -> bool| {
+        let sign = Format::of(tensor.dtype()).map_or(0, Format::sign);
+        let elements = number::elements(tensor).enumerate();
+        let turn = |(at, x)| if is_last(at) { x ^ sign } else { x };
+        rebuild(tensor.ty(), elements.map(turn).collect())
+    };
+    let n = results[1].shape().last().copied().unwrap_or(1);
+    Ok(vec![
+        turned(&results[0], &|at| at % m == m - 1)?,
+        turned(&results[1], &|at| at / n % m == m - 1)?,
+    ])
+}
 
 const ROUND: OpKind = OpKind::Unary(Unary::Round);
 
