@@ -182,6 +182,8 @@ pub enum Promise {
     Cholesky,
     /// A = P·L·U, P a permutation, L unit lower triangular and nowhere above 1, U upper triangular.
     Lu,
+    /// A = V·diag(λ)·Vᵀ, Vᵀ·V = I, λ descending by modulus.
+    Eigh,
 }
 
 /// The values that results have, whatever the operands.

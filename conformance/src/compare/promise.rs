@@ -21,6 +21,7 @@ pub fn promise(promise: Promise, k: f64, input: &Tensor, results: &[Tensor]) -> 
                 Promise::Qr => qr(a, factors),
                 Promise::Cholesky => cholesky(a, factors),
                 Promise::Lu => lu(a, factors),
+                Promise::Eigh => eigh(a, factors),
             };
             let residuals = residuals.map_err(|broken| format!("{broken} of matrix {at}"))?;
             let eps = results.last().and_then(|factor| Format::of(factor.dtype()));
@@ -129,6 +130,13 @@ impl Matrix {
         Matrix::new(self.rows, self.columns, |i, j| self.at(i.max(j), i.min(j)))
     }
 
+    /// Each column times its own factor.
+    fn scaled(&self, factors: &Matrix) -> Matrix {
+        Matrix::new(self.rows, factors.elements.len(), |i, j| {
+            self.at(i, j) * factors.elements[j]
+        })
+    }
+
     /// The first place where it is not what it should be.
     fn place(&self, wrong: impl Fn(usize, usize, f64) -> bool) -> Option<(usize, usize)> {
         let places = (0..self.rows).flat_map(|i| (0..self.columns).map(move |j| (i, j)));
@@ -145,11 +153,15 @@ impl Matrix {
     }
 }
 
-/// Each matrix of the batch with its factors.
+/// Each matrix of the batch with its factors; those that have an axis less are columns.
 fn matrices(input: &Tensor, results: &[Tensor]) -> Result<Vec<(Matrix, Vec<Matrix>)>, String> {
     let split = |tensor: &Tensor| {
-        let Some(&[rows, columns]) = tensor.shape().last_chunk::<2>() else {
-            return Err(format!("{} is not a matrix", tensor.ty()));
+        let dims = tensor.shape();
+        let vector = dims.rank() + 1 == input.shape().rank();
+        let (rows, columns) = match dims[..] {
+            [.., n] if vector => (n, 1),
+            [.., m, n] => (m, n),
+            _ => return Err(format!("{} is not a matrix", tensor.ty())),
         };
         let elements = number::as_f64(tensor);
         let size = (rows * columns).max(1);
@@ -254,6 +266,22 @@ fn lu(a: &Matrix, factors: &[Matrix]) -> Residuals {
     Ok(vec![each("A − P·L·U", a, &p.times(l).times(u), &sizes)])
 }
 
+/// A = V·diag(λ)·Vᵀ, Vᵀ·V = I, λ descending by modulus; NaN of what is not finite.
+fn eigh(a: &Matrix, factors: &[Matrix]) -> Residuals {
+    let [values, v] = is_of(factors)?;
+    if !a.is_finite() {
+        return all_nan(factors);
+    }
+    values.require("λ does not descend by modulus", |i, _, x| {
+        i > 0 && values.at(i - 1, 0).abs() < x.abs()
+    })?;
+    let product = v.scaled(values).times(&v.transposed());
+    Ok(vec![
+        residual("A − V·Λ·Vᵀ", &a.symmetric(), &product),
+        orthonormal("VᵀV − I", v),
+    ])
+}
+
 fn all_nan(factors: &[Matrix]) -> Residuals {
     match factors.iter().flat_map(|f| &f.elements).all(|x| x.is_nan()) {
         true => Ok(Vec::new()),
@@ -343,5 +371,17 @@ mod tests {
         // The same product from the smaller pivot.
         let in_order = judge("f32[2,2] 1 0 0 1", "f32[2,2] 1 0 4 1", "f32[2,2] 1 2 0 -2");
         assert!(in_order.broken.unwrap().contains("not the largest"));
+    }
+    #[test]
+    fn eigenvectors_may_turn_and_eigenvalues_keep_their_order() {
+        let a = tensor("f32[2,2] 6 9 2 9");
+        let judge =
+            |values: &str, v: &str| promise(Promise::Eigh, 16.0, &a, &[tensor(values), tensor(v)]);
+        let (values, r, s) = ("f32[2] 10 5", 0.2f32.sqrt(), 0.8f32.sqrt());
+        assert!(judge(values, &format!("f32[2,2] {r} {s} {s} -{r}")).agrees());
+        assert!(judge(values, &format!("f32[2,2] -{r} {s} -{s} -{r}")).agrees());
+        assert!(!judge(values, &format!("f32[2,2] {s} {r} -{r} {s}")).agrees());
+        let other = judge("f32[2] 5 10", &format!("f32[2,2] {s} {r} -{r} {s}"));
+        assert!(other.broken.unwrap().contains("descend"));
     }
 }

@@ -11,7 +11,10 @@ use crate::ops::cast::cast;
 use crate::ops::{Cx, dims};
 
 /// The factors at the dtypes of the results.
-fn narrowed<const N: usize>(factors: [Array; N], results: &[TensorType]) -> Result<Vec<Array>> {
+pub(super) fn narrowed<const N: usize>(
+    factors: [Array; N],
+    results: &[TensorType],
+) -> Result<Vec<Array>> {
     let pairs = factors.iter().zip(results);
     pairs.map(|(factor, ty)| cast(factor, ty.dtype)).collect()
 }
@@ -72,7 +75,7 @@ fn signed(x: &Array, q: &Array, r: &Array) -> Result<(Array, Array)> {
 
 /// Which matrices are finite, as one element each, and zeros in the place of the others: LAPACK gives
 /// up on those.
-fn finite(x: &Array) -> Result<(Array, Array)> {
+pub(super) fn finite(x: &Array) -> Result<(Array, Array)> {
     let dtype = dtype_of(x);
     let finite = x.abs()?.lt(real(dtype, f64::INFINITY))?;
     let finite = finite.all_axes(&[-2, -1], true)?;
@@ -80,7 +83,7 @@ fn finite(x: &Array) -> Result<(Array, Array)> {
     Ok((finite, x))
 }
 
-fn or_nan(finite: &Array, x: &Array) -> Result<Array> {
+pub(super) fn or_nan(finite: &Array, x: &Array) -> Result<Array> {
     select(finite, x, real(dtype_of(x), f64::NAN))
 }
 

@@ -8,7 +8,7 @@ use crate::row::ROW;
 use crate::{Cost, Domain, Dtypes, Judged, Price, Promise, Result, ResultDType, Row, TensorType};
 
 /// A decomposition, whose elements are nobody's: it is judged by what it promises.
-const DECOMPOSITION: Row = Row {
+pub(super) const DECOMPOSITION: Row = Row {
     family: "linalg",
     accepts: Dtypes::REAL,
     result: ResultDType::Floating,
