@@ -186,7 +186,7 @@ defmodule Emily.Conformance.Translate do
     apply(Emily.Quantization, op, tensors ++ [Map.to_list(attrs)])
   end
 
-  defp call(op, op, _attrs, tensors) when op in [:cholesky, :determinant, :lu, :solve] do
+  defp call(op, op, _attrs, tensors) when op in [:cholesky, :determinant, :eigh, :lu, :solve] do
     apply(Nx.LinAlg, op, tensors)
   end
 

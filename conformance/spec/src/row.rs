@@ -207,12 +207,14 @@ pub enum Judged {
 /// What a decomposition promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
-    /// A = Q·R, Qᵀ·Q = I, R upper triangular.
+    /// A = Q·R, Qᵀ·Q = I, R upper triangular, with the signs that reflections give.
     Qr,
     /// A = L·Lᵀ, L lower triangular with a positive diagonal.
     Cholesky,
     /// A = P·L·U, P a permutation, L unit lower triangular and nowhere above 1, U upper triangular.
     Lu,
+    /// A = V·diag(λ)·Vᵀ, Vᵀ·V = I, λ descending by modulus.
+    Eigh,
 }
 
 /// The values that results have, whatever the operands.

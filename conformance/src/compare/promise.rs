@@ -21,6 +21,7 @@ pub fn promise(promise: Promise, k: f64, input: &Tensor, results: &[Tensor]) -> 
                 Promise::Qr => qr(a, factors),
                 Promise::Cholesky => cholesky(a, factors),
                 Promise::Lu => lu(a, factors),
+                Promise::Eigh => eigh(a, factors),
             };
             let residuals = residuals.map_err(|broken| format!("{broken} of matrix {at}"))?;
             let eps = results.last().and_then(|factor| Format::of(factor.dtype()));
@@ -129,6 +130,13 @@ impl Matrix {
         Matrix::new(self.rows, self.columns, |i, j| self.at(i.max(j), i.min(j)))
     }
 
+    /// Each column times its own factor.
+    fn scaled(&self, factors: &Matrix) -> Matrix {
+        Matrix::new(self.rows, factors.elements.len(), |i, j| {
+            self.at(i, j) * factors.elements[j]
+        })
+    }
+
     /// The first place where it is not what it should be.
     fn place(&self, wrong: impl Fn(usize, usize, f64) -> bool) -> Option<(usize, usize)> {
         let places = (0..self.rows).flat_map(|i| (0..self.columns).map(move |j| (i, j)));
@@ -145,11 +153,15 @@ impl Matrix {
     }
 }
 
-/// Each matrix of the batch with its factors.
+/// Each matrix of the batch with its factors; those that have an axis less are columns.
 fn matrices(input: &Tensor, results: &[Tensor]) -> Result<Vec<(Matrix, Vec<Matrix>)>, String> {
     let split = |tensor: &Tensor| {
-        let Some(&[rows, columns]) = tensor.shape().last_chunk::<2>() else {
-            return Err(format!("{} is not a matrix", tensor.ty()));
+        let dims = tensor.shape();
+        let vector = dims.rank() + 1 == input.shape().rank();
+        let (rows, columns) = match dims[..] {
+            [.., n] if vector => (n, 1),
+            [.., m, n] => (m, n),
+            _ => return Err(format!("{} is not a matrix", tensor.ty())),
         };
         let elements = number::as_f64(tensor);
         let size = (rows * columns).max(1);
@@ -178,14 +190,47 @@ fn is_of<const N: usize>(factors: &[Matrix]) -> Result<&[Matrix; N], String> {
         .map_err(|_| format!("{found} factors, not {N},"))
 }
 
-/// A = Q·R, Qᵀ·Q = I, R upper triangular.
+/// A = Q·R, Qᵀ·Q = I, R upper triangular, with the signs of reflections; NaN of what is not finite.
 fn qr(a: &Matrix, factors: &[Matrix]) -> Residuals {
     let [q, r] = is_of(factors)?;
+    if !a.is_finite() {
+        return all_nan(factors);
+    }
     r.require("R is not upper triangular", |i, j, x| j < i && x != 0.0)?;
+    let steps = a.columns.min(a.rows - 1);
+    let below = |j: usize| (j + 1..a.rows).any(|i| a.at(i, j) != 0.0);
+    let kept = (0..steps).take_while(|&j| !below(j)).count();
+    r.require("R's diagonal has another sign", |i, j, x| {
+        let sign = if j < kept { a.at(j, j) } else { 1.0 };
+        i == j && j < steps && x * sign < 0.0
+    })?;
+    if q.columns == steps + 1 && is_turned(q, r, kept) {
+        return Err("Q's last column has another sign".to_owned());
+    }
     Ok(vec![
         residual("A − Q·R", a, &q.times(r)),
         orthonormal("QᵀQ − I", q),
     ])
+}
+
+/// Whether a square Q is a product of reflections, one for each column from this one on but the last,
+/// and then turns the last axis. The i-th reflection leaves the axes before i alone, so elimination
+/// without exchanges takes I − Q apart, and leaves 0 of it, or 2. Its pivots are what a reflection
+/// moves its axis by. One near 0 is hardly a reflection, one near 2 turns the axis itself, and a
+/// column with nothing of its own is not the reason for either: then it is open how many there are.
+fn is_turned(q: &Matrix, r: &Matrix, kept: usize) -> bool {
+    let (last, norm) = (q.columns - 1, r.norm());
+    let mut rest = Matrix::identity(q.rows).minus(q);
+    for k in kept..last {
+        let pivot = rest.at(k, k);
+        if !(0.1..1.9).contains(&pivot) || r.at(k, k).abs() < norm / 64.0 {
+            return false;
+        }
+        rest = Matrix::new(q.rows, q.columns, |i, j| {
+            rest.at(i, j) - rest.at(i, k) * rest.at(k, j) / pivot
+        });
+    }
+    rest.at(last, last) > 1.0
 }
 
 /// A = L·Lᵀ, each element relative to √(aᵢᵢ·aⱼⱼ); L lower triangular with a positive diagonal.
@@ -219,6 +264,29 @@ fn lu(a: &Matrix, factors: &[Matrix]) -> Residuals {
     l.require("a pivot is not the largest", |_, _, x| x.abs() > 1.0)?;
     let sizes = p.times(&l.map(f64::abs)).times(&u.map(f64::abs));
     Ok(vec![each("A − P·L·U", a, &p.times(l).times(u), &sizes)])
+}
+
+/// A = V·diag(λ)·Vᵀ, Vᵀ·V = I, λ descending by modulus; NaN of what is not finite.
+fn eigh(a: &Matrix, factors: &[Matrix]) -> Residuals {
+    let [values, v] = is_of(factors)?;
+    if !a.is_finite() {
+        return all_nan(factors);
+    }
+    values.require("λ does not descend by modulus", |i, _, x| {
+        i > 0 && values.at(i - 1, 0).abs() < x.abs()
+    })?;
+    let product = v.scaled(values).times(&v.transposed());
+    Ok(vec![
+        residual("A − V·Λ·Vᵀ", &a.symmetric(), &product),
+        orthonormal("VᵀV − I", v),
+    ])
+}
+
+fn all_nan(factors: &[Matrix]) -> Residuals {
+    match factors.iter().flat_map(|f| &f.elements).all(|x| x.is_nan()) {
+        true => Ok(Vec::new()),
+        false => Err("a factor is a number, beside what is not finite,".to_owned()),
+    }
 }
 
 fn residual(name: &'static str, a: &Matrix, product: &Matrix) -> Residual {
@@ -266,21 +334,17 @@ mod tests {
     fn a_decomposition_is_judged_by_what_it_promises() {
         let a = tensor("f32[2,2] 3 1 4 2");
         let judge = |q: &str, r: &str| promise(Promise::Qr, 8.0, &a, &[tensor(q), tensor(r)]);
-        let q = "f32[2,2] 0.6 -0.8 0.8 0.6";
-        assert!(judge(q, "f32[2,2] 5 2.2 0 0.4").agrees());
-        // The signs of a column of Q and a row of R may both turn.
-        assert!(judge("f32[2,2] -0.6 -0.8 -0.8 0.6", "f32[2,2] -5 -2.2 0 0.4").agrees());
+        let broken = |q: &str, r: &str| judge(q, r).broken.unwrap();
+        let q = "f32[2,2] 0.6 0.8 0.8 -0.6";
+        assert!(judge(q, "f32[2,2] 5 2.2 0 -0.4").agrees());
+        assert!(broken(q, "f32[2,2] 5 2.2 0 -0.5").contains("A − Q·R"));
+        assert!(broken(q, "f32[2,2] 5 2.2 1e-9 -0.4").contains("triangular"));
+        // The signs of a column of Q and a row of R may not turn.
         assert!(
-            judge(q, "f32[2,2] 5 2.2 0 0.5")
-                .broken
-                .unwrap()
-                .contains("A − Q·R")
+            broken("f32[2,2] -0.6 0.8 -0.8 -0.6", "f32[2,2] -5 -2.2 0 -0.4").contains("diagonal")
         );
         assert!(
-            judge(q, "f32[2,2] 5 2.2 1e-9 0.4")
-                .broken
-                .unwrap()
-                .contains("triangular")
+            broken("f32[2,2] 0.6 -0.8 0.8 0.6", "f32[2,2] 5 2.2 0 0.4").contains("last column")
         );
         assert!(
             judge("f32[2,2] 1.2 0 1.6 0", "f32[2,2] 2.5 1.1 0 0")
@@ -307,5 +371,17 @@ mod tests {
         // The same product from the smaller pivot.
         let in_order = judge("f32[2,2] 1 0 0 1", "f32[2,2] 1 0 4 1", "f32[2,2] 1 2 0 -2");
         assert!(in_order.broken.unwrap().contains("not the largest"));
+    }
+    #[test]
+    fn eigenvectors_may_turn_and_eigenvalues_keep_their_order() {
+        let a = tensor("f32[2,2] 6 9 2 9");
+        let judge =
+            |values: &str, v: &str| promise(Promise::Eigh, 16.0, &a, &[tensor(values), tensor(v)]);
+        let (values, r, s) = ("f32[2] 10 5", 0.2f32.sqrt(), 0.8f32.sqrt());
+        assert!(judge(values, &format!("f32[2,2] {r} {s} {s} -{r}")).agrees());
+        assert!(judge(values, &format!("f32[2,2] -{r} {s} -{s} -{r}")).agrees());
+        assert!(!judge(values, &format!("f32[2,2] {s} {r} -{r} {s}")).agrees());
+        let other = judge("f32[2] 5 10", &format!("f32[2,2] {s} {r} -{r} {s}"));
+        assert!(other.broken.unwrap().contains("descend"));
     }
 }

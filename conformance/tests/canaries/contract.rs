@@ -174,6 +174,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::TriangularSolve
         | OpKind::Determinant
         | OpKind::Lu
+        | OpKind::Eigh
         | OpKind::Solve
         | OpKind::Cholesky
         | OpKind::Quantize

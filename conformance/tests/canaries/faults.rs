@@ -113,6 +113,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::TriangularSolve
         | OpKind::Determinant
         | OpKind::Lu
+        | OpKind::Eigh
         | OpKind::Solve
         | OpKind::Cholesky
         | OpKind::Quantize

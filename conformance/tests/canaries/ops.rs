@@ -5,7 +5,7 @@ use emily_conformance::number::{self, Format};
 use emily_conformance::view::Input;
 use emily_spec::{
     ArgReduce, Arithmetic, Cumulative, DType, Error, ErrorKind, Judged, Op, OpKind, Promise,
-    Quantifier, Reduce, Result, ResultDType, Row, Tensor, Typed, Unary, Window,
+    Quantifier, Reduce, Result, ResultDType, Row, Tensor, Transpose, Typed, Unary, Window,
 };
 
 use super::{Befalls, FAULT, Fault, changed, each_float, floats, rebuild, run};
@@ -186,7 +186,102 @@ pub(super) static FAULTS: &[Fault] = &[
         },
         ..FAULT
     },
+    Fault {
+        name: "columns_become_negative",
+        what: "a column is reflected to minus its norm, as LAPACK does with a positive one",
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Qr)),
+        run: |op, inputs| {
+            let all = run(op, inputs)?;
+            all.iter()
+                .map(|t| floats(t, |f, x| if f.value(x) == 0.0 { x } else { x ^ f.sign() }))
+                .collect()
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "the_last_column_turned",
+        what: "a square Q has the other determinant",
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Qr)),
+        run: last_column_turned,
+        ..FAULT
+    },
+    Fault {
+        name: "eigenvalues_ascend",
+        what: "the eigenvalues are in LAPACK's order",
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Eigh)),
+        run: |op, inputs| {
+            let values_and_vectors = run(op, inputs)?;
+            values_and_vectors.iter().map(last_axis_reversed).collect()
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "the_upper_triangle_read",
+        what: "what is above the diagonal counts, and not what is below",
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Eigh)),
+        run: |op, inputs| {
+            let tensors: Result<Vec<Tensor>> = inputs
+                .iter()
+                .map(|input| matrices_transposed(&input.tensor))
+                .collect();
+            let inputs: Vec<Input> = tensors?.into_iter().map(Input::plain).collect();
+            run(op, &inputs)
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "vectors_in_rows",
+        what: "the eigenvectors are the rows of what should have them in its columns",
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Eigh)),
+        run: |op, inputs| {
+            let mut results = run(op, inputs)?;
+            if let Some(v) = results.get_mut(1) {
+                *v = matrices_transposed(v)?;
+            }
+            Ok(results)
+        },
+        ..FAULT
+    },
 ];
+
+/// Of a square Q the last column, and the last row of R.
+fn last_column_turned(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+    let results = run(op, inputs)?;
+    let Some(&[m, k]) = results[0].shape().last_chunk::<2>() else {
+        return Ok(results);
+    };
+    if m != k {
+        return Ok(results);
+    }
+    let turned = |tensor: &Tensor, is_last: &dyn Fn(usize) -> bool| {
+        let sign = Format::of(tensor.dtype()).map_or(0, Format::sign);
+        let elements = number::elements(tensor).enumerate();
+        let turn = |(at, x)| if is_last(at) { x ^ sign } else { x };
+        rebuild(tensor.ty(), elements.map(turn).collect())
+    };
+    let n = results[1].shape().last().copied().unwrap_or(1);
+    Ok(vec![
+        turned(&results[0], &|at| at % m == m - 1)?,
+        turned(&results[1], &|at| at / n % m == m - 1)?,
+    ])
+}
+
+fn last_axis_reversed(tensor: &Tensor) -> Result<Tensor> {
+    let n = tensor.shape().last().copied().unwrap_or(1).max(1);
+    let elements: Vec<u64> = number::elements(tensor).collect();
+    let reversed = elements.chunks(n).flat_map(|row| row.iter().rev().copied());
+    rebuild(tensor.ty(), reversed.collect())
+}
+
+fn matrices_transposed(tensor: &Tensor) -> Result<Tensor> {
+    let rank = tensor.shape().rank();
+    let mut axes: Vec<usize> = (0..rank).collect();
+    if let Some([m, n]) = axes.last_chunk_mut::<2>() {
+        std::mem::swap(m, n);
+    }
+    let transpose = Op::Transpose(Transpose { axes: axes.into() });
+    Ok(run(&transpose, &[Input::plain(tensor.clone())])?.remove(0))
+}
 
 const ROUND: OpKind = OpKind::Unary(Unary::Round);
 

@@ -112,6 +112,25 @@ defmodule Emily.BackendTest do
     assert p |> Nx.dot(l) |> Nx.dot(u) |> Nx.all_close(a) |> Nx.to_number() == 1
   end
 
+  test "QR has the signs of Nx's own" do
+    tall = t([[1, 2], [-3, 4], [5, -6]])
+    square = t([[4, 1, -2], [1, -2, 0], [-2, 0, 3]])
+    triangular = t([[-3, 2, 1], [0, 1, 1], [0, 0, -1]])
+    zero_column = t([[0, 2], [0, -1], [0, 3]])
+    batch = Nx.stack([square, triangular])
+    wide = Nx.transpose(tall)
+
+    for a <- [tall, wide, square, triangular, zero_column, batch, t([[-2]])],
+        mode <- [:reduced, :complete] do
+      {q, r} = Nx.LinAlg.qr(a, mode: mode)
+      {got_q, got_r} = a |> Nx.backend_copy(Emily.Backend) |> Nx.LinAlg.qr(mode: mode)
+
+      for {got, want} <- [{got_q, q}, {got_r, r}] do
+        assert got |> Nx.backend_copy() |> Nx.all_close(want, atol: 1.0e-5) |> Nx.to_number() == 1
+      end
+    end
+  end
+
   # Nx's default function compares integers in f64, which is not had without asking.
   test "all_close compares integers and floats" do
     for {left, right, want} <- [{[1, 2], [1, 2], 1}, {[1, 2], [1, 3], 0}, {[1.5], [1.5], 1}] do

@@ -5,10 +5,12 @@
 mod decompose;
 mod determinant;
 mod solve;
+mod spectral;
 
 pub(super) use decompose::{cholesky, lu, qr};
 pub(super) use determinant::determinant;
 pub(super) use solve::{solve, triangular_solve};
+pub(super) use spectral::eigh;
 
 use std::ops::Range;
 

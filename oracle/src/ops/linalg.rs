@@ -4,10 +4,12 @@ mod decompose;
 mod determinant;
 mod matrix;
 mod solve;
+mod spectral;
 
 pub(crate) use decompose::{cholesky, lu, qr};
 pub(crate) use determinant::determinant;
 pub(crate) use solve::{solve, triangular_solve};
+pub(crate) use spectral::eigh;
 
 use emily_spec::{Dot, Result};
 

@@ -3,10 +3,12 @@
 mod decompose;
 mod determinant;
 mod solve;
+mod spectral;
 
 pub use decompose::{Cholesky, Lu, Qr, QrMode};
 pub use determinant::Determinant;
 pub use solve::{Solve, TransformA, TriangularSolve};
+pub use spectral::Eigh;
 
 use super::{Attributes, ops};
 use crate::cost::largest;

@@ -35,7 +35,9 @@ pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
     TakeAlongAxis,
 };
-pub use linalg::{Cholesky, Determinant, Dot, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve};
+pub use linalg::{
+    Cholesky, Determinant, Dot, Eigh, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve,
+};
 pub use quantized::{
     Dequantize, FpDequantize, FpFormat, FpQuantizedMatmul, Quantize, QuantizedMatmul,
 };
@@ -227,6 +229,7 @@ pub enum Op {
     Cholesky(Cholesky),
     Solve(Solve),
     Lu(Lu),
+    Eigh(Eigh),
     Determinant(Determinant),
     Quantize(Quantize),
     Dequantize(Dequantize),
@@ -300,6 +303,7 @@ pub enum OpKind {
     FpDequantize,
     FpQuantizedMatmul,
     Lu,
+    Eigh,
     Quantize,
     QuantizedMatmul,
     Solve,
@@ -356,6 +360,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         Cholesky::ROW,
         Solve::ROW,
         Lu::ROW,
+        Eigh::ROW,
         Determinant::ROW,
     ]);
     rows.extend([Quantize::ROW, Dequantize::ROW, QuantizedMatmul::ROW]);
@@ -430,6 +435,7 @@ impl OpKind {
             OpKind::Cholesky => Op::Cholesky(from(attrs)?),
             OpKind::Solve => Op::Solve(from(attrs)?),
             OpKind::Lu => Op::Lu(from(attrs)?),
+            OpKind::Eigh => Op::Eigh(from(attrs)?),
             OpKind::Determinant => Op::Determinant(from(attrs)?),
             OpKind::Quantize => Op::Quantize(from(attrs)?),
             OpKind::Dequantize => Op::Dequantize(from(attrs)?),
@@ -512,6 +518,7 @@ impl Op {
             Op::Cholesky(attrs) => (Cholesky::ROW, attrs),
             Op::Solve(attrs) => (Solve::ROW, attrs),
             Op::Lu(attrs) => (Lu::ROW, attrs),
+            Op::Eigh(attrs) => (Eigh::ROW, attrs),
             Op::Determinant(attrs) => (Determinant::ROW, attrs),
             Op::Quantize(attrs) => (Quantize::ROW, attrs),
             Op::Dequantize(attrs) => (Dequantize::ROW, attrs),

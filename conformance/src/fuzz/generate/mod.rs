@@ -21,7 +21,7 @@ mod values;
 mod window;
 
 use emily_spec::{
-    Cholesky, Cumulative, DType, Determinant, Lu, Op, OpKind, Reduce, Row, Shape, Tensor,
+    Cholesky, Cumulative, DType, Determinant, Eigh, Lu, Op, OpKind, Reduce, Row, Shape, Tensor,
     TensorType, Window,
 };
 use proptest::prelude::*;
@@ -79,6 +79,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::TriangularSolve => linalg::triangular_solve(row),
         OpKind::Determinant => linalg::square(row, Op::Determinant(Determinant {})),
         OpKind::Lu => linalg::square(row, Op::Lu(Lu {})),
+        OpKind::Eigh => linalg::square(row, Op::Eigh(Eigh {})),
         OpKind::Solve => linalg::solve(row),
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
         OpKind::Quantize => quantized::quantize(row),

@@ -87,6 +87,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::TriangularSolve(_)
         | Op::Determinant(_)
         | Op::Lu(_)
+        | Op::Eigh(_)
         | Op::Solve(_)
         | Op::Cholesky(_)
         | Op::Quantize(_)

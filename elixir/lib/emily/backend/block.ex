@@ -13,6 +13,7 @@ defmodule Emily.Backend.Block do
   @linalg [
     Block.LinAlg.Cholesky,
     Block.LinAlg.Determinant,
+    Block.LinAlg.Eigh,
     Block.LinAlg.LU,
     Block.LinAlg.QR,
     Block.LinAlg.Solve
@@ -99,17 +100,27 @@ defmodule Emily.Backend.Block do
   defp linalg(%Block.LinAlg.Determinant{}, out, args), do: Call.run(:determinant, out, args)
   defp linalg(%Block.LinAlg.LU{}, outs, args), do: Call.run_all(:lu, outs, args, %{})
 
+  # LAPACK iterates until rounding is all that is left: `max_iter` and `eps` ask for nothing more. Under
+  # defn the templates have the types that come of Nx's default function, whose vector of a single
+  # integer is an integer.
+  defp linalg(%Block.LinAlg.Eigh{}, {values, vectors}, args) do
+    {w, v} = Call.run_all(:eigh, {values, %{vectors | type: values.type}}, args, %{})
+    {w, of_type(v, vectors.type)}
+  end
+
   # Under defn the template has the type that comes of Nx's default function, which makes f32 of an
   # integer matrix before it meets B.
   defp linalg(%Block.LinAlg.Solve{}, out, [a, b]) do
     type = a.type |> Nx.Type.merge(b.type) |> Nx.Type.to_floating()
-    x = Call.run(:solve, %{out | type: type}, [a, b])
-    if out.type == type, do: x, else: Nx.as_type(x, out.type)
+    :solve |> Call.run(%{out | type: type}, [a, b]) |> of_type(out.type)
   end
 
   defp linalg(%Block.LinAlg.QR{mode: mode}, outs, args) do
     Call.run_all(:qr, outs, args, %{mode: mode})
   end
+
+  defp of_type(%T{type: type} = tensor, type), do: tensor
+  defp of_type(tensor, type), do: Nx.as_type(tensor, type)
 
   defp note_default(%module{}, args) do
     metadata = args |> Telemetry.inputs() |> Map.put(:block, module)

@@ -2,16 +2,19 @@
 
 use emily_spec::{ErrorKind, TensorType};
 use mlx_rs::error::Result;
-use mlx_rs::ops::{concatenate, ones_dtype, zeros_dtype};
+use mlx_rs::ops::{concatenate, ones_dtype, select, tril, triu, zeros_dtype};
 use mlx_rs::{Array, Dtype, linalg, with_stream};
 
-use super::wide;
+use super::{transposed, wide};
 use crate::mlx::{arange, clone_array, dtype_of, real, slice_axis};
 use crate::ops::cast::cast;
 use crate::ops::{Cx, dims};
 
 /// The factors at the dtypes of the results.
-fn narrowed<const N: usize>(factors: [Array; N], results: &[TensorType]) -> Result<Vec<Array>> {
+pub(super) fn narrowed<const N: usize>(
+    factors: [Array; N],
+    results: &[TensorType],
+) -> Result<Vec<Array>> {
     let pairs = factors.iter().zip(results);
     pairs.map(|(factor, ty)| cast(factor, ty.dtype)).collect()
 }
@@ -20,8 +23,13 @@ fn narrowed<const N: usize>(factors: [Array; N], results: &[TensorType]) -> Resu
 pub(in crate::ops) fn qr(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
     let columns = *dims(&results[0].shape).last().unwrap_or(&0);
     let x = wide(x, results[0].dtype)?;
-    let (q, r) = with_stream(cx.cpu, || reflect(&x, columns))?;
-    narrowed([q, r], results)
+    let factors = with_stream(cx.cpu, || -> Result<_> {
+        let (finite, x) = finite(&x)?;
+        let (q, r) = reflect(&x, columns)?;
+        let (q, r) = signed(&x, &q, &r)?;
+        Ok([or_nan(&finite, &q)?, or_nan(&finite, &r)?])
+    })?;
+    narrowed(factors, results)
 }
 
 /// Reduced Q and R where Q is to have at most as many columns as the matrix. More of them come of
@@ -36,6 +44,47 @@ fn reflect(x: &Array, columns: i32) -> Result<(Array, Array)> {
     let zeros = zeros_dtype(&padding, x.dtype())?;
     let (q, r) = linalg::qr(concatenate(&[clone_array(x), zeros], -1)?)?;
     Ok((q, slice_axis(&r, r.ndim() - 1, 0..n)?))
+}
+
+/// Q and R with the signs of Nx's reflections, which take a column to its norm where LAPACK's take it to
+/// either sign of that. Neither reflects the leading columns that have nothing below the diagonal.
+fn signed(x: &Array, q: &Array, r: &Array) -> Result<(Array, Array)> {
+    let (m, k, last) = (q.dim(-2), q.dim(-1), x.ndim() - 1);
+    let steps = x.dim(-1).min(m - 1);
+    if steps == 0 {
+        return Ok((clone_array(q), clone_array(r)));
+    }
+    let (one, zero) = (real(dtype_of(x), 1.0), real(dtype_of(x), 0.0));
+    let below = slice_axis(&tril(x, -1)?, last, 0..steps)?.ne(&zero)?;
+    let below = below.any_axes(&[-2], true)?.as_dtype(Dtype::Uint8)?;
+    let reflected = below.cummax(-1, false, true)?.as_dtype(Dtype::Bool)?;
+    let diagonal = slice_axis(&r.diagonal(None, -2, -1)?, last - 1, 0..steps)?;
+    let negative = diagonal.lt(zero)?.expand_dims(-2)?;
+    let mut signs = select(reflected.logical_and(negative)?, one.negative()?, &one)?;
+    if k > steps {
+        // Nx makes as many reflections as LAPACK, so Q is to have the determinant that it has.
+        let mut between = signs.shape().to_vec();
+        between[last] = k - steps - 1;
+        let between = ones_dtype(&between, x.dtype())?;
+        let product = signs.prod_axes(&[-1], true)?;
+        signs = concatenate(&[signs, between, product], -1)?;
+    }
+    let r = r.multiply(transposed(&signs)?)?;
+    Ok((q.multiply(signs)?, triu(r, 0)?))
+}
+
+/// Which matrices are finite, as one element each, and zeros in the place of the others: LAPACK gives
+/// up on those.
+pub(super) fn finite(x: &Array) -> Result<(Array, Array)> {
+    let dtype = dtype_of(x);
+    let finite = x.abs()?.lt(real(dtype, f64::INFINITY))?;
+    let finite = finite.all_axes(&[-2, -1], true)?;
+    let x = select(&finite, x, real(dtype, 0.0))?;
+    Ok((finite, x))
+}
+
+pub(super) fn or_nan(finite: &Array, x: &Array) -> Result<Array> {
+    select(finite, x, real(dtype_of(x), f64::NAN))
 }
 
 /// L of the lower triangle. LAPACK stops at the first pivot that is not positive and leaves it on the

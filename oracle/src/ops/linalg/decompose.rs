@@ -3,7 +3,7 @@
 use emily_spec::{Error, ErrorKind, Result, TensorType};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, Slice};
 
-use super::matrix::{eliminate, matrices, stacked};
+use super::matrix::{eliminate, is_finite, matrices, nan, stacked};
 use crate::array::WideArray;
 use crate::eval::{Target, WideAnswer};
 
@@ -16,6 +16,10 @@ pub(crate) fn qr(
     // The columns of Q that are asked for: m, or the smaller dimension.
     let k = *results[0].shape.last().unwrap_or(&0);
     let factors = matrices::<f64>(input, |x| target.cast(x)).map(|matrix| {
+        let (m, n) = matrix.dim();
+        if !is_finite(&matrix) {
+            return [nan(m, k), nan(k, n)];
+        }
         let (q, r) = householder(matrix.view());
         [
             q.slice_axis(Axis(1), Slice::from(..k)).to_owned(),
@@ -26,13 +30,18 @@ pub(crate) fn qr(
 }
 
 /// Q of m × m and R of m × n: reflections clear R's columns below the diagonal one by one, and Q
-/// is their product.
+/// is their product. None is needed as long as there is nothing to clear; after the first, a column
+/// is reflected for the sign of its diagonal, too.
 fn householder(a: ArrayView2<f64>) -> (Array2<f64>, Array2<f64>) {
     let (m, n) = a.dim();
     let mut q = Array2::eye(m);
     let mut r = a.to_owned();
+    let mut reflected = false;
     for j in 0..n.min(m - 1) {
-        let Some(v) = reflector(corner(&mut r, j, j).column(0)) else {
+        let rest = corner(&mut r, j, j);
+        let column = rest.column(0);
+        reflected |= column.iter().skip(1).any(|&x| x != 0.0);
+        let Some(v) = reflector(column).filter(|_| reflected) else {
             continue;
         };
         reflect(corner(&mut r, j, j), &v);
@@ -48,22 +57,26 @@ fn corner(a: &mut Array2<f64>, row: usize, column: usize) -> ArrayViewMut2<'_, f
     a.slice_each_axis_mut(|axis| Slice::from([row, column][axis.axis.index()]..))
 }
 
-/// The unit vector whose reflection takes the column to a multiple of the first axis; none where
-/// the column is zero. Scaled first, so that squares neither overflow nor vanish.
+/// The unit vector whose reflection takes the column to its norm times the first axis; none where it
+/// is there already. Scaled first, so that squares neither overflow nor vanish.
 fn reflector(column: ArrayView1<f64>) -> Option<Array1<f64>> {
     let largest = column.fold(0.0, |largest: f64, x| largest.max(x.abs()));
     if largest == 0.0 {
         return None;
     }
     let mut v = &column / largest;
-    // Away from zero, so that nothing cancels.
-    v[0] += norm(&v).copysign(v[0]);
-    let length = norm(&v);
-    Some(v / length)
+    let below = norm(v.slice_axis(Axis(0), Slice::from(1..)));
+    // The first element less the norm, which of a positive one would cancel.
+    v[0] = match v[0] > 0.0 {
+        true => -below.powi(2) / (v[0] + norm(v.view())),
+        false => v[0] - norm(v.view()),
+    };
+    let length = norm(v.view());
+    (length > 0.0).then(|| v / length)
 }
 
-fn norm(v: &Array1<f64>) -> f64 {
-    v.dot(v).sqrt()
+fn norm(v: ArrayView1<f64>) -> f64 {
+    v.dot(&v).sqrt()
 }
 
 /// A ← (I − 2·v·vᵀ)·A.

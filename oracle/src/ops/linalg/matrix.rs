@@ -67,6 +67,16 @@ pub(super) fn matrices<T: Number>(
     (0..array.len() / (m * n)).map(matrix)
 }
 
+/// A matrix that is not finite has no factors.
+pub(super) fn is_finite(a: &Array2<f64>) -> bool {
+    a.iter().all(|x| x.is_finite())
+}
+
+/// What such a matrix has instead.
+pub(super) fn nan(m: usize, n: usize) -> Array2<f64> {
+    Array2::from_elem((m, n), f64::NAN)
+}
+
 /// One result per factor, of every matrix's.
 pub(super) fn stacked<const N: usize>(
     results: &[TensorType],

@@ -8,7 +8,7 @@ use crate::row::ROW;
 use crate::{Cost, Domain, Dtypes, Judged, Price, Promise, Result, ResultDType, Row, TensorType};
 
 /// A decomposition, whose elements are nobody's: it is judged by what it promises.
-const DECOMPOSITION: Row = Row {
+pub(super) const DECOMPOSITION: Row = Row {
     family: "linalg",
     accepts: Dtypes::REAL,
     result: ResultDType::Floating,
@@ -21,7 +21,10 @@ const DECOMPOSITION: Row = Row {
 };
 
 ops! {
-    /// A = Q·R with orthonormal columns in Q and R upper triangular, over the last two axes.
+    /// A = Q·R with orthonormal columns in Q and R upper triangular, over the last two axes. The leading
+    /// columns that have nothing below the diagonal are R's as they are; after those R's diagonal is not
+    /// negative, but for the last row of a square or wide matrix: it has the sign that comes of one
+    /// reflection for each column before. Of a matrix with a NaN or an infinity all are NaN.
     pub struct Qr = Row {
         name: "qr",
         results: 2,
