@@ -33,10 +33,10 @@ pub use op::{
     AllClose, ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Axes, Bitcast, Broadcast,
     Cholesky, Clip, Compare, Concatenate, Constant, Conv, Cumulative, Dequantize, Determinant,
     Direction, Dot, DynamicPutSlice, DynamicSlice, Epsilon, Eye, Fourier, Fourier2, FpDequantize,
-    FpFormat, FpQuantizedMatmul, Gather, Indexed, IndexedAxes, Iota, Logsumexp, Lu, Norm, Op,
-    OpKind, Pad, PutSlice, Qr, QrMode, Quantifier, Quantize, QuantizedMatmul, ROWS, Reduce,
-    Reduction, Reshape, Reverse, Scan, Scattering, Select, Slice, Sliding, Softmax, Solve, Sort,
-    SpatialAxis, Squeeze, Stack, Take, TakeAlongAxis, TieBreak, TopK, Transform, Transform2,
+    FpFormat, FpQuantize, FpQuantizedMatmul, Gather, Indexed, IndexedAxes, Iota, Logsumexp, Lu,
+    Norm, Op, OpKind, Pad, PutSlice, Qr, QrMode, Quantifier, Quantize, QuantizedMatmul, ROWS,
+    Reduce, Reduction, Reshape, Reverse, Scan, Scattering, Select, Slice, Sliding, Softmax, Solve,
+    Sort, SpatialAxis, Squeeze, Stack, Take, TakeAlongAxis, TieBreak, TopK, Transform, Transform2,
     TransformA, Transpose, TriangularSolve, Typed, Unary, Window, WindowScatter,
 };
 pub use panic::panic_text;
