@@ -177,6 +177,10 @@ defmodule Emily.Conformance.Translate do
     Emily.Quantization.dequantize(packed, scales, List.first(biases), options)
   end
 
+  defp call(:fp_quantize, _op, attrs, [matrix]) do
+    Emily.Quantization.quantize(matrix, mode: attrs.format)
+  end
+
   defp call(:fp_quantized_matmul, _op, attrs, [x, packed, scales | biases]) do
     options = [mode: attrs.format, transpose: attrs.transpose]
     Emily.Quantization.quantized_matmul(x, packed, scales, List.first(biases), options)

@@ -132,6 +132,7 @@ pub(crate) fn eval_wide(
         Op::Solve(_) => one(linalg::solve(inputs, target)?),
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], types.results, target),
         Op::Quantize(op) => quantized::quantize(op, &inputs[0], types.results),
+        Op::FpQuantize(op) => quantized::fp_quantize(op, &inputs[0], types.results),
         Op::FpDequantize(op) => one(quantized::fp_dequantize(op, inputs, target)?.into()),
         Op::FpQuantizedMatmul(op) => one(quantized::fp_quantized_matmul(op, inputs, target)?),
         Op::Dequantize(op) => one(quantized::dequantize(op, inputs, target)?),

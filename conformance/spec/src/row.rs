@@ -90,6 +90,8 @@ pub enum ResultDType {
     Aggregate,
     /// `u8`, for what holds or does not.
     Predicate,
+    /// Words of bits, `u32`.
+    Codes,
     /// An integer, `s32`.
     Index,
     /// Nothing: the call has to say.
@@ -314,6 +316,7 @@ impl Row {
                 None => merged(inputs).map(DType::to_aggregate),
             },
             ResultDType::Predicate => Ok(DType::U8),
+            ResultDType::Codes => Ok(DType::U32),
             ResultDType::Index => {
                 let dtype = asked.unwrap_or(DType::S32);
                 check_integer(dtype, "an index result")?;

@@ -62,6 +62,7 @@ impl Group {
             ResultDType::Same
             | ResultDType::Merged
             | ResultDType::Predicate
+            | ResultDType::Codes
             | ResultDType::Index
             | ResultDType::Asked => dtype,
         };
@@ -93,7 +94,10 @@ impl Group {
 
 /// True when results are integers whatever the operands.
 pub fn speaks_of_operands(row: &Row) -> bool {
-    matches!(row.result, ResultDType::Predicate | ResultDType::Index)
+    matches!(
+        row.result,
+        ResultDType::Predicate | ResultDType::Codes | ResultDType::Index
+    )
 }
 
 impl fmt::Display for Group {

@@ -179,6 +179,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Cholesky
         | OpKind::Quantize
         | OpKind::Dequantize
+        | OpKind::FpQuantize
         | OpKind::FpDequantize
         | OpKind::FpQuantizedMatmul
         | OpKind::QuantizedMatmul

@@ -175,6 +175,7 @@ fn sees_the_sign(row: &Row, group: Group) -> bool {
         | ResultDType::Real
         | ResultDType::Aggregate
         | ResultDType::Predicate
+        | ResultDType::Codes
         | ResultDType::Index => false,
     };
     row.accepts.integer

@@ -118,6 +118,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Cholesky
         | OpKind::Quantize
         | OpKind::Dequantize
+        | OpKind::FpQuantize
         | OpKind::FpDequantize
         | OpKind::FpQuantizedMatmul
         | OpKind::QuantizedMatmul

@@ -55,6 +55,23 @@ defmodule Emily.Quantization do
   On Emily a NaN, an infinity, or a group that spans more than f32 holds is an error when a result is read.
   On other backends nothing looks for them.
 
+  ## Small floats
+
+  With `mode: :mxfp4`, `:mxfp8` or `:nvfp4`, and no other option, the result is packed small floats and their
+  scales, as `dequantize/4` has them. Everything is computed in f32.
+
+  The scale of `:mxfp4` and `:mxfp8` is the one that the OCP microscaling formats define: the largest power of
+  two that times 4 or 256, which is the power of two of the elements' largest, is no more than the largest
+  modulus in the group. That of `:nvfp4` is this modulus divided by 6, rounded to e4m3. An element is the
+  nearest to `x / scale`, of two the even one; what is beyond the largest becomes the largest. A group with a NaN
+  or an infinity has the scale NaN, and is NaN altogether.
+
+      iex> matrix = Nx.tile(Nx.tensor([[0.1, 1.0, -4.0, 7.9]]), [1, 8])
+      iex> {packed, scales} = Emily.Quantization.quantize(matrix, mode: :mxfp4)
+      iex> back = Emily.Quantization.dequantize(packed, scales, nil, mode: :mxfp4, type: :f32)
+      iex> Nx.to_flat_list(back[0][0..3])
+      [0.0, 1.0, -4.0, 6.0]
+
   ## Examples
 
       iex> matrix = Nx.tile(Nx.tensor([[-1.0, 0.0, 1.0, 2.0]]), [1, 8])
@@ -67,11 +84,27 @@ defmodule Emily.Quantization do
 
   """
   deftransform quantize(matrix, opts \\ []) do
+    case Keyword.pop(opts, :mode, :affine) do
+      {:affine, opts} -> affine_quantize(matrix, opts)
+      {mode, opts} -> fp_quantize(matrix, mode, opts)
+    end
+  end
+
+  defp fp_quantize(matrix, mode, opts) do
+    attrs = [format: mode] ++ Keyword.validate!(opts, [])
+    call = fp_call!(:fp_quantize, [matrix], nil, attrs)
+    [matrix] = call.tensors
+    {packed, scales} = packed_shapes!(call, format!(call), matrix)
+    check_float!(call, matrix.type)
+    run(call, {Nx.template(packed, :u32), Nx.template(scales, :u8)}, &Composed.fp_quantize/2)
+  end
+
+  defp affine_quantize(matrix, opts) do
     call = call!(:quantize, [matrix], opts, @defaults)
     [matrix] = call.tensors
     coding!(call)
     type = merged!(call, [matrix])
-    {packed, per_group} = packed_shapes!(call, matrix)
+    {packed, per_group} = packed_shapes!(call, call.attrs, matrix)
     per_group = Nx.template(per_group, type)
     run(call, {Nx.template(packed, :u32), per_group, per_group}, &Composed.quantize/2)
   end

@@ -106,6 +106,40 @@ defmodule Emily.QuantizationTest do
       end
     end
 
+    test "of small floats is one operation on Emily, and composed elsewhere to the same bits" do
+      for mode <- [:mxfp4, :mxfp8, :nvfp4], type <- [:f32, :f16, :bf16] do
+        matrix = Nx.as_type(Nx.multiply(wave({2, 3, 64}, 0.37), 5), type)
+        {packed, scales} = Quantization.quantize(matrix, mode: mode)
+        assert %Nx.BinaryBackend{} = packed.data
+
+        native =
+          assert_native(fn -> Quantization.quantize(hd(on_emily([matrix])), mode: mode) end)
+
+        for {native, composed} <- Enum.zip(Tuple.to_list(native), [packed, scales]) do
+          assert {native.shape, native.type} == {composed.shape, composed.type}
+          assert Nx.to_binary(native) == Nx.to_binary(composed)
+        end
+
+        # 5 is at the exponent of 4, where a step is 2 in fp4, and less in fp8.
+        back = Quantization.dequantize(packed, scales, nil, mode: mode, type: :f32)
+        assert_close(back, Nx.as_type(matrix, :f32), 1.0)
+      end
+    end
+
+    test "of small floats names the call and the remedy where a matrix does not fit" do
+      assert_raise ArgumentError,
+                   "fp_quantize(f32[2,24]): rows of 24 elements are no whole groups of 16; pad them",
+                   fn -> Quantization.quantize(wave({2, 24}, 1), mode: :nvfp4) end
+
+      assert_raise ArgumentError, ~r"does not take s32", fn ->
+        Quantization.quantize(Nx.iota({2, 32}), mode: :mxfp4)
+      end
+
+      assert_raise ArgumentError, ~r"unknown keys \[:bits\]", fn ->
+        Quantization.quantize(wave({2, 32}, 1), mode: :mxfp4, bits: 4)
+      end
+    end
+
     test "names the call and the remedy where a matrix does not fit" do
       assert_raise ArgumentError,
                    "quantize(f32[2,96]): rows of 96 elements are no whole groups of 64; pad them",

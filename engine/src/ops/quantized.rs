@@ -4,4 +4,4 @@ mod affine;
 mod float;
 
 pub(super) use affine::{dequantize, quantize, quantized_matmul};
-pub(super) use float::{fp_dequantize, fp_quantized_matmul};
+pub(super) use float::{fp_dequantize, fp_quantize, fp_quantized_matmul};

@@ -23,7 +23,9 @@ use crate::mlx::{bitwise_xor, clone_array, conjugate, dtype_of, integer, real, t
 /// of the element.
 pub(super) fn unary(op: Unary, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
     let x = match op.row().result {
-        ResultDType::Real | ResultDType::Predicate | ResultDType::Index => Cow::Borrowed(x),
+        ResultDType::Real | ResultDType::Predicate | ResultDType::Codes | ResultDType::Index => {
+            Cow::Borrowed(x)
+        }
         ResultDType::RealFloating if dtype_of(x).is_complex() => Cow::Borrowed(x),
         ResultDType::Same
         | ResultDType::Merged

@@ -4,7 +4,7 @@ mod affine;
 mod float;
 
 pub(crate) use affine::{dequantize, quantize, quantized_matmul};
-pub(crate) use float::{fp_dequantize, fp_quantized_matmul};
+pub(crate) use float::{fp_dequantize, fp_quantize, fp_quantized_matmul};
 
 use emily_spec::{Error, ErrorKind, Result};
 use ndarray::{ArrayD, ArrayView1, Axis, Dimension, Ix2};

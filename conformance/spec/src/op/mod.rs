@@ -39,7 +39,7 @@ pub use linalg::{
     Cholesky, Determinant, Dot, Eigh, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve,
 };
 pub use quantized::{
-    Dequantize, FpDequantize, FpFormat, FpQuantizedMatmul, Quantize, QuantizedMatmul,
+    Dequantize, FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul, Quantize, QuantizedMatmul,
 };
 pub use reduce::{
     AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
@@ -234,6 +234,7 @@ pub enum Op {
     Quantize(Quantize),
     Dequantize(Dequantize),
     QuantizedMatmul(QuantizedMatmul),
+    FpQuantize(FpQuantize),
     FpDequantize(FpDequantize),
     FpQuantizedMatmul(FpQuantizedMatmul),
     Softmax(Softmax),
@@ -301,6 +302,7 @@ pub enum OpKind {
     Dequantize,
     Determinant,
     FpDequantize,
+    FpQuantize,
     FpQuantizedMatmul,
     Lu,
     Eigh,
@@ -364,7 +366,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         Determinant::ROW,
     ]);
     rows.extend([Quantize::ROW, Dequantize::ROW, QuantizedMatmul::ROW]);
-    rows.extend([FpDequantize::ROW, FpQuantizedMatmul::ROW]);
+    rows.extend([FpQuantize::ROW, FpDequantize::ROW, FpQuantizedMatmul::ROW]);
     rows.extend([Softmax::ROW, Logsumexp::ROW]);
     rows.extend(Norm::ALL.iter().map(|kind| kind.row()));
     rows.extend([ScaledDotProductAttention::ROW, Rope::ROW]);
@@ -439,6 +441,7 @@ impl OpKind {
             OpKind::Determinant => Op::Determinant(from(attrs)?),
             OpKind::Quantize => Op::Quantize(from(attrs)?),
             OpKind::Dequantize => Op::Dequantize(from(attrs)?),
+            OpKind::FpQuantize => Op::FpQuantize(from(attrs)?),
             OpKind::FpDequantize => Op::FpDequantize(from(attrs)?),
             OpKind::FpQuantizedMatmul => Op::FpQuantizedMatmul(from(attrs)?),
             OpKind::QuantizedMatmul => Op::QuantizedMatmul(from(attrs)?),
@@ -522,6 +525,7 @@ impl Op {
             Op::Determinant(attrs) => (Determinant::ROW, attrs),
             Op::Quantize(attrs) => (Quantize::ROW, attrs),
             Op::Dequantize(attrs) => (Dequantize::ROW, attrs),
+            Op::FpQuantize(attrs) => (FpQuantize::ROW, attrs),
             Op::FpDequantize(attrs) => (FpDequantize::ROW, attrs),
             Op::FpQuantizedMatmul(attrs) => (FpQuantizedMatmul::ROW, attrs),
             Op::QuantizedMatmul(attrs) => (QuantizedMatmul::ROW, attrs),

@@ -8,7 +8,7 @@ mod affine;
 mod float;
 
 pub use affine::{Dequantize, Quantize, QuantizedMatmul};
-pub use float::{FpDequantize, FpFormat, FpQuantizedMatmul};
+pub use float::{FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul};
 
 use crate::cost::largest;
 use crate::row::ROW;
@@ -123,7 +123,7 @@ impl Coding {
                 ),
             ));
         }
-        let lasts = [elements / 32 * self.bits, elements / self.group_size];
+        let lasts = [elements * self.bits / 32, elements / self.group_size];
         Ok(lasts.map(|last| Shape::new([rows, &[row, last]].concat())))
     }
 

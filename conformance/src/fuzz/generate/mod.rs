@@ -83,6 +83,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Solve => linalg::solve(row),
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
         OpKind::Quantize => quantized::quantize(row),
+        OpKind::FpQuantize => quantized::fp_quantize(row),
         OpKind::FpDequantize => quantized::fp_dequantize(row),
         OpKind::FpQuantizedMatmul => quantized::fp_quantized_matmul(row),
         OpKind::Dequantize => quantized::dequantize(row),

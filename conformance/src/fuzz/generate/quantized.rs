@@ -1,8 +1,8 @@
 //! Calls with matrices of packed codes.
 
 use emily_spec::{
-    DType, Dequantize, FpDequantize, FpFormat, FpQuantizedMatmul, Op, Quantize, QuantizedMatmul,
-    Row, Shape, Tensor, TensorType,
+    DType, Dequantize, FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul, Op, Quantize,
+    QuantizedMatmul, Row, Shape, Tensor, TensorType,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -120,6 +120,18 @@ pub(super) fn fp_dequantize(row: &'static Row) -> BoxedStrategy<Specimen> {
         let types = fp_types(format, &batch, rows, groups).to_vec();
         let op = Op::FpDequantize(FpDequantize { format, dtype });
         specimen(row, Just(op).boxed(), types)
+    };
+    (select(FORMATS.to_vec()), dtype_of(row), sizes())
+        .prop_flat_map(of)
+        .boxed()
+}
+
+pub(super) fn fp_quantize(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let of = move |(format, dtype, (batch, rows, groups)): (FpFormat, DType, Sizes)| {
+        let own = [rows, groups * format.group_size()];
+        let shape = Shape::new([&batch[..], &own].concat());
+        let op = Op::FpQuantize(FpQuantize { format });
+        specimen(row, Just(op).boxed(), vec![(dtype, shape)])
     };
     (select(FORMATS.to_vec()), dtype_of(row), sizes())
         .prop_flat_map(of)

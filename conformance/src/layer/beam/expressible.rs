@@ -92,6 +92,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Cholesky(_)
         | Op::Quantize(_)
         | Op::Dequantize(_)
+        | Op::FpQuantize(_)
         | Op::FpDequantize(_)
         | Op::FpQuantizedMatmul(_)
         | Op::QuantizedMatmul(_)

@@ -77,7 +77,7 @@ defmodule Emily.Quantization.Call do
   end
 
   # The shapes of a matrix's packed codes and of what there is per group.
-  def packed_shapes!(%{attrs: %{group_size: group_size, bits: bits}} = call, matrix) do
+  def packed_shapes!(call, %{group_size: group_size, bits: bits}, matrix) do
     if Nx.rank(matrix) < 2 do
       refuse!(call, "a matrix needs two axes or more, got #{dims(matrix)}")
     end
@@ -88,7 +88,7 @@ defmodule Emily.Quantization.Call do
       refuse!(call, "rows of #{elements} elements are no whole groups of #{group_size}; pad them")
     end
 
-    {List.to_tuple(rows ++ [div(elements, 32) * bits]),
+    {List.to_tuple(rows ++ [div(elements * bits, 32)]),
      List.to_tuple(rows ++ [div(elements, group_size)])}
   end
 

@@ -64,6 +64,66 @@ defmodule Emily.Quantization.Composed do
     x |> widened(type) |> product(matrix, attrs.transpose) |> Nx.as_type(type)
   end
 
+  def fp_quantize([matrix], %{format: format}) do
+    {element, scale, group_size} = small_floats(format)
+    {rows, [elements]} = matrix |> Nx.shape() |> Tuple.to_list() |> Enum.split(-1)
+    per_group = rows ++ [div(elements, group_size)]
+    groups = matrix |> Nx.as_type(:f32) |> Nx.reshape(List.to_tuple(per_group ++ [group_size]))
+
+    largest = groups |> modulus() |> Nx.reduce_max(axes: [-1], keep_axes: true)
+    finite = Nx.less(largest, word(0x7F800000))
+    largest = Nx.select(finite, largest, word(0))
+
+    {scales, nan} =
+      case format do
+        :mxfp4 -> {power_below(largest, 2), 0xFF}
+        :mxfp8 -> {power_below(largest, 8), 0xFF}
+        :nvfp4 -> {largest |> Nx.bitcast(:f32) |> Nx.divide(6) |> encoded(e4m3()), 0x7F}
+      end
+
+    divisors = scale |> table(:f32) |> Nx.take(scales)
+    given = Nx.logical_and(finite, Nx.greater(divisors, 0))
+
+    bits = Nx.select(Nx.broadcast(given, groups), Nx.bitcast(groups, :u32), word(0))
+    divisors = Nx.select(given, divisors, 1)
+    codes = bits |> Nx.bitcast(:f32) |> Nx.divide(divisors) |> encoded(element)
+    scales = Nx.select(finite, scales, word(nan))
+
+    per_word = div(32, element.bits)
+    codes = Nx.reshape(codes, List.to_tuple(rows ++ [div(elements, per_word), per_word]))
+    shifts = Nx.multiply(Nx.iota({per_word}, type: :u32), element.bits)
+    packed = codes |> Nx.left_shift(shifts) |> Nx.sum(axes: [-1]) |> Nx.as_type(:u32)
+    {packed, scales |> Nx.as_type(:u8) |> Nx.reshape(List.to_tuple(per_group))}
+  end
+
+  # The code e8m0 of the largest power of two that times 2 ** exponent is within the modulus of these bits, or
+  # of the least.
+  defp power_below(modulus, exponent) do
+    modulus |> Nx.right_shift(23) |> Nx.max(exponent) |> Nx.subtract(exponent) |> Nx.as_type(:u32)
+  end
+
+  # The codes of what is nearest to each f32, of two the even one. At an exponent values are the multiples of
+  # a power of two; one rounded up to the next exponent is the first one there, whose code comes next.
+  defp encoded(x, %{bits: bits, mantissa: mantissa, least: least, largest: largest}) do
+    modulus = x |> modulus() |> Nx.bitcast(:f32) |> Nx.min(largest)
+    exponent = modulus |> Nx.bitcast(:u32) |> Nx.right_shift(23) |> Nx.max(127 + least)
+    unit = exponent |> Nx.subtract(mantissa) |> Nx.left_shift(23) |> Nx.as_type(:u32)
+    units = modulus |> Nx.divide(Nx.bitcast(unit, :f32)) |> to_even() |> Nx.as_type(:u32)
+    sign = x |> Nx.bitcast(:u32) |> Nx.right_shift(31) |> Nx.left_shift(bits - 1)
+
+    exponent
+    |> Nx.subtract(127 + least)
+    |> Nx.left_shift(mantissa)
+    |> Nx.add(units)
+    |> Nx.add(sign)
+    |> Nx.as_type(:u32)
+  end
+
+  # Bits without their sign, which are in the numbers' order, NaN above all.
+  defp modulus(x), do: x |> Nx.bitcast(:u32) |> Nx.bitwise_and(word(0x7FFFFFFF))
+
+  defp word(value), do: Nx.tensor(value, type: :u32)
+
   def fp_dequantize([packed, scales], %{format: format, dtype: type}) do
     packed |> fp_matrix(scales, format, wide(type)) |> Nx.as_type(type)
   end
@@ -74,32 +134,37 @@ defmodule Emily.Quantization.Composed do
   end
 
   defp fp_matrix(packed, scales, format, wide) do
-    {element, bits, scale, group_size} =
-      case format do
-        :mxfp4 -> {e2m1(), 4, e8m0(), 32}
-        :mxfp8 -> {e4m3(), 8, e8m0(), 32}
-        :nvfp4 -> {e2m1(), 4, e4m3(), 16}
-      end
-
+    {element, scale, group_size} = small_floats(format)
     {rows, [groups]} = scales |> Nx.shape() |> Tuple.to_list() |> Enum.split(-1)
-    look_up = fn codes, table -> table |> Nx.tensor(type: wide) |> Nx.take(codes) end
+    look_up = fn codes, values -> values |> table(wide) |> Nx.take(codes) end
 
     packed
-    |> codes(bits)
-    |> look_up.(element)
+    |> codes(element.bits)
+    |> look_up.(element.values)
     |> Nx.reshape(List.to_tuple(rows ++ [groups, group_size]))
     |> Nx.multiply(scales |> look_up.(scale) |> Nx.new_axis(-1))
     |> Nx.reshape(List.to_tuple(rows ++ [groups * group_size]))
   end
 
+  defp table(values, type), do: Nx.tensor(values, type: type)
+
+  # Elements, the values of scales, and how many elements share one.
+  defp small_floats(:mxfp4), do: {e2m1(), e8m0(), 32}
+  defp small_floats(:mxfp8), do: {e4m3(), e8m0(), 32}
+  defp small_floats(:nvfp4), do: {e2m1(), e4m3().values, 16}
+
   # The values of all codes: sign, two bits of exponent, one of mantissa.
-  defp e2m1, do: signed([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
+  defp e2m1 do
+    values = signed([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
+    %{bits: 4, mantissa: 1, least: 0, largest: 6, values: values}
+  end
 
   # Sign, four bits of exponent, three of mantissa; all of them set are NaN.
   defp e4m3 do
     subnormal = for mantissa <- 0..7, do: mantissa / 512
     normal = for exponent <- 1..15, mantissa <- 0..7, do: (8 + mantissa) * 2.0 ** (exponent - 10)
-    signed(Enum.drop(subnormal ++ normal, -1) ++ [:nan])
+    values = signed(Enum.drop(subnormal ++ normal, -1) ++ [:nan])
+    %{bits: 8, mantissa: 3, least: -6, largest: 448, values: values}
   end
 
   defp e8m0, do: for(exponent <- 0..254, do: 2.0 ** (exponent - 127)) ++ [:nan]

@@ -1,14 +1,70 @@
 //! Matrices of small floats with a scale for each group.
 
-use emily_spec::{DType, FpDequantize, FpFormat, FpQuantizedMatmul, TensorType};
+use emily_spec::{DType, FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul, TensorType};
 use mlx_rs::error::Result;
-use mlx_rs::ops::{stack, zeros_dtype};
+use mlx_rs::ops::{max_axis, maximum, minimum, select, stack, zeros_dtype};
 use mlx_rs::{Array, Dtype};
 
-use crate::mlx::{bitwise_and, dtype_of, integer, right_shift, to_mlx};
+use crate::mlx::{arange, bitwise_and, dtype_of, integer, left_shift, real, right_shift, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::dims;
 use crate::ops::float::widened;
+
+/// In integers, but for quotients and their rounding. MLX's own has other scales, and takes halves down.
+pub(in crate::ops) fn fp_quantize(
+    op: &FpQuantize,
+    x: &Array,
+    results: &[TensorType],
+) -> Result<Vec<Array>> {
+    if x.size() == 0 {
+        let empty = |ty: &TensorType| zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+        return results.iter().map(empty).collect();
+    }
+    let format = op.format;
+    let word = |value: i128| integer(DType::U32, value);
+    let groups = cast(x, DType::F32)?.reshape(&[-1, format.group_size() as i32])?;
+    // Bits without their sign are in the numbers' order, NaN above all.
+    let moduli = bitwise_and(&groups.view_dtype(Dtype::Uint32)?, &word(0x7fff_ffff))?;
+    let largest = max_axis(&moduli, 1, true)?;
+    let finite = largest.lt(word(0x7f80_0000))?;
+    let largest = select(&finite, largest, word(0))?;
+    let (scales, nan) = match format {
+        FpFormat::Mxfp4 => (power_below(&largest, 2)?, 255),
+        FpFormat::Mxfp8 => (power_below(&largest, 8)?, 255),
+        FpFormat::Nvfp4 => {
+            let largest = largest.view_dtype(Dtype::Float32)?;
+            let sixth = largest.divide(real(DType::F32, 6.0))?;
+            (E4M3.encoded(&sixth)?, 0x7f)
+        }
+    };
+    let (element, scale) = decodes(format);
+    let divisors = looked_up(scale, &scales, DType::F32)?;
+    let zero = real(DType::F32, 0.0);
+    let given = finite.logical_and(divisors.gt(&zero)?)?;
+    let divisors = select(&given, divisors, real(DType::F32, 1.0))?;
+    let codes = element.encoded(&select(&given, groups, zero)?.divide(divisors)?)?;
+    let scales = select(&finite, scales, word(nan))?;
+    let parts = [packed(&codes, format.bits())?, scales];
+    let shaped =
+        |(part, ty): (&Array, &TensorType)| cast(part, ty.dtype)?.reshape(&dims(&ty.shape));
+    parts.iter().zip(results).map(shaped).collect()
+}
+
+/// The code e8m0 of the largest power of two that times 2^exponent is within the modulus of these bits, or
+/// of the least.
+fn power_below(modulus: &Array, exponent: i128) -> Result<Array> {
+    let exponent = integer(DType::U32, exponent);
+    let own = right_shift(modulus, &integer(DType::U32, 23))?;
+    maximum(own, &exponent)?.subtract(exponent)
+}
+
+/// The codes of a row in words, from the lowest bits up.
+fn packed(codes: &Array, bits: usize) -> Result<Array> {
+    let per_word = 32 / bits as i32;
+    let codes = codes.reshape(&[-1, per_word])?;
+    let shifts = arange(per_word, Dtype::Uint32)?.multiply(integer(DType::U32, bits as i128))?;
+    left_shift(&codes, &shifts)?.sum_axis(1, false)
+}
 
 /// Their product is exact in `f32` but at the ends of its range.
 pub(in crate::ops) fn fp_dequantize(
@@ -49,15 +105,7 @@ pub(in crate::ops) fn fp_quantized_matmul(
 /// The matrix in `f32` or `f64`. Elements and scales are looked up: MLX's own has an infinity for the scale
 /// that is NaN, and powers of two in the result's digits.
 fn matrix(format: FpFormat, packed: &Array, scales: &Array, wide: DType) -> Result<Array> {
-    let (element, scale): (Decode, Decode) = match format {
-        FpFormat::Mxfp4 => (e2m1, e8m0),
-        FpFormat::Mxfp8 => (e4m3, e8m0),
-        FpFormat::Nvfp4 => (e2m1, e4m3),
-    };
-    let looked_up = |value: Decode, codes: &Array| {
-        let all: Vec<f32> = (0..=u8::MAX).map(value).collect();
-        cast(&Array::from_slice(&all, &[256]), wide)?.take_axis(codes, 0)
-    };
+    let (element, scale) = decodes(format);
     let bytes = packed.view_dtype(Dtype::Uint8)?;
     let codes = match format.bits() {
         8 => bytes,
@@ -67,8 +115,9 @@ fn matrix(format: FpFormat, packed: &Array, scales: &Array, wide: DType) -> Resu
             stack(&[low, high], -1)?
         }
     };
-    let elements = looked_up(element, &codes)?.reshape(&[-1, format.group_size() as i32])?;
-    let scales_of_groups = looked_up(scale, scales)?.reshape(&[-1, 1])?;
+    let elements =
+        looked_up(element.decode, &codes, wide)?.reshape(&[-1, format.group_size() as i32])?;
+    let scales_of_groups = looked_up(scale, scales, wide)?.reshape(&[-1, 1])?;
     let (rows, groups) = scales.shape().split_at(scales.ndim() - 1);
     let shape = [rows, &[groups[0] * format.group_size() as i32]].concat();
     elements.multiply(scales_of_groups)?.reshape(&shape)
@@ -76,6 +125,67 @@ fn matrix(format: FpFormat, packed: &Array, scales: &Array, wide: DType) -> Resu
 
 /// What a code is.
 type Decode = fn(u8) -> f32;
+
+/// What these codes are.
+fn looked_up(value: Decode, codes: &Array, wide: DType) -> Result<Array> {
+    let all: Vec<f32> = (0..=u8::MAX).map(value).collect();
+    cast(&Array::from_slice(&all, &[256]), wide)?.take_axis(codes, 0)
+}
+
+/// Elements, and what the codes of scales are.
+fn decodes(format: FpFormat) -> (&'static SmallFloat, Decode) {
+    match format {
+        FpFormat::Mxfp4 => (&E2M1, e8m0),
+        FpFormat::Mxfp8 => (&E4M3, e8m0),
+        FpFormat::Nvfp4 => (&E2M1, e4m3),
+    }
+}
+
+/// A float of fewer bits: a sign, an exponent and a mantissa.
+struct SmallFloat {
+    bits: i128,
+    mantissa_bits: i128,
+    /// The exponent of the smallest normal value.
+    min_exponent: i128,
+    largest: f64,
+    decode: Decode,
+}
+
+const E2M1: SmallFloat = SmallFloat {
+    bits: 4,
+    mantissa_bits: 1,
+    min_exponent: 0,
+    largest: 6.0,
+    decode: e2m1,
+};
+
+const E4M3: SmallFloat = SmallFloat {
+    bits: 8,
+    mantissa_bits: 3,
+    min_exponent: -6,
+    largest: 448.0,
+    decode: e4m3,
+};
+
+impl SmallFloat {
+    /// The codes of what is nearest to each `f32`, of two the even one, as `u32`; not of NaN.
+    ///
+    /// At an exponent values are the multiples of a power of two. One rounded up to the next exponent is
+    /// the first one there, whose code comes next.
+    fn encoded(&self, x: &Array) -> Result<Array> {
+        let word = |value: i128| integer(DType::U32, value);
+        let bits = |x: &Array| x.view_dtype(Dtype::Uint32);
+        let modulus = minimum(x.abs()?, real(DType::F32, self.largest))?;
+        let least = word(127 + self.min_exponent);
+        let exponent = maximum(right_shift(&bits(&modulus)?, &word(23))?, &least)?;
+        let unit = exponent.subtract(word(self.mantissa_bits))?;
+        let unit = left_shift(&unit, &word(23))?.view_dtype(Dtype::Float32)?;
+        let units = modulus.divide(unit)?.round(0)?.as_dtype(Dtype::Uint32)?;
+        let base = left_shift(&exponent.subtract(least)?, &word(self.mantissa_bits))?;
+        let sign = left_shift(&right_shift(&bits(x)?, &word(31))?, &word(self.bits - 1))?;
+        base.add(units)?.add(sign)
+    }
+}
 
 /// The float of a sign, two bits of exponent and one of mantissa.
 fn e2m1(code: u8) -> f32 {

@@ -1,11 +1,78 @@
 //! Matrices of small floats with a scale for each group.
 
-use emily_spec::{DType, FpDequantize, FpFormat, FpQuantizedMatmul, Result};
+use emily_spec::{
+    DType, FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul, Result, TensorType,
+};
 
-use super::{Element, codes, products, unpacked};
+use super::{Element, codes, packed, products, unpacked};
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::value::Wide;
+
+/// Packed codes and scales, group by group, in `f32`.
+pub(crate) fn fp_quantize(
+    op: &FpQuantize,
+    input: &WideArray,
+    results: &[TensorType],
+) -> Result<Vec<WideAnswer>> {
+    let (mut words, mut scales) = (Vec::new(), Vec::new());
+    let (element, scale) = decodes(op.format);
+    for row in array::rows(input, &[input.ndim() - 1])?.rows() {
+        let row: Vec<f32> = row.iter().map(|x| x.float() as f32).collect();
+        let mut codes = Vec::new();
+        for group in row.chunks(op.format.group_size()) {
+            let of_group = scale_of(op.format, group);
+            scales.push(Wide::Int(of_group.into()));
+            let scale = scale(of_group) as f32;
+            codes.extend(group.iter().map(|x| match scale == 0.0 || scale.is_nan() {
+                true => 0,
+                false => nearest(f64::from(x / scale), op.format.bits(), element),
+            }));
+        }
+        words.extend(packed(&codes, op.format.bits()));
+    }
+    let parts = results.iter().zip([words, scales]);
+    let result =
+        |(ty, values): (&TensorType, Vec<Wide>)| Ok(array::from_vec(&ty.shape, values)?.into());
+    parts.map(result).collect()
+}
+
+/// The code of a group's scale.
+fn scale_of(format: FpFormat, group: &[f32]) -> u64 {
+    let finite = group.iter().all(|x| x.is_finite());
+    let largest = group.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+    match format {
+        FpFormat::Mxfp4 | FpFormat::Mxfp8 if !finite => 255,
+        FpFormat::Nvfp4 if !finite => 0x7f,
+        FpFormat::Mxfp4 => power(largest, 4.0),
+        FpFormat::Mxfp8 => power(largest, 256.0),
+        FpFormat::Nvfp4 => nearest(f64::from(largest / 6.0), 8, e4m3),
+    }
+}
+
+/// The code of the largest power of two that times this element is within the modulus, or of the least.
+fn power(modulus: f32, element: f64) -> u64 {
+    let fits = |code: &u64| e8m0(*code) * element <= f64::from(modulus);
+    (0..255).rev().find(fits).unwrap_or(0)
+}
+
+/// The code of what is nearest to `x`, of two the even one, with the sign of `x`; beyond the largest, that.
+fn nearest(x: f64, bits: usize, value: Decode) -> u64 {
+    let sign = 1 << (bits - 1);
+    let codes = (0..sign).filter(|&code| !value(code).is_nan());
+    let largest = codes.clone().map(value).fold(0.0, f64::max);
+    let distance = |code: u64| (value(code) - x.abs().min(largest)).abs();
+    let nearer = |a: &u64, b: &u64| {
+        let by_distance = distance(*a).total_cmp(&distance(*b));
+        by_distance.then((a % 2).cmp(&(b % 2)))
+    };
+    let code = codes.min_by(nearer).unwrap_or(0);
+    if x.is_sign_negative() {
+        sign | code
+    } else {
+        code
+    }
+}
 
 /// scale · element, rounded once.
 pub(crate) fn fp_dequantize(
@@ -49,11 +116,7 @@ pub(crate) fn fp_quantized_matmul(
 /// scales.
 fn elements(format: FpFormat, inputs: &[WideArray]) -> Result<Vec<f64>> {
     let codes = codes(&inputs[0], format.bits())?;
-    let (element, scale): (Decode, Decode) = match format {
-        FpFormat::Mxfp4 => (e2m1, e8m0),
-        FpFormat::Mxfp8 => (e4m3, e8m0),
-        FpFormat::Nvfp4 => (e2m1, e4m3),
-    };
+    let (element, scale) = decodes(format);
     let groups = codes.chunks(format.group_size()).zip(&inputs[1]);
     let elements = groups.flat_map(|(codes, s)| {
         let s = scale(s.int() as u64);
@@ -64,6 +127,15 @@ fn elements(format: FpFormat, inputs: &[WideArray]) -> Result<Vec<f64>> {
 
 /// What a code is.
 type Decode = fn(u64) -> f64;
+
+/// What the codes of elements and of scales are.
+fn decodes(format: FpFormat) -> (Decode, Decode) {
+    match format {
+        FpFormat::Mxfp4 => (e2m1, e8m0),
+        FpFormat::Mxfp8 => (e4m3, e8m0),
+        FpFormat::Nvfp4 => (e2m1, e4m3),
+    }
+}
 
 /// Sign, two bits of exponent, one of mantissa.
 fn e2m1(code: u64) -> f64 {

@@ -4,11 +4,55 @@ use serde::Deserialize;
 
 use super::{Coding, QUANTIZED, product, product_cost};
 use crate::op::{Attributes, ops};
-use crate::row::{SMOOTH, sum_tolerance};
+use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Judged, Range, Result, ResultDType, Role, Row, Shape,
     TensorType,
 };
+
+ops! {
+    /// Packed small floats and scales of a matrix's groups: what `fp_dequantize` takes. Computed in `f32`.
+    /// The scale of mxfp4 and mxfp8 is the OCP microscaling formats': the largest power of two that times
+    /// the elements' largest one, 4 or 256, is no more than the group's largest modulus, as far as e8m0 goes.
+    /// (MLX rounds the logarithm instead, so that a group's largest 4 becomes 3.) That of nvfp4 is this
+    /// modulus / 6, rounded to e4m3 and 448 at most. An element is the one nearest to x / scale, of two the
+    /// even one, where x / scale is beyond all the largest, and 0 where the scale is. A group with a NaN or
+    /// an infinity has the scale NaN, and zeros.
+    pub struct FpQuantize = Row {
+        name: "fp_quantize",
+        operands: ROW.operands,
+        roles: ROW.roles,
+        arity: Arity::Exactly(1),
+        results: 2,
+        result: ResultDType::Codes,
+        ..QUANTIZED
+    }; {
+        /// What elements and scales are.
+        format: FpFormat,
+    }
+}
+
+impl Attributes for FpQuantize {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let [packed, scales] = self.format.coding().packed(&inputs[0].shape)?;
+        let words = row.result_dtype(inputs, None)?;
+        Ok(vec![
+            TensorType::new(words, packed),
+            TensorType::new(DType::U8, scales),
+        ])
+    }
+
+    /// Besides copies in `f32` and as codes of the operand, which is larger than the results.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let cost = row.price.of(inputs, results)?;
+        let elements = inputs[0].shape.size()? as u64;
+        Ok(Cost {
+            work: elements.saturating_mul(row.price.work),
+            temporaries: cost.temporaries.saturating_add(8 * 4 * elements),
+            ..cost
+        })
+    }
+}
 
 ops! {
     /// The matrix of packed small floats: scale · element, with a scale for each group along the last axis,
@@ -66,11 +110,14 @@ impl FpFormat {
                 format!("scales must be u8, got {}", scales.dtype),
             ));
         }
-        let coding = Coding {
+        self.coding().unpacked(packed, std::slice::from_ref(scales))
+    }
+
+    fn coding(self) -> Coding {
+        Coding {
             group_size: self.group_size(),
             bits: self.bits(),
-        };
-        coding.unpacked(packed, std::slice::from_ref(scales))
+        }
     }
 }
 
