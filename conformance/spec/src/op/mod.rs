@@ -29,7 +29,9 @@ pub use binary::{Arithmetic, Compare, Typed};
 pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
 pub use cumulative::{Cumulative, Scan};
-pub use fast::{Attended, Epsilon, Logsumexp, Norm, Rope, ScaledDotProductAttention, Softmax};
+pub use fast::{
+    Attended, Einsum, Epsilon, Logsumexp, Norm, Rope, ScaledDotProductAttention, Softmax,
+};
 pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
@@ -242,6 +244,7 @@ pub enum Op {
     Norm(Norm, Epsilon),
     ScaledDotProductAttention(ScaledDotProductAttention),
     Rope(Rope),
+    Einsum(Einsum),
 }
 
 /// An op without its attributes.
@@ -314,6 +317,7 @@ pub enum OpKind {
     Norm(Norm),
     ScaledDotProductAttention,
     Rope,
+    Einsum,
 }
 
 /// Every op's row, families together.
@@ -369,7 +373,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.extend([FpQuantize::ROW, FpDequantize::ROW, FpQuantizedMatmul::ROW]);
     rows.extend([Softmax::ROW, Logsumexp::ROW]);
     rows.extend(Norm::ALL.iter().map(|kind| kind.row()));
-    rows.extend([ScaledDotProductAttention::ROW, Rope::ROW]);
+    rows.extend([ScaledDotProductAttention::ROW, Rope::ROW, Einsum::ROW]);
     rows
 });
 
@@ -450,6 +454,7 @@ impl OpKind {
             OpKind::Norm(kind) => Op::Norm(kind, from(attrs)?),
             OpKind::ScaledDotProductAttention => Op::ScaledDotProductAttention(from(attrs)?),
             OpKind::Rope => Op::Rope(from(attrs)?),
+            OpKind::Einsum => Op::Einsum(from(attrs)?),
         })
     }
 }
@@ -534,6 +539,7 @@ impl Op {
             Op::Norm(kind, attrs) => (kind.row(), attrs),
             Op::ScaledDotProductAttention(attrs) => (ScaledDotProductAttention::ROW, attrs),
             Op::Rope(attrs) => (Rope::ROW, attrs),
+            Op::Einsum(attrs) => (Einsum::ROW, attrs),
         }
     }
 

@@ -22,9 +22,7 @@ pub(in crate::ops) fn rope(op: &Rope, inputs: &[Array], ty: &TensorType, cx: &Cx
     if x.size() == 0 || pairs == 0 {
         return x.as_dtype(to_mlx(ty.dtype));
     }
-    let [sine, cosine] = with_stream(cx.cpu, || angles(op, inputs, ty, cx))?;
-    let table = |table: Array| table.as_dtype(x.dtype());
-    let (sine, cosine) = (table(sine)?, table(cosine)?);
+    let [sine, cosine] = with_stream(cx.cpu, || turns(op, inputs, ty, x.dtype(), cx))?;
 
     let axis = x.ndim() - 1;
     let [a, b] = match op.traditional {
@@ -55,8 +53,14 @@ fn every_second(x: &Array, from: i32, pairs: i32) -> Result<Array> {
     slice(x, &starts, &stops, &strides)
 }
 
-/// Sines and cosines for each position and pair, in `f64`, which only the CPU has.
-fn angles(op: &Rope, inputs: &[Array], ty: &TensorType, cx: &Cx) -> Result<[Array; 2]> {
+/// Sines and cosines for each position and pair, of angles in `f64`, which only the CPU has.
+fn turns(
+    op: &Rope,
+    inputs: &[Array],
+    ty: &TensorType,
+    dtype: Dtype,
+    cx: &Cx,
+) -> Result<[Array; 2]> {
     let rank = ty.shape.rank();
     let wide = |x: &Array| cast(x, DType::F64);
     let steps = arange(length(ty.shape[rank - 2])?, Dtype::Float64)?.reshape(&[-1, 1])?;
@@ -80,5 +84,6 @@ fn angles(op: &Rope, inputs: &[Array], ty: &TensorType, cx: &Cx) -> Result<[Arra
         }
     };
     let cpu = Cx::new(Device::Cpu, cx.cpu);
-    Ok([sin(&angles, &cpu)?, cos(&angles, &cpu)?])
+    let (sine, cosine) = (sin(&angles, &cpu)?, cos(&angles, &cpu)?);
+    Ok([sine.as_dtype(dtype)?, cosine.as_dtype(dtype)?])
 }

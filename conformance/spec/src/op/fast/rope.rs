@@ -86,7 +86,7 @@ impl Attributes for Rope {
             ));
         };
         let dims = self.dims.unwrap_or(features);
-        if dims % 2 != 0 || dims > features {
+        if !dims.is_multiple_of(2) || dims > features {
             return misfit(format!(
                 "{dims} of {features} features cannot be turned in pairs; dims must be even and no more \
                  than there are"
