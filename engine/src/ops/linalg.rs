@@ -4,10 +4,12 @@
 
 mod decompose;
 mod determinant;
+mod gathered;
 mod solve;
 
 pub(super) use decompose::{cholesky, lu, qr};
 pub(super) use determinant::determinant;
+pub(super) use gathered::gather_mm;
 pub(super) use solve::{solve, triangular_solve};
 
 use std::ops::Range;

@@ -2,11 +2,13 @@
 
 mod decompose;
 mod determinant;
+mod gathered;
 mod matrix;
 mod solve;
 
 pub(crate) use decompose::{cholesky, lu, qr};
 pub(crate) use determinant::determinant;
+pub(crate) use gathered::gather_mm;
 pub(crate) use solve::{solve, triangular_solve};
 
 use emily_spec::{Dot, Result};

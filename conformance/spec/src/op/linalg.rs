@@ -2,10 +2,12 @@
 
 mod decompose;
 mod determinant;
+mod gathered;
 mod solve;
 
 pub use decompose::{Cholesky, Lu, Qr, QrMode};
 pub use determinant::Determinant;
+pub use gathered::GatherMm;
 pub use solve::{Solve, TransformA, TriangularSolve};
 
 use super::{Attributes, ops};

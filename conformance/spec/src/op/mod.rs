@@ -35,7 +35,9 @@ pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
     TakeAlongAxis,
 };
-pub use linalg::{Cholesky, Determinant, Dot, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve};
+pub use linalg::{
+    Cholesky, Determinant, Dot, GatherMm, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve,
+};
 pub use quantized::{
     Dequantize, FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul, Quantize, QuantizedMatmul,
 };
@@ -228,6 +230,7 @@ pub enum Op {
     Solve(Solve),
     Lu(Lu),
     Determinant(Determinant),
+    GatherMm(GatherMm),
     Quantize(Quantize),
     Dequantize(Dequantize),
     QuantizedMatmul(QuantizedMatmul),
@@ -299,6 +302,7 @@ pub enum OpKind {
     FpDequantize,
     FpQuantize,
     FpQuantizedMatmul,
+    GatherMm,
     Lu,
     Quantize,
     QuantizedMatmul,
@@ -356,6 +360,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         Lu::ROW,
         Determinant::ROW,
     ]);
+    rows.push(GatherMm::ROW);
     rows.extend([Quantize::ROW, Dequantize::ROW, QuantizedMatmul::ROW]);
     rows.extend([FpQuantize::ROW, FpDequantize::ROW, FpQuantizedMatmul::ROW]);
     rows.extend([Softmax::ROW, Logsumexp::ROW]);
@@ -428,6 +433,7 @@ impl OpKind {
             OpKind::Solve => Op::Solve(from(attrs)?),
             OpKind::Lu => Op::Lu(from(attrs)?),
             OpKind::Determinant => Op::Determinant(from(attrs)?),
+            OpKind::GatherMm => Op::GatherMm(from(attrs)?),
             OpKind::Quantize => Op::Quantize(from(attrs)?),
             OpKind::Dequantize => Op::Dequantize(from(attrs)?),
             OpKind::FpQuantize => Op::FpQuantize(from(attrs)?),
@@ -509,6 +515,7 @@ impl Op {
             Op::Solve(attrs) => (Solve::ROW, attrs),
             Op::Lu(attrs) => (Lu::ROW, attrs),
             Op::Determinant(attrs) => (Determinant::ROW, attrs),
+            Op::GatherMm(attrs) => (GatherMm::ROW, attrs),
             Op::Quantize(attrs) => (Quantize::ROW, attrs),
             Op::Dequantize(attrs) => (Dequantize::ROW, attrs),
             Op::FpQuantize(attrs) => (FpQuantize::ROW, attrs),

@@ -78,6 +78,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Qr(_)
         | Op::TriangularSolve(_)
         | Op::Determinant(_)
+        | Op::GatherMm(_)
         | Op::Lu(_)
         | Op::Solve(_)
         | Op::Cholesky(_)

@@ -11,7 +11,8 @@ defmodule Emily.Backend.Fast do
     Fast.Softmax => :softmax,
     Fast.LogSumExp => :logsumexp,
     Fast.RmsNorm => :rms_norm,
-    Fast.LayerNorm => :layer_norm
+    Fast.LayerNorm => :layer_norm,
+    Fast.GatherMm => :gather_mm
   }
 
   # A mask gives a softmax its infinities, and -∞ is the logarithm of nothing.

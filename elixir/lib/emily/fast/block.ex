@@ -19,3 +19,8 @@ defmodule Emily.Fast.LayerNorm do
   @moduledoc false
   defstruct [:eps]
 end
+
+defmodule Emily.Fast.GatherMm do
+  @moduledoc false
+  defstruct []
+end
