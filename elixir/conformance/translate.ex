@@ -194,6 +194,8 @@ defmodule Emily.Conformance.Translate do
     apply(Nx.LinAlg, op, tensors)
   end
 
+  defp call(:gather_mm, op, _attrs, tensors), do: apply(Emily.Fast, op, tensors)
+
   defp call(:softmax, _op, attrs, [tensor]),
     do: Emily.Fast.softmax(tensor, options(attrs, [:axes]))
 

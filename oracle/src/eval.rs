@@ -126,6 +126,7 @@ pub(crate) fn eval_wide(
         Op::Fourier(op, attrs) => one(fft::fourier(*op, attrs, &inputs[0], target)?),
         Op::Fourier2(op, attrs) => one(fft::fourier2(*op, attrs, &inputs[0], target)?),
         Op::TriangularSolve(op) => one(linalg::triangular_solve(op, inputs, target)?),
+        Op::GatherMm(_) => one(linalg::gather_mm(inputs, target)?),
         Op::Determinant(_) => one(linalg::determinant(&inputs[0], target)?),
         Op::Lu(_) => linalg::lu(&inputs[0], types.results),
         Op::Eigh(_) => linalg::eigh(&inputs[0], types.results, target),

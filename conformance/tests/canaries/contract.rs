@@ -173,6 +173,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Qr
         | OpKind::TriangularSolve
         | OpKind::Determinant
+        | OpKind::GatherMm
         | OpKind::Lu
         | OpKind::Eigh
         | OpKind::Solve

@@ -112,6 +112,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Qr
         | OpKind::TriangularSolve
         | OpKind::Determinant
+        | OpKind::GatherMm
         | OpKind::Lu
         | OpKind::Eigh
         | OpKind::Solve
@@ -273,7 +274,7 @@ fn changed(inputs: &[Input], change: impl Fn(&Tensor) -> Result<Tensor>) -> Resu
         .collect()
 }
 
-/// The operands that the row calls so, changed.
+/// The operands that the row calls so, or more precisely, changed.
 fn changed_operand(
     op: &Op,
     inputs: &[Input],
@@ -282,7 +283,7 @@ fn changed_operand(
 ) -> Result<Vec<Input>> {
     let mut inputs = inputs.to_vec();
     for (input, operand) in inputs.iter_mut().zip(op.row().operands) {
-        if *operand == name {
+        if operand.ends_with(name) {
             *input = Input::plain(change(&input.tensor)?);
         }
     }

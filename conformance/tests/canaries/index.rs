@@ -113,8 +113,9 @@ fn is_window(row: &Row) -> bool {
     matches!(row.kind, OpKind::Slice | OpKind::DynamicSlice)
 }
 
+/// Whether an operand is called so, or more precisely.
 fn has_operand(row: &Row, name: &str) -> bool {
-    row.operands.contains(&name)
+    row.operands.iter().any(|operand| operand.ends_with(name))
 }
 
 /// The tensor as it was, where the slice does not fit where it is to start.

@@ -11,7 +11,8 @@ defmodule Emily.Fast do
   (`Nx.block/4`) with a default made of Nx's functions: on another backend than `Emily.Backend` that
   is what runs, and it is what a gradient is derived from.
 
-  Operands are real numbers of any type; integers are taken as `f32`. `f16` and `bf16` are computed in
+  `gather_mm/4` says what it takes; the other functions' operands are real numbers of any type; integers are
+  taken as `f32`. `f16` and `bf16` are computed in
   `f32` and rounded once. Complex numbers are an `ArgumentError`. Vectorized tensors are computed
   vector by vector. (`einsum/2` takes complex numbers, and integers as they are.)
   """
@@ -19,7 +20,19 @@ defmodule Emily.Fast do
   import Emily.Fast.Call
   import Nx.Defn
 
-  alias Emily.Fast.{Attention, Composed, Equation, LayerNorm, LogSumExp, RmsNorm, Rotary, Softmax}
+  alias Emily.Fast.{
+    Attention,
+    Composed,
+    Equation,
+    GatherMm,
+    LayerNorm,
+    LogSumExp,
+    Picks,
+    RmsNorm,
+    Rotary,
+    Softmax
+  }
+
   alias Nx.Tensor, as: T
 
   @doc """
@@ -172,6 +185,55 @@ defmodule Emily.Fast do
     norm("layer_norm", [tensor, weight, bias], opts, fn eps, [tensor | _] = operands, out ->
       Nx.block(%LayerNorm{eps: eps}, operands, out.(tensor), &Composed.layer_norm/4)
     end)
+  end
+
+  @doc """
+  The products of matrices picked by index, as a mixture of experts takes them: for each pair of indices
+  that matrix of `a` times that one of `b`.
+
+  `a` is of shape `{..., m, k}`, `b` of `{..., k, n}`. The indices, integers of any shape, count the matrices
+  of an operand in row-major order, whatever its leading axes; `nil` stands for all of them, in the shape of
+  those axes. They are broadcast against each other, and the result has
+  their shape and `{m, n}` after it. In `f16`, `bf16` and `f32` no matrix is copied for each time that it is
+  picked.
+
+  The result has the type that both merge to. Integers are exact and wrap; `f16` and `bf16` are accumulated in
+  `f32`, and complex numbers are taken too. Vectorized tensors are refused: devectorize them first. An index
+  out of range is an `ArgumentError`, on Emily where a result is read.
+
+  ## Examples
+
+      iex> tokens = Nx.tensor([[[1.0, 2.0]], [[3.0, 4.0]]])
+      iex> experts = Nx.tensor([[[1.0], [1.0]], [[10.0], [10.0]], [[100.0], [100.0]]])
+      iex> Emily.Fast.gather_mm(tokens, experts, nil, Nx.tensor([2, 0])) |> Nx.to_flat_list()
+      [300.0, 7.0]
+
+      iex> Emily.Fast.gather_mm(Nx.iota({2, 3}), Nx.iota({2, 3}), nil, nil)
+      ** (ArgumentError) Emily.Fast.gather_mm(s32[2,3], s32[2,3], s32[], s32[]): a [2,3] has rows of 3 elements, and b [2,3] columns of 2
+
+  """
+  @spec gather_mm(Nx.Tensor.t(), Nx.Tensor.t(), Nx.Tensor.t() | nil, Nx.Tensor.t() | nil) ::
+          Nx.Tensor.t()
+  deftransform gather_mm(a, b, lhs_indices, rhs_indices) do
+    [a, b] = operands = Enum.map([a, b], &Nx.to_tensor/1)
+
+    indices =
+      for {indices, operand} <- [{lhs_indices, a}, {rhs_indices, b}] do
+        if indices, do: Nx.to_tensor(indices), else: Picks.all(operand)
+      end
+
+    call = call("gather_mm", operands ++ indices)
+    refuse = &raise(ArgumentError, "#{call}: #{&1}")
+    Picks.plain!(operands ++ indices, refuse)
+    [[m, k], [inner, n]] = for t <- operands, do: Picks.matrix!(t, refuse)
+
+    if k != inner do
+      refuse.("a #{dims(a)} has rows of #{k} elements, and b #{dims(b)} columns of #{inner}")
+    end
+
+    shape = List.to_tuple(Picks.leading!(indices, refuse) ++ [m, n])
+    out = Nx.template(shape, Nx.Type.merge(a.type, b.type))
+    Nx.block(%GatherMm{}, operands ++ indices, out, &Composed.gather_mm/5)
   end
 
   @doc """

@@ -47,6 +47,11 @@ defmodule Emily.FastTest do
     {&Fast.einsum("iij,jk,...k->k...i", [&1, &2, &3]), [{2, 2, 3}, {3, 4}, {2, 4}]}
   end
 
+  # Two matrices, each by two of three.
+  defp call(:gather_mm) do
+    {&Fast.gather_mm(&1, &2, nil, Nx.add(Nx.iota({1, 2}), 1)), [{2, 1, 3, 4}, {3, 4, 5}]}
+  end
+
   defp operands(shapes, backend \\ @emily) do
     for {shape, i} <- Enum.with_index(shapes) do
       shape
@@ -67,7 +72,7 @@ defmodule Emily.FastTest do
            inspect({left, right})
   end
 
-  for name <- @functions do
+  for name <- [:gather_mm | @functions] do
     test "#{name} is on Emily what its default is on Nx.BinaryBackend, eagerly and compiled" do
       {fun, shapes} = call(unquote(name))
       native = apply(fun, operands(shapes))
@@ -100,7 +105,9 @@ defmodule Emily.FastTest do
       pairs = Enum.zip(Tuple.to_list(native), Tuple.to_list(composed))
       for {left, right} <- pairs, do: assert_near(left, right)
     end
+  end
 
+  for name <- @functions do
     test "#{name} of vectors is that of each" do
       {fun, shapes} = call(unquote(name))
       [first | rest] = operands(shapes)
@@ -316,6 +323,12 @@ defmodule Emily.FastTest do
             fn -> Fast.softmax(t, axis: 2) end,
           "softmax(s32[2,3]): axis :x is out of range for rank 2; it has the axes from -2 to 1" =>
             fn -> Fast.softmax(t, axis: :x) end,
+          "gather_mm(s32[2,3], s32[2], s32[], s32[]): a matrix needs two axes or more, got [2]" =>
+            fn -> Fast.gather_mm(t, Nx.iota({2}), 0, 0) end,
+          "gather_mm(s32[2,3], s32[3,1], f32[], s32[]): an index must be an integer, got f32" =>
+            fn -> Fast.gather_mm(t, Nx.iota({3, 1}), 0.0, nil) end,
+          "gather_mm(s32[3], s32[3,1], s32[], s32[]): vectorized tensors are not taken; use Nx.devectorize/2 first" =>
+            fn -> Fast.gather_mm(Nx.vectorize(t, :v), Nx.iota({3, 1}), 0, 0) end,
           "softmax(s32[]): axis -1 is out of range for rank 0; a scalar has none" => fn ->
             Fast.softmax(1)
           end,

@@ -19,9 +19,9 @@ pub(crate) use device::{gpu_available, install_error_handler};
 pub(crate) use dtype::{dtype_of, to_mlx};
 pub(crate) use error::from_mlx;
 pub(crate) use raw::{
-    arange, bitwise_and, bitwise_or, bitwise_xor, conjugate, conv_general, gather, left_shift,
-    right_shift, scatter, scatter_add, scatter_max, slice, slice_axis, slice_dynamic, slice_update,
-    slice_update_dynamic,
+    arange, bitwise_and, bitwise_or, bitwise_xor, conjugate, conv_general, gather, gather_mm,
+    left_shift, right_shift, scatter, scatter_add, scatter_max, slice, slice_axis, slice_dynamic,
+    slice_update, slice_update_dynamic,
 };
 pub(crate) use scalar::{complex, integer, real};
 pub(crate) use stream::{new_stream, synchronize};

@@ -305,6 +305,28 @@ pub(crate) fn conv_general(
     })
 }
 
+/// For each pair of indices, which are broadcast, that matrix of `a` times that one of `b`: floats of one
+/// dtype, on the CPU `f32`. Indices are `u32`.
+///
+/// They are read when the array is evaluated; one out of range reads beyond the matrices, so the caller
+/// clamps them.
+pub(crate) fn gather_mm(a: &Array, b: &Array, lhs: &Array, rhs: &Array) -> Result<Array> {
+    call("gather_mm", |result, stream| {
+        // SAFETY: the handles are live, and `call` passes a valid place and a live stream.
+        unsafe {
+            mlx_sys::mlx_gather_mm(
+                result,
+                a.as_ptr(),
+                b.as_ptr(),
+                lhs.as_ptr(),
+                rhs.as_ptr(),
+                false,
+                stream,
+            )
+        }
+    })
+}
+
 type Binary = unsafe extern "C" fn(*mut mlx_array, mlx_array, mlx_array, mlx_stream) -> c_int;
 
 fn binary(name: &str, op: Binary, a: &Array, b: &Array) -> Result<Array> {

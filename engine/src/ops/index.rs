@@ -263,7 +263,7 @@ fn components(x: &Array, indices: &Array, axes: &[usize], cx: &mut Cx) -> Result
 
 /// Indices along an axis of `x`, each as an `s32` that it has. What is out of range is refused, and the
 /// nearest index stands there.
-fn inside(x: &Array, index: &Array, axis: usize, cx: &mut Cx) -> Result<Array> {
+pub(super) fn inside(x: &Array, index: &Array, axis: usize, cx: &mut Cx) -> Result<Array> {
     refuse_outside(x, index, &[axis], cx)?;
     nearest(x, index, axis)
 }

@@ -4,11 +4,13 @@
 
 mod decompose;
 mod determinant;
+mod gathered;
 mod solve;
 mod spectral;
 
 pub(super) use decompose::{cholesky, lu, qr};
 pub(super) use determinant::determinant;
+pub(super) use gathered::gather_mm;
 pub(super) use solve::{solve, triangular_solve};
 pub(super) use spectral::eigh;
 

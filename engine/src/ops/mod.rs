@@ -104,6 +104,7 @@ fn build(
         Op::Fourier2(op, attrs) => fft::fourier2(*op, attrs, &inputs[0], ty, cx)?,
         Op::Qr(_) => return linalg::qr(&inputs[0], results, cx),
         Op::TriangularSolve(op) => linalg::triangular_solve(op, inputs, ty, cx)?,
+        Op::GatherMm(_) => linalg::gather_mm(inputs, ty, cx)?,
         Op::Determinant(_) => linalg::determinant(&inputs[0], ty, cx)?,
         Op::Lu(_) => return linalg::lu(&inputs[0], results, cx),
         Op::Eigh(_) => return linalg::eigh(&inputs[0], results, cx),

@@ -140,7 +140,7 @@ pub(crate) fn indexed(
 }
 
 /// The index, where the axis has one like it.
-fn inside(index: Wide, axis: usize, shape: &[usize]) -> Result<usize> {
+pub(super) fn inside(index: Wide, axis: usize, shape: &[usize]) -> Result<usize> {
     match usize::try_from(index.int()) {
         Ok(index) if index < shape[axis] => Ok(index),
         _ => Err(Error::out_of_bounds(index.int(), axis, &Shape::new(shape))),

@@ -2,12 +2,14 @@
 
 mod decompose;
 mod determinant;
+mod gathered;
 mod matrix;
 mod solve;
 mod spectral;
 
 pub(crate) use decompose::{cholesky, lu, qr};
 pub(crate) use determinant::determinant;
+pub(crate) use gathered::gather_mm;
 pub(crate) use solve::{solve, triangular_solve};
 pub(crate) use spectral::eigh;
 

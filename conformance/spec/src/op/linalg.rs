@@ -2,11 +2,13 @@
 
 mod decompose;
 mod determinant;
+mod gathered;
 mod solve;
 mod spectral;
 
 pub use decompose::{Cholesky, Lu, Qr, QrMode};
 pub use determinant::Determinant;
+pub use gathered::GatherMm;
 pub use solve::{Solve, TransformA, TriangularSolve};
 pub use spectral::Eigh;
 

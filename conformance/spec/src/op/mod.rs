@@ -38,7 +38,7 @@ pub use index::{
     TakeAlongAxis,
 };
 pub use linalg::{
-    Cholesky, Determinant, Dot, Eigh, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve,
+    Cholesky, Determinant, Dot, Eigh, GatherMm, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve,
 };
 pub use quantized::{
     Dequantize, FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul, Quantize, QuantizedMatmul,
@@ -233,6 +233,7 @@ pub enum Op {
     Lu(Lu),
     Eigh(Eigh),
     Determinant(Determinant),
+    GatherMm(GatherMm),
     Quantize(Quantize),
     Dequantize(Dequantize),
     QuantizedMatmul(QuantizedMatmul),
@@ -307,6 +308,7 @@ pub enum OpKind {
     FpDequantize,
     FpQuantize,
     FpQuantizedMatmul,
+    GatherMm,
     Lu,
     Eigh,
     Quantize,
@@ -369,6 +371,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         Eigh::ROW,
         Determinant::ROW,
     ]);
+    rows.push(GatherMm::ROW);
     rows.extend([Quantize::ROW, Dequantize::ROW, QuantizedMatmul::ROW]);
     rows.extend([FpQuantize::ROW, FpDequantize::ROW, FpQuantizedMatmul::ROW]);
     rows.extend([Softmax::ROW, Logsumexp::ROW]);
@@ -443,6 +446,7 @@ impl OpKind {
             OpKind::Lu => Op::Lu(from(attrs)?),
             OpKind::Eigh => Op::Eigh(from(attrs)?),
             OpKind::Determinant => Op::Determinant(from(attrs)?),
+            OpKind::GatherMm => Op::GatherMm(from(attrs)?),
             OpKind::Quantize => Op::Quantize(from(attrs)?),
             OpKind::Dequantize => Op::Dequantize(from(attrs)?),
             OpKind::FpQuantize => Op::FpQuantize(from(attrs)?),
@@ -528,6 +532,7 @@ impl Op {
             Op::Lu(attrs) => (Lu::ROW, attrs),
             Op::Eigh(attrs) => (Eigh::ROW, attrs),
             Op::Determinant(attrs) => (Determinant::ROW, attrs),
+            Op::GatherMm(attrs) => (GatherMm::ROW, attrs),
             Op::Quantize(attrs) => (Quantize::ROW, attrs),
             Op::Dequantize(attrs) => (Dequantize::ROW, attrs),
             Op::FpQuantize(attrs) => (FpQuantize::ROW, attrs),

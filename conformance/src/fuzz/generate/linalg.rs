@@ -1,7 +1,8 @@
 //! Calls of products and decompositions.
 
 use emily_spec::{
-    DType, Dot, Op, Qr, QrMode, Row, Shape, Solve, TensorType, TransformA, TriangularSolve,
+    DType, Dot, GatherMm, Op, Qr, QrMode, Row, Shape, Solve, Tensor, TensorType, TransformA,
+    TriangularSolve,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -77,6 +78,60 @@ pub(super) fn dot(row: &'static Row) -> BoxedStrategy<Specimen> {
         specimen(row, Just(op).boxed(), vec![(a, left), (b, right)])
     };
     products.prop_flat_map(of).boxed()
+}
+
+/// Sizes of leading axes, of which a side of them may have fewer or ones.
+fn leading() -> impl Strategy<Value = Vec<usize>> {
+    proptest::collection::vec(0..3usize, 0..=2)
+}
+
+pub(super) fn gather_mm(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let dtypes = prop_oneof![
+        3 => dtype_of(row).prop_map(|dtype| [dtype, dtype]),
+        1 => [dtype_of(row), dtype_of(row)],
+    ];
+    type Drawn = ([Vec<usize>; 2], [usize; 3], [DType; 2]);
+    let of = move |([of_a, of_b], [m, k, n], [a, b]): Drawn| {
+        let counts = [&of_a, &of_b].map(|leading| leading.iter().product::<usize>());
+        let types = vec![
+            (a, Shape::new([&of_a[..], &[m, k]].concat())),
+            (b, Shape::new([&of_b[..], &[k, n]].concat())),
+        ];
+        let data = specimen(row, Just(Op::GatherMm(GatherMm {})).boxed(), types);
+        (data, picks(counts)).prop_map(|(mut data, picks)| {
+            data.tensors.extend(picks);
+            data
+        })
+    };
+    ([leading(), leading()], [0..4usize, 0..5, 0..4], dtypes)
+        .prop_flat_map(of)
+        .boxed()
+}
+
+/// Indices of so many matrices of two operands, which are broadcast; seldom one too far.
+pub(super) fn picks(counts: [usize; 2]) -> impl Strategy<Value = Vec<Tensor>> {
+    let dtypes = select(vec![DType::S32, DType::S64, DType::U8]);
+    (leading(), any::<[u8; 2]>(), [dtypes.clone(), dtypes]).prop_flat_map(
+        move |(pairs, cuts, dtypes)| {
+            let side = |side: usize| {
+                let count = counts[side] as u64;
+                // Without the first axis, with a one in its place, or as they are.
+                let mut shape = pairs.clone();
+                match cuts[side] % 3 {
+                    0 => drop(shape.drain(..pairs.len().min(1))),
+                    1 => shape.iter_mut().take(1).for_each(|dim| *dim = 1),
+                    _ => {}
+                }
+                let ty = TensorType::new(dtypes[side], shape);
+                let index = prop_oneof![99 => 0..count.max(1), 1 => count..=count];
+                proptest::collection::vec(index, ty.shape.iter().product::<usize>())
+                    .prop_filter_map("the indices fill their tensor", move |all| {
+                        number::tensor(ty.clone(), all)
+                    })
+            };
+            (side(0), side(1)).prop_map(|(lhs, rhs)| vec![lhs, rhs])
+        },
+    )
 }
 
 pub(super) fn qr(row: &'static Row) -> BoxedStrategy<Specimen> {

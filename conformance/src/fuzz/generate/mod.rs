@@ -77,6 +77,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Fourier(op) => fft::fourier(row, op),
         OpKind::Fourier2(op) => fft::fourier2(row, op),
         OpKind::TriangularSolve => linalg::triangular_solve(row),
+        OpKind::GatherMm => linalg::gather_mm(row),
         OpKind::Determinant => linalg::square(row, Op::Determinant(Determinant {})),
         OpKind::Lu => linalg::square(row, Op::Lu(Lu {})),
         OpKind::Eigh => linalg::square(row, Op::Eigh(Eigh {})),

@@ -86,6 +86,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Qr(_)
         | Op::TriangularSolve(_)
         | Op::Determinant(_)
+        | Op::GatherMm(_)
         | Op::Lu(_)
         | Op::Eigh(_)
         | Op::Solve(_)

@@ -14,7 +14,8 @@ defmodule Emily.Backend.Fast do
     Fast.LayerNorm => :layer_norm,
     Fast.ScaledDotProductAttention => :scaled_dot_product_attention,
     Fast.Rope => :rope,
-    Fast.Einsum => :einsum
+    Fast.Einsum => :einsum,
+    Fast.GatherMm => :gather_mm
   }
 
   # A mask gives a softmax its infinities, and -∞ is the logarithm of nothing.

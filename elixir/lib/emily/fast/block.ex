@@ -34,3 +34,8 @@ defmodule Emily.Fast.Einsum do
   @moduledoc false
   defstruct [:labels, :result]
 end
+
+defmodule Emily.Fast.GatherMm do
+  @moduledoc false
+  defstruct []
+end

@@ -30,4 +30,8 @@ defmodule Emily.Fast.Call do
   @doc "The type that this one is computed in."
   def wide({:f, 64}), do: {:f, 64}
   def wide(_type), do: {:f, 32}
+
+  @doc "The type that products of this one are added up in."
+  def summed_in(type) when type in [{:f, 16}, {:bf, 16}], do: {:f, 32}
+  def summed_in(type), do: type
 end

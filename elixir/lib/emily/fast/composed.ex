@@ -3,7 +3,7 @@ defmodule Emily.Fast.Composed do
   # The default functions of `Emily.Fast`'s blocks, made of Nx's: what another backend runs, and what a
   # gradient is derived from. As the native operations they compute in f32 at least, and round once.
 
-  import Emily.Fast.Call, only: [type: 1, wide: 1]
+  import Emily.Fast.Call, only: [summed_in: 1, type: 1, wide: 1]
 
   alias Emily.Fast
   alias Nx.Tensor, as: T
@@ -197,7 +197,7 @@ defmodule Emily.Fast.Composed do
   # From left to right, what neither the result nor a later operand has summed over.
   def einsum(%Fast.Einsum{labels: labels, result: result}, tensors) do
     type = tensors |> Enum.map(& &1.type) |> Enum.reduce(&Nx.Type.merge/2)
-    wide = if type in [{:f, 16}, {:bf, 16}], do: {:f, 32}, else: type
+    wide = summed_in(type)
 
     {operands, []} =
       Enum.map_reduce(tensors, labels, fn tensor, labels ->
@@ -274,6 +274,40 @@ defmodule Emily.Fast.Composed do
   end
 
   defp nameless(tensor), do: Nx.rename(tensor, List.duplicate(nil, Nx.rank(tensor)))
+
+  def gather_mm(%Fast.GatherMm{}, a, b, lhs_indices, rhs_indices) do
+    type = Nx.Type.merge(a.type, b.type)
+    # Cast to the type first, which may hold less than what is computed in.
+    [a, b] =
+      for t <- [a, b], do: t |> in_a_row() |> Nx.as_type(type) |> Nx.as_type(summed_in(type))
+
+    picked_product(Nx.take(a, lhs_indices), Nx.take(b, rhs_indices)) |> Nx.as_type(type)
+  end
+
+  @doc false
+  # The matrices of all leading axes, one after the other.
+  def in_a_row(tensor) do
+    {leading, own} = tensor |> Nx.shape() |> Tuple.to_list() |> Enum.split(-2)
+    Nx.reshape(tensor, List.to_tuple([Enum.product(leading) | own]))
+  end
+
+  @doc false
+  # The products of matrices, of leading axes that are broadcast.
+  def picked_product(a, b) do
+    [of_a, of_b] = for t <- [a, b], do: t |> Nx.shape() |> Tuple.to_list() |> Enum.drop(-2)
+    rank = max(length(of_a), length(of_b))
+    padded = for dims <- [of_a, of_b], do: List.duplicate(1, rank - length(dims)) ++ dims
+    leading = Enum.zip_with(padded, fn [x, y] -> if x == 1, do: y, else: x end)
+    axes = Enum.to_list(0..(length(leading) - 1)//1)
+    Nx.dot(stretched(a, leading), [-1], axes, stretched(b, leading), [-2], axes)
+  end
+
+  defp stretched(tensor, []), do: tensor
+
+  defp stretched(tensor, leading) do
+    own = tensor |> Nx.shape() |> Tuple.to_list() |> Enum.take(-2)
+    Nx.broadcast(tensor, List.to_tuple(leading ++ own))
+  end
 
   # Rows over the root of their mean square. Elements are taken as parts of the largest, or of the root
   # of eps where that is larger, so that no square overflows.

@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "2cb4fd8a84064767"
+  @fingerprint "f61e7a0b8ec9cf2b"
 
   @ops [
     %{
@@ -2752,7 +2752,10 @@ defmodule Emily.Native.Ops do
       results: 2,
       attrs: [:mode],
       doc: """
-      A = Q·R with orthonormal columns in Q and R upper triangular, over the last two axes.
+      A = Q·R with orthonormal columns in Q and R upper triangular, over the last two axes. The leading
+      columns that have nothing below the diagonal are R's as they are; after those R's diagonal is not
+      negative, but for the last row of a square or wide matrix: it has the sign that comes of one
+      reflection for each column before. Of a matrix with a NaN or an infinity all are NaN.
 
       Operands: `tensor`.
 
@@ -3543,6 +3546,33 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :eigh,
+      family: :linalg,
+      kind: :eigh,
+      operands: [:tensor],
+      open: false,
+      results: 2,
+      attrs: [],
+      doc: """
+      Eigenvalues and eigenvectors of symmetric A, A·V = V·diag(λ), of which the lower triangle is read.
+      The eigenvalues descend by modulus; V's columns are orthonormal, with signs of their own. Of a
+      matrix with a NaN or an infinity all are NaN.
+
+      Operands: `tensor`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [2.0, 1.0, 1.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result1, result2]} = Emily.Native.eigh(worker, [tensor])
+          iex> Emily.Native.type(result1)
+          {:f32, {2}}
+          iex> Emily.Native.type(result2)
+          {:f32, {2, 2}}
+      """
+    },
+    %{
       name: :determinant,
       family: :linalg,
       kind: :determinant,
@@ -3564,6 +3594,39 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
           [-2.0]
+      """
+    },
+    %{
+      name: :gather_mm,
+      family: :linalg,
+      kind: :gather_mm,
+      operands: [:a, :b, :lhs_indices, :rhs_indices],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      The products of matrices picked by index, as a mixture of experts takes them: for each pair of
+      indices, which are broadcast, that matrix of a times that one of b. The indices count the matrices of
+      an operand, whatever its leading axes, in row-major order. An index out of range is an index error.
+      Integers are exact; small floats are accumulated in `f32`.
+
+      Operands: `a`, `b`, `lhs_indices`, `rhs_indices`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, a} = Emily.Native.from_binary(worker, :f32, {2, 1, 2}, bytes)
+          iex> bytes = for x <- [1.0, 1.0, 10.0, 10.0, 100.0, 100.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, b} = Emily.Native.from_binary(worker, :f32, {3, 2, 1}, bytes)
+          iex> bytes = for x <- [0, 1], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, lhs_indices} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> bytes = for x <- [2, 0], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, rhs_indices} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.gather_mm(worker, [a, b, lhs_indices, rhs_indices])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [300.0, 7.0]
       """
     },
     %{
@@ -3680,6 +3743,42 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :fp_quantize,
+      family: :quantized,
+      kind: :fp_quantize,
+      operands: [:tensor],
+      open: false,
+      results: 2,
+      attrs: [:format],
+      doc: """
+      Packed small floats and scales of a matrix's groups: what `fp_dequantize` takes. Computed in `f32`.
+      The scale of mxfp4 and mxfp8 is the OCP microscaling formats': the largest power of two that times
+      the elements' largest one, 4 or 256, is no more than the group's largest modulus, as far as e8m0 goes.
+      (MLX rounds the logarithm instead, so that a group's largest 4 becomes 3.) That of nvfp4 is this
+      modulus / 6, rounded to e4m3 and 448 at most. An element is the one nearest to x / scale, of two the
+      even one, where x / scale is beyond all the largest, and 0 where the scale is. A group with a NaN or
+      an infinity has the scale NaN, and zeros.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:format` - required. What elements and scales are.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 32}, bytes)
+          iex> {:ok, [result1, result2]} = Emily.Native.fp_quantize(worker, [tensor], %{format: :mxfp4})
+          iex> {:ok, bytes} = Emily.Native.read(result1)
+          iex> for <<x::unsigned-32-little <- bytes>>, do: x
+          [1985229328, 4275878552, 1985229328, 4275878552]
+          iex> Emily.Native.read(result2)
+          {:ok, <<127>>}
+      """
+    },
+    %{
       name: :fp_dequantize,
       family: :quantized,
       kind: :fp_dequantize,
@@ -3708,6 +3807,41 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::float-32-little <- bytes>>, do: x
           [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0]
+      """
+    },
+    %{
+      name: :fp_quantized_matmul,
+      family: :quantized,
+      kind: :fp_quantized_matmul,
+      operands: [:x, :packed, :scales],
+      open: false,
+      results: 1,
+      attrs: [:transpose, :format],
+      doc: """
+      Rows times a matrix of packed small floats, which `fp_dequantize` would give in `f32`, or `f64` for
+      that: x · wᵀ, or x · w. Batch axes, the leading ones, are broadcast. Sums are accumulated as wide,
+      and rounded once.
+
+      Operands: `x`, `packed`, `scales`.
+
+      Attributes:
+
+        * `:transpose` - Whether the matrix is transposed: then its rows, which the groups are cut of, are multiplied
+          by those of x, else its columns.
+        * `:format` - required. What elements and scales are.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, x} = Emily.Native.from_binary(worker, :f32, {1, 32}, bytes)
+          iex> bytes = for x <- [572662306, 572662306, 572662306, 572662306, 1145324612, 1145324612, 1145324612, 1145324612], into: <<>>, do: <<x::unsigned-32-little>>
+          iex> {:ok, packed} = Emily.Native.from_binary(worker, :u32, {2, 4}, bytes)
+          iex> {:ok, scales} = Emily.Native.from_binary(worker, :u8, {2, 1}, <<127, 128>>)
+          iex> {:ok, [result]} = Emily.Native.fp_quantized_matmul(worker, [x, packed, scales], %{format: :mxfp4, transpose: true})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [6.0, 24.0]
       """
     },
     %{
@@ -3832,6 +3966,124 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
           [9.25, 21.5, 10.0, 20.0]
+      """
+    },
+    %{
+      name: :scaled_dot_product_attention,
+      family: :fast,
+      kind: :scaled_dot_product_attention,
+      operands: [:query, :key, :value, :mask, :sinks],
+      open: true,
+      results: 1,
+      attrs: [:scale, :causal, :sinks],
+      doc: """
+      What each query takes of the values: its products with the keys, scaled and masked, go through a
+      softmax, which gives each value's share. Operands have the axes batch, heads, length, features;
+      several heads of queries in a row may share one of keys and values. A query that sees no key has
+      NaN, the shares of nothing; a value with the share 0 is still multiplied by it.
+
+      A mask broadcasts to batch, heads, queries, keys: of integers, a key is seen where it is not zero;
+      of floats, it is added to the products. Sinks are a product more for each head of queries, whose
+      share is dropped. Mask and sinks are taken in the dtype that is computed in.
+
+      Operands: `query`, `key`, `value`, `mask`, `sinks`; the first 3 are required.
+
+      Attributes:
+
+        * `:scale` - What products are multiplied by, a real number; one over the root of the number of features
+          when absent.
+        * `:causal` - The last query sees all keys, and each one before it one less.
+        * `:sinks` - The last operand is sinks.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, query} = Emily.Native.from_binary(worker, :f32, {1, 1, 1, 1}, bytes)
+          iex> bytes = for x <- [0.0, 0.0, -1000.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, key} = Emily.Native.from_binary(worker, :f32, {1, 1, 3, 1}, bytes)
+          iex> bytes = for x <- [8.0, 4.0, 0.0, 8.0, 100.0, 100.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, value} = Emily.Native.from_binary(worker, :f32, {1, 1, 3, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.scaled_dot_product_attention(worker, [query, key, value], %{scale: 1.0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [4.0, 6.0]
+      """
+    },
+    %{
+      name: :rope,
+      family: :fast,
+      kind: :rope,
+      operands: [:tensor, :offset, :freqs],
+      open: true,
+      results: 1,
+      attrs: [:dims, :traditional, :base, :scale],
+      doc: """
+      Rotary position embedding: pairs of features are turned by an angle that grows with the position.
+      The last two axes are positions and features. At position t pair i of n is turned by
+      scale · (offset + t) · base^(−i / n), or by scale · (offset + t) / freqs\\[i\\]: (a, b) becomes
+      (a · cos − b · sin, a · sin + b · cos).
+
+      An angle may have three roundings of the dtype that is computed in. A base's is within a turn before
+      it is rounded, so that it is as good however far the position; that of `freqs`, which are rounded
+      themselves, need not be.
+
+      Operands: `tensor`, `offset`, `freqs`; the first 2 are required.
+
+      Attributes:
+
+        * `:dims` - How many of the features are turned, the first ones: an even number. All when absent.
+        * `:traditional` - Features 2i and 2i + 1 are a pair; else i and i + n of 2n are.
+        * `:base` - What the angles are powers of, a real number above 0; 10000 when absent. None with `freqs`.
+        * `:scale` - What positions are multiplied by, a real number; 1 when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 0.0, 1.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> bytes = for x <- [0], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, offset} = Emily.Native.from_binary(worker, :s32, {}, bytes)
+          iex> {:ok, [result]} = Emily.Native.rope(worker, [tensor, offset])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [1.0, 0.0, 0.5403, 0.8415]
+      """
+    },
+    %{
+      name: :einsum,
+      family: :fast,
+      kind: :einsum,
+      operands: [:tensor],
+      open: true,
+      results: 1,
+      attrs: [:labels, :result],
+      doc: """
+      Sums of products by labels. Each axis of each operand has a label, and axes of one label have one
+      index. For each index of the result's labels, the elements there, one of each operand, are
+      multiplied, and the products are summed over all indices of the other labels. Integers are exact.
+
+      Factors may be taken out of a sum, and partial results overflow: with an infinity or a NaN, terms
+      that a sum would lack may show.
+
+      Operands: `tensor`, the last one any number of times.
+
+      Attributes:
+
+        * `:labels` - required. The labels of the operands' axes, one operand's after the other's: any numbers.
+        * `:result` - required. The labels of the result's axes, each of them once.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor1} = Emily.Native.from_binary(worker, :f32, {2, 3}, bytes)
+          iex> bytes = for x <- [1.0, 0.0, 0.0, 1.0, 1.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor2} = Emily.Native.from_binary(worker, :f32, {3, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.einsum(worker, [tensor1, tensor2], %{labels: [0, 1, 1, 2], result: [0, 2]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [4.0, 5.0, 10.0, 11.0]
       """
     }
   ]

@@ -3,6 +3,7 @@ defmodule Emily.Quantization.Call do
   # The calls of `Emily.Quantization`'s operations, checked as the engine checks them: what does not fit is
   # an `ArgumentError` that names the operation and its operands.
 
+  alias Emily.Fast.Picks
   alias Emily.Quantization.Block
   alias Nx.Tensor, as: T
 
@@ -132,25 +133,7 @@ defmodule Emily.Quantization.Call do
       )
     end
 
-    List.to_tuple(broadcast!(call, batch, batches) ++ [m, outer])
-  end
-
-  # The shape that both broadcast to.
-  defp broadcast!(call, left, right) do
-    rank = max(length(left), length(right))
-    pad = &(List.duplicate(1, rank - length(&1)) ++ &1)
-
-    for {{a, b}, axis} <- Enum.with_index(Enum.zip(pad.(left), pad.(right))) do
-      if a != b and a != 1 and b != 1 do
-        refuse!(
-          call,
-          "#{dims(left)} and #{dims(right)} do not broadcast: axis #{axis} is #{a} against #{b}; " <>
-            "make them equal, or one of them 1"
-        )
-      end
-
-      if a == 1, do: b, else: a
-    end
+    List.to_tuple(Picks.broadcast!(batch, batches, &refuse!(call, &1)) ++ [m, outer])
   end
 
   defp packed!(call, %T{type: type} = packed) do
