@@ -1,7 +1,7 @@
 //! Rotary positions.
 //!
 //! MLX's own multiplies positions and frequencies in `f32`: at position 100,000 its angles are off by
-//! some hundredths.
+//! some thousandths.
 
 use emily_spec::{DType, Rope, TensorType};
 use mlx_rs::error::Result;
