@@ -202,6 +202,12 @@ defmodule Emily.Conformance.Translate do
     apply(Emily.Fast, op, [query, key, value, options(attrs, [:scale, :causal]) ++ rest])
   end
 
+  defp call(:rope, _op, attrs, [tensor, offset | freqs]) do
+    freqs = for freqs <- freqs, do: {:freqs, freqs}
+    options = options(attrs, [:dims, :traditional, :base, :scale])
+    Emily.Fast.rope(tensor, [offset: offset] ++ options ++ freqs)
+  end
+
   defp options(attrs, names) do
     for name <- names, value = Map.get(attrs, name), do: {name, value}
   end

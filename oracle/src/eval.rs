@@ -138,5 +138,6 @@ pub(crate) fn eval_wide(
         Op::Logsumexp(op) => one(fast::logsumexp(op, &inputs[0], target)?),
         Op::Norm(op, attrs) => one(fast::norm(*op, attrs, inputs, target)?),
         Op::ScaledDotProductAttention(op) => one(fast::attention(op, inputs, target)?),
+        Op::Rope(op) => one(fast::rope(op, inputs, target)?),
     }
 }

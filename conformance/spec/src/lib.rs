@@ -35,9 +35,10 @@ pub use op::{
     Determinant, Direction, Dot, DynamicPutSlice, DynamicSlice, Epsilon, Eye, Fourier, Fourier2,
     FpDequantize, FpFormat, Gather, Indexed, IndexedAxes, Iota, Logsumexp, Lu, Norm, Op, OpKind,
     Pad, PutSlice, Qr, QrMode, Quantifier, Quantize, QuantizedMatmul, ROWS, Reduce, Reduction,
-    Reshape, Reverse, ScaledDotProductAttention, Scan, Scattering, Select, Slice, Sliding, Softmax,
-    Solve, Sort, SpatialAxis, Squeeze, Stack, Take, TakeAlongAxis, TieBreak, TopK, Transform,
-    Transform2, TransformA, Transpose, TriangularSolve, Typed, Unary, Window, WindowScatter,
+    Reshape, Reverse, Rope, ScaledDotProductAttention, Scan, Scattering, Select, Slice, Sliding,
+    Softmax, Solve, Sort, SpatialAxis, Squeeze, Stack, Take, TakeAlongAxis, TieBreak, TopK,
+    Transform, Transform2, TransformA, Transpose, TriangularSolve, Typed, Unary, Window,
+    WindowScatter,
 };
 pub use panic::panic_text;
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Role, Row};

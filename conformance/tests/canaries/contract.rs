@@ -183,7 +183,8 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Softmax
         | OpKind::Logsumexp
         | OpKind::Norm(_)
-        | OpKind::ScaledDotProductAttention => false,
+        | OpKind::ScaledDotProductAttention
+        | OpKind::Rope => false,
     }
 }
 

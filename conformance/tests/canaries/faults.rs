@@ -122,7 +122,8 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Softmax
         | OpKind::Logsumexp
         | OpKind::Norm(_)
-        | OpKind::ScaledDotProductAttention => false,
+        | OpKind::ScaledDotProductAttention
+        | OpKind::Rope => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)

@@ -4,7 +4,7 @@ use emily_conformance::exam::{Gradients, Questions, StandIn};
 use emily_conformance::number::{self, Format};
 use emily_conformance::view::Input;
 use emily_oracle::grad::{Slope, finite_difference};
-use emily_spec::{Arity, Error, ErrorKind, Grad, Op, ROWS, Result, ResultDType, Row, Tensor};
+use emily_spec::{Arity, Error, ErrorKind, Grad, Op, ROWS, Result, ResultDType, Role, Row, Tensor};
 use libtest_mimic::{Failed, Trial};
 
 use super::stack::{Stack, Verdict, tries};
@@ -111,7 +111,8 @@ fn each(slopes: &mut Slopes, change: fn(f64) -> f64) {
 /// Whether slopes by two operands are asked: where their dtypes meet in the result's.
 fn differentiates_two(row: &Row) -> bool {
     let meet = matches!(row.result, ResultDType::Merged | ResultDType::Floating);
-    meet && row.arity != Arity::Exactly(1)
+    let another = (1..row.operands.len().max(2)).any(|at| row.role(at) == Role::Data);
+    meet && another && row.arity != Arity::Exactly(1)
 }
 
 /// A trial per fault and differentiable op.

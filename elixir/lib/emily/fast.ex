@@ -19,7 +19,7 @@ defmodule Emily.Fast do
   import Emily.Fast.Call
   import Nx.Defn
 
-  alias Emily.Fast.{Attention, Composed, LayerNorm, LogSumExp, RmsNorm, Softmax}
+  alias Emily.Fast.{Attention, Composed, LayerNorm, LogSumExp, RmsNorm, Rotary, Softmax}
   alias Nx.Tensor, as: T
 
   @doc """
@@ -221,6 +221,48 @@ defmodule Emily.Fast do
       value,
       Keyword.validate!(opts, [:scale, :mask, :sinks, causal: false])
     )
+  end
+
+  @doc """
+  Rotary position embedding: pairs of features turned by an angle that grows with the position.
+
+  The last two axes of `tensor` are positions and features. Of `2n` features that are turned, the pair `i`
+  at position `t` is turned by `scale * (offset + t) * base ** (-i / n)`: `{a, b}` becomes
+  `{a * cos - b * sin, a * sin + b * cos}`. An angle is reduced to within a turn before it is rounded, so
+  that it has all its digits however far the position.
+
+  The result has the tensor's shape and floating type.
+
+  ## Options
+
+    * `:dims` - how many of the features are turned, the first ones; an even number. Defaults to all.
+    * `:traditional` - whether neighbours are pairs, features `2i` and `2i + 1`. Else the first half of the
+      features pairs with the second, `i` and `i + n`, as most models have it. Defaults to `false`.
+    * `:base` - defaults to `10_000`.
+    * `:freqs` - a tensor `{n}` in place of `:base`. As in MLX these are periods: the angle is
+      `scale * (offset + t) / freqs[i]`, so for a model's inverse frequencies pass their reciprocals.
+      Angles may then have the type's roundings.
+    * `:scale` - what positions, offset included, are multiplied by. Defaults to 1.
+    * `:offset` - the first position: an integer, or a tensor of integers of shape `{}` or, one for each of
+      the first axis, `{batch}`. As a tensor it may be an argument of a compiled function, which then is
+      not compiled anew at each step of decoding. Defaults to 0.
+
+  ## Examples
+
+      iex> turned = Emily.Fast.rope(Nx.tensor([[1.0, 0.0], [1.0, 0.0]]))
+      iex> turned |> Nx.to_flat_list() |> Enum.map(&Float.round(&1, 3))
+      [1.0, 0.0, 0.54, 0.841]
+
+      iex> x = Nx.tensor([[[1.0, 0.0]], [[1.0, 0.0]]])
+      iex> turned = Emily.Fast.rope(x, offset: Nx.tensor([0, 1]), freqs: Nx.tensor([2.0]))
+      iex> turned |> Nx.to_flat_list() |> Enum.map(&Float.round(&1, 3))
+      [1.0, 0.0, 0.878, 0.479]
+
+  """
+  @spec rope(Nx.Tensor.t(), keyword()) :: Nx.Tensor.t()
+  deftransform rope(tensor, opts \\ []) do
+    options = [:dims, :base, :freqs, :scale, offset: 0, traditional: false]
+    Rotary.run(tensor, Keyword.validate!(opts, options))
   end
 
   defp norm(name, operands, opts, fun) do

@@ -15,7 +15,14 @@ defmodule Emily.FastTest do
     TelemetryLog.attach([[:emily, :block, :fallback], [:emily, :fallback, :start]])
   end
 
-  @functions [:softmax, :logsumexp, :rms_norm, :layer_norm, :scaled_dot_product_attention]
+  @functions [
+    :softmax,
+    :logsumexp,
+    :rms_norm,
+    :layer_norm,
+    :scaled_dot_product_attention,
+    :rope
+  ]
 
   # A call, and the shapes of its operands.
   defp call(:softmax), do: {&Fast.softmax(&1, axes: [0, -1]), [{2, 3, 4}]}
@@ -32,6 +39,8 @@ defmodule Emily.FastTest do
        Fast.scaled_dot_product_attention(query, key, value, options)
      end, shapes}
   end
+
+  defp call(:rope), do: {&Fast.rope(&1, dims: 4, base: 50, offset: 3), [{2, 3, 5}]}
 
   defp operands(shapes, backend \\ @emily) do
     for {shape, i} <- Enum.with_index(shapes) do
@@ -109,6 +118,8 @@ defmodule Emily.FastTest do
     defn rms_norm(x, weight), do: Fast.rms_norm(x, weight, eps: 0.5)
     defn layer_norm(x, weight, bias), do: Fast.layer_norm(x, weight, bias)
 
+    defn rope(x, offset), do: Fast.rope(x, offset: offset)
+
     defn scaled_dot_product_attention(query, key, value, mask) do
       Fast.scaled_dot_product_attention(query, key, value, mask: mask)
     end
@@ -120,6 +131,12 @@ defmodule Emily.FastTest do
     assert_near(InDefn.logsumexp(x), Fast.logsumexp(x))
     assert_near(InDefn.rms_norm(x, x), Fast.rms_norm(x, x, eps: 0.5))
     assert_near(InDefn.layer_norm(x, x, x), Fast.layer_norm(x, x, x))
+
+    assert_near(
+      InDefn.rope(Nx.tensor([[1.0, 0.0]]), 2),
+      Fast.rope(Nx.tensor([[1.0, 0.0]]), offset: 2)
+    )
+
     [query, mask] = operands([{1, 1, 2, 3}, {2, 2}])
 
     assert_near(
@@ -144,6 +161,39 @@ defmodule Emily.FastTest do
       each = Nx.stack([apply(fun, one), apply(fun, pick.(two, one))])
       assert_near(Nx.devectorize(result, keep_names: false), each)
     end
+  end
+
+  test "offsets of rope may be vectors, one for each of a batch, and arguments" do
+    [x] = operands([{2, 3, 4}])
+    turn = &Fast.rope(&1, offset: &2)
+    one = turn.(x, Nx.tensor([5, 7]))
+    assert_near(one[0], turn.(x[0], 5))
+    assert_near(one[1], turn.(x[1], Nx.tensor(7, type: :u8)))
+
+    for offsets <- [Nx.tensor([5, 7]), Nx.tensor([[5, 1], [7, 2]])] do
+      result = turn.(x, Nx.vectorize(offsets, :v))
+      assert result.vectorized_axes == [v: 2]
+      each = Nx.stack([turn.(x, offsets[0]), turn.(x, offsets[1])])
+      assert_near(Nx.devectorize(result, keep_names: false), each)
+    end
+
+    both = turn.(Nx.vectorize(x, :v), Nx.vectorize(Nx.tensor([5, 7]), :v))
+    assert_near(Nx.devectorize(both, keep_names: false), one)
+
+    step = Nx.Defn.compile(turn, [x, Nx.tensor(0)], compiler: Emily.Compiler)
+    assert_near(step.(x, Nx.tensor(9)), turn.(x, 9))
+    assert TelemetryLog.flush() == []
+  end
+
+  test "angles of rope are those of real numbers on any backend" do
+    turn = fn -> Fast.rope(Nx.tensor([[1.0, 1.0, 0.0, 0.0]]), offset: 100_000) end
+    native = turn.()
+    Nx.default_backend(Nx.BinaryBackend)
+    composed = turn.()
+    assert_near(native, composed)
+    angles = [100_000, 1000]
+    expected = Enum.map(angles, &:math.cos/1) ++ Enum.map(angles, &:math.sin/1)
+    assert_near(composed, Nx.tensor([expected], type: :f32))
   end
 
   test "masks of integers choose, and axes keep their names" do

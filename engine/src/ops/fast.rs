@@ -4,8 +4,10 @@
 //! they are given, which from 10¹⁹ on is infinite.
 
 mod attention;
+mod rope;
 
 pub(super) use attention::attention;
+pub(super) use rope::rope;
 
 use emily_spec::{DType, Epsilon, Logsumexp, Norm, Softmax, TensorType};
 use mlx_rs::Array;

@@ -116,6 +116,7 @@ fn build(
         Op::Logsumexp(op) => fast::logsumexp(op, &inputs[0], ty, cx)?,
         Op::Norm(op, attrs) => fast::norm(*op, attrs, inputs, ty)?,
         Op::ScaledDotProductAttention(op) => fast::attention(op, inputs, ty, cx)?,
+        Op::Rope(op) => fast::rope(op, inputs, ty, cx)?,
     };
     Ok(vec![array])
 }

@@ -1,8 +1,10 @@
 //! What neural networks are made of, from its definitions.
 
 mod attention;
+mod rope;
 
 pub(crate) use attention::attention;
+pub(crate) use rope::rope;
 
 use emily_spec::{Class, Epsilon, Logsumexp, Norm, Result, Shape, Softmax};
 use ndarray::ArrayView1;

@@ -3,8 +3,10 @@
 //! On the BEAM they are `Emily.Fast`'s.
 
 mod attention;
+mod rope;
 
 pub use attention::{Attended, ScaledDotProductAttention};
+pub use rope::Rope;
 
 use super::reduce::reduced;
 use super::{Attributes, ops};

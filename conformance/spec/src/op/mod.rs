@@ -29,7 +29,7 @@ pub use binary::{Arithmetic, Compare, Typed};
 pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
 pub use cumulative::{Cumulative, Scan};
-pub use fast::{Attended, Epsilon, Logsumexp, Norm, ScaledDotProductAttention, Softmax};
+pub use fast::{Attended, Epsilon, Logsumexp, Norm, Rope, ScaledDotProductAttention, Softmax};
 pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
@@ -234,6 +234,7 @@ pub enum Op {
     Logsumexp(Logsumexp),
     Norm(Norm, Epsilon),
     ScaledDotProductAttention(ScaledDotProductAttention),
+    Rope(Rope),
 }
 
 /// An op without its attributes.
@@ -302,6 +303,7 @@ pub enum OpKind {
     Logsumexp,
     Norm(Norm),
     ScaledDotProductAttention,
+    Rope,
 }
 
 /// Every op's row, families together.
@@ -356,7 +358,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.push(FpDequantize::ROW);
     rows.extend([Softmax::ROW, Logsumexp::ROW]);
     rows.extend(Norm::ALL.iter().map(|kind| kind.row()));
-    rows.push(ScaledDotProductAttention::ROW);
+    rows.extend([ScaledDotProductAttention::ROW, Rope::ROW]);
     rows
 });
 
@@ -433,6 +435,7 @@ impl OpKind {
             OpKind::Logsumexp => Op::Logsumexp(from(attrs)?),
             OpKind::Norm(kind) => Op::Norm(kind, from(attrs)?),
             OpKind::ScaledDotProductAttention => Op::ScaledDotProductAttention(from(attrs)?),
+            OpKind::Rope => Op::Rope(from(attrs)?),
         })
     }
 }
@@ -513,6 +516,7 @@ impl Op {
             Op::Logsumexp(attrs) => (Logsumexp::ROW, attrs),
             Op::Norm(kind, attrs) => (kind.row(), attrs),
             Op::ScaledDotProductAttention(attrs) => (ScaledDotProductAttention::ROW, attrs),
+            Op::Rope(attrs) => (Rope::ROW, attrs),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Calls of what neural networks are made of.
 
 use emily_spec::{
-    DType, Epsilon, Logsumexp, Norm, Op, Row, Scalar, ScaledDotProductAttention, Shape, Softmax,
+    DType, Epsilon, Logsumexp, Norm, Op, Rope, Row, Scalar, ScaledDotProductAttention, Shape,
+    Softmax,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -92,6 +93,42 @@ pub(super) fn attention(row: &'static Row) -> BoxedStrategy<Specimen> {
                 let op = Op::ScaledDotProductAttention(op.clone());
                 specimen(row, Just(op).boxed(), types)
             })
+        })
+        .boxed()
+}
+
+pub(super) fn rope(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let attrs = (
+        any::<bool>(),
+        any::<bool>(),
+        proptest::option::of(select(vec![2.0, 500.0])),
+        proptest::option::of(select(vec![0.0, 0.5, -3.0])),
+    );
+    let integers = select(vec![DType::S32, DType::S64, DType::U8, DType::U64]);
+    let sizes = (shape(2), dim(), 0..5usize, 0..3usize);
+    let dtypes = (dtype_of(row), integers, dtype_of(row));
+    (attrs, any::<[bool; 2]>(), sizes, dtypes)
+        .prop_flat_map(move |(attrs, [each, with_freqs], sizes, dtypes)| {
+            let (traditional, part, base, scale) = attrs;
+            let (batch, length, pairs, more) = sizes;
+            // An odd number of features is turned in part.
+            let dims = (part || more % 2 == 1).then_some(2 * pairs);
+            let features = 2 * pairs + more;
+            let turned = dims.unwrap_or(features) / 2;
+            let op = Op::Rope(Rope {
+                dims,
+                traditional,
+                base: base.filter(|_| !with_freqs).map(Scalar::Float),
+                scale: scale.map(Scalar::Float),
+            });
+            let tensor = Shape::new([batch.dims(), &[length, features]].concat());
+            let offset = match batch.first() {
+                Some(&first) if each => Shape::from([first]),
+                Some(_) | None => Shape::scalar(),
+            };
+            let mut types = vec![(dtypes.0, tensor), (dtypes.1, offset)];
+            types.extend(with_freqs.then(|| (dtypes.2, Shape::from([turned]))));
+            specimen(row, Just(op).boxed(), types)
         })
         .boxed()
 }

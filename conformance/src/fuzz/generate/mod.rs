@@ -89,6 +89,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Logsumexp => fast::logsumexp(row),
         OpKind::Norm(op) => fast::norm(row, op),
         OpKind::ScaledDotProductAttention => fast::attention(row),
+        OpKind::Rope => fast::rope(row),
     }
 }
 
@@ -106,7 +107,7 @@ fn specimen(
                     factor(*dtype)
                 } else if matches!(
                     row.kind,
-                    OpKind::Norm(_) | OpKind::ScaledDotProductAttention
+                    OpKind::Norm(_) | OpKind::ScaledDotProductAttention | OpKind::Rope
                 ) {
                     // An infinity times what underflows is NaN or not by the order of rounding.
                     finite(*dtype)

@@ -84,7 +84,8 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::QuantizedMatmul(_)
         | Op::Softmax(_)
         | Op::Logsumexp(_)
-        | Op::Norm(..) => true,
+        | Op::Norm(..)
+        | Op::Rope(_) => true,
         // Which operands are there is said by their names.
         Op::ScaledDotProductAttention(op) => op.operands(inputs).is_some(),
     }

@@ -12,7 +12,8 @@ defmodule Emily.Backend.Fast do
     Fast.LogSumExp => :logsumexp,
     Fast.RmsNorm => :rms_norm,
     Fast.LayerNorm => :layer_norm,
-    Fast.ScaledDotProductAttention => :scaled_dot_product_attention
+    Fast.ScaledDotProductAttention => :scaled_dot_product_attention,
+    Fast.Rope => :rope
   }
 
   # A mask gives a softmax its infinities, and -∞ is the logarithm of nothing.

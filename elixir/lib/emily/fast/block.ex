@@ -24,3 +24,8 @@ defmodule Emily.Fast.ScaledDotProductAttention do
   @moduledoc false
   defstruct [:scale, causal: false, sinks: false]
 end
+
+defmodule Emily.Fast.Rope do
+  @moduledoc false
+  defstruct [:dims, :base, :scale, traditional: false]
+end

@@ -111,6 +111,89 @@ defmodule Emily.Fast.Composed do
     Nx.concatenate([scores, column], axis: 3)
   end
 
+  def rope(block, tensor, offset, freqs \\ nil) do
+    rounded([tensor], fn [x] ->
+      axis = Nx.rank(x) - 1
+      dims = block.dims || Nx.axis_size(x, axis)
+      angles = x |> positions(offset) |> angles(block, freqs, div(dims, 2), x.type)
+      {sin, cos} = {Nx.sin(angles), Nx.cos(angles)}
+      {a, b} = pairs(block, x, dims)
+      first = Nx.subtract(Nx.multiply(a, cos), Nx.multiply(b, sin))
+      second = Nx.add(Nx.multiply(a, sin), Nx.multiply(b, cos))
+
+      turned =
+        if block.traditional do
+          apart = Nx.stack([first, second], axis: axis + 1)
+          Nx.reshape(apart, put_elem(x.shape, axis, dims), names: x.names)
+        else
+          Nx.concatenate([first, second], axis: axis)
+        end
+
+      case Nx.axis_size(x, axis) - dims do
+        0 ->
+          turned
+
+        rest ->
+          Nx.concatenate([turned, Nx.slice_along_axis(x, dims, rest, axis: axis)], axis: axis)
+      end
+    end)
+  end
+
+  defp pairs(%{traditional: false}, x, dims) do
+    half = div(dims, 2)
+    axis = Nx.rank(x) - 1
+    {Nx.slice_along_axis(x, 0, half, axis: axis), Nx.slice_along_axis(x, half, half, axis: axis)}
+  end
+
+  defp pairs(%{traditional: true}, x, dims) do
+    axis = Nx.rank(x) - 1
+    of = &Nx.slice_along_axis(x, &1, dims - 1, axis: axis, strides: 2)
+    {of.(0), of.(1)}
+  end
+
+  # One for each of the next to last axis, and for each of the first where offsets differ.
+  defp positions(x, offset) do
+    rank = Nx.rank(x)
+    steps = Nx.iota({Nx.axis_size(x, rank - 2), 1}, type: :s64)
+    offset = Nx.as_type(offset, :s64)
+
+    case Nx.shape(offset) do
+      {} ->
+        Nx.add(offset, steps)
+
+      {count} ->
+        Nx.add(
+          Nx.reshape(nameless(offset), List.to_tuple([count | List.duplicate(1, rank - 1)])),
+          steps
+        )
+    end
+  end
+
+  # A turn is 2^64, at which integers begin anew: what is left of it has all the type's digits.
+  defp angles(positions, %{base: base, scale: scale}, nil, pairs, type) do
+    turn = 2 ** 64
+
+    steps =
+      for i <- 0..(pairs - 1) do
+        turns = (scale || 1) * :math.pow(base || 10_000, -i / pairs) / (2 * :math.pi())
+        trunc((turns - Float.floor(turns)) * turn)
+      end
+
+    positions
+    |> Nx.bitcast(:u64)
+    |> Nx.multiply(Nx.tensor(steps, type: :u64))
+    |> Nx.bitcast(:s64)
+    |> Nx.as_type(type)
+    |> Nx.multiply(Nx.tensor(2 * :math.pi() / turn, type: type))
+  end
+
+  defp angles(positions, %{scale: scale}, freqs, _pairs, type) do
+    positions
+    |> Nx.as_type(type)
+    |> Nx.multiply(Nx.tensor(scale || 1, type: type))
+    |> Nx.divide(Nx.as_type(freqs, type))
+  end
+
   defp nameless(tensor), do: Nx.rename(tensor, List.duplicate(nil, Nx.rank(tensor)))
 
   # Rows over the root of their mean square. Elements are taken as parts of the largest, or of the root
