@@ -208,6 +208,20 @@ defmodule Emily.Conformance.Translate do
     Emily.Fast.rope(tensor, [offset: offset] ++ options ++ freqs)
   end
 
+  # A letter for each label.
+  defp call(:einsum, _op, attrs, tensors) do
+    letter = fn label -> <<rem(label, 26) + ?a>> end
+
+    {terms, []} =
+      Enum.map_reduce(tensors, attrs.labels, fn tensor, labels ->
+        {own, rest} = Enum.split(labels, Nx.rank(tensor))
+        {Enum.map_join(own, letter), rest}
+      end)
+
+    result = Enum.map_join(attrs.result, letter)
+    Emily.Fast.einsum(Enum.join(terms, ",") <> "->" <> result, tensors)
+  end
+
   defp options(attrs, names) do
     for name <- names, value = Map.get(attrs, name), do: {name, value}
   end

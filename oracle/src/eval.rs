@@ -139,5 +139,6 @@ pub(crate) fn eval_wide(
         Op::Norm(op, attrs) => one(fast::norm(*op, attrs, inputs, target)?),
         Op::ScaledDotProductAttention(op) => one(fast::attention(op, inputs, target)?),
         Op::Rope(op) => one(fast::rope(op, inputs, target)?),
+        Op::Einsum(op) => one(fast::einsum(op, inputs, target)?),
     }
 }

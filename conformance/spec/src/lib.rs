@@ -32,12 +32,12 @@ pub use listing::fingerprint;
 pub use op::{
     AllClose, ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Attended, Axes, Bitcast,
     Broadcast, Cholesky, Clip, Compare, Concatenate, Constant, Conv, Cumulative, Dequantize,
-    Determinant, Direction, Dot, DynamicPutSlice, DynamicSlice, Epsilon, Eye, Fourier, Fourier2,
-    FpDequantize, FpFormat, Gather, Indexed, IndexedAxes, Iota, Logsumexp, Lu, Norm, Op, OpKind,
-    Pad, PutSlice, Qr, QrMode, Quantifier, Quantize, QuantizedMatmul, ROWS, Reduce, Reduction,
-    Reshape, Reverse, Rope, ScaledDotProductAttention, Scan, Scattering, Select, Slice, Sliding,
-    Softmax, Solve, Sort, SpatialAxis, Squeeze, Stack, Take, TakeAlongAxis, TieBreak, TopK,
-    Transform, Transform2, TransformA, Transpose, TriangularSolve, Typed, Unary, Window,
+    Determinant, Direction, Dot, DynamicPutSlice, DynamicSlice, Einsum, Epsilon, Eye, Fourier,
+    Fourier2, FpDequantize, FpFormat, Gather, Indexed, IndexedAxes, Iota, Logsumexp, Lu, Norm, Op,
+    OpKind, Pad, PutSlice, Qr, QrMode, Quantifier, Quantize, QuantizedMatmul, ROWS, Reduce,
+    Reduction, Reshape, Reverse, Rope, ScaledDotProductAttention, Scan, Scattering, Select, Slice,
+    Sliding, Softmax, Solve, Sort, SpatialAxis, Squeeze, Stack, Take, TakeAlongAxis, TieBreak,
+    TopK, Transform, Transform2, TransformA, Transpose, TriangularSolve, Typed, Unary, Window,
     WindowScatter,
 };
 pub use panic::panic_text;

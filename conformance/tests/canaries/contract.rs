@@ -184,7 +184,8 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Logsumexp
         | OpKind::Norm(_)
         | OpKind::ScaledDotProductAttention
-        | OpKind::Rope => false,
+        | OpKind::Rope
+        | OpKind::Einsum => false,
     }
 }
 

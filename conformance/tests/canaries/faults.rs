@@ -123,7 +123,8 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Logsumexp
         | OpKind::Norm(_)
         | OpKind::ScaledDotProductAttention
-        | OpKind::Rope => false,
+        | OpKind::Rope
+        | OpKind::Einsum => false,
     };
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)

@@ -65,8 +65,8 @@ defmodule Emily.Backend do
 
     * `config :emily, debug_bounds_check: true` - an index out of range is raised where it is
       called, not where it is read;
-    * `config :emily, debug_detect_nan_inf: true` - a matrix product, a norm or an attention of
-      `Emily.Fast` with a NaN or an infinity in it is an `ArithmeticError` where it is called.
+    * `config :emily, debug_detect_nan_inf: true` - a matrix product, or a norm, an attention or
+      an einsum of `Emily.Fast`, with a NaN or an infinity in it is an `ArithmeticError` where it is called.
 
   Each waits for the operation it looks at. Leave both off in releases.
 

@@ -13,13 +13,13 @@ defmodule Emily.Fast do
 
   Operands are real numbers of any type; integers are taken as `f32`. `f16` and `bf16` are computed in
   `f32` and rounded once. Complex numbers are an `ArgumentError`. Vectorized tensors are computed
-  vector by vector.
+  vector by vector. (`einsum/2` takes complex numbers, and integers as they are.)
   """
 
   import Emily.Fast.Call
   import Nx.Defn
 
-  alias Emily.Fast.{Attention, Composed, LayerNorm, LogSumExp, RmsNorm, Rotary, Softmax}
+  alias Emily.Fast.{Attention, Composed, Equation, LayerNorm, LogSumExp, RmsNorm, Rotary, Softmax}
   alias Nx.Tensor, as: T
 
   @doc """
@@ -264,6 +264,43 @@ defmodule Emily.Fast do
     options = [:dims, :base, :freqs, :scale, offset: 0, traditional: false]
     Rotary.run(tensor, Keyword.validate!(opts, options))
   end
+
+  @doc """
+  Sums of products, as an equation says: of `"ij,jk->ik"` the result at `i, k` is the sum of
+  `left[i][j] * right[j][k]` over all `j`.
+
+  Before `->` stand the labels of each tensor's axes, letters, tensors apart by commas; after it those of
+  the result. Axes of one label have one index, also within a tensor: `"ii->i"` is a diagonal, and `"ii->"`
+  its sum. Blanks mean nothing.
+
+  Without `->` the result has the labels that are there once, by the alphabet, capitals first.
+
+  `...` stands for axes without a label, the same of all tensors, aligned at their ends and broadcast. They
+  are the result's where `...` stands in it, or first where there is no `->`.
+
+  The result has the tensors' merged type: integers are exact, modulo their range. `f16` and `bf16` are
+  computed in `f32` and rounded once. Tensors, eight at most, are multiplied from left to right, so an
+  order that keeps partial results small is faster. Complex numbers are taken too.
+
+  With `config :emily, debug_detect_nan_inf: true` a NaN or an infinity in the result is an
+  `ArithmeticError` (`Emily.Backend`).
+
+  ## Examples
+
+      iex> a = Nx.tensor([[1, 2], [3, 4]])
+      iex> Emily.Fast.einsum("ij,jk->ik", [a, a]) |> Nx.to_list()
+      [[7, 10], [15, 22]]
+      iex> Emily.Fast.einsum("ii", [a]) |> Nx.to_number()
+      5
+      iex> Emily.Fast.einsum("...i,i->...", [a, Nx.tensor([1, 10])]) |> Nx.to_list()
+      [21, 43]
+
+      iex> Emily.Fast.einsum("ij->z", [Nx.tensor([[1]])])
+      ** (ArgumentError) Emily.Fast.einsum(s32[1,1]): equation "ij->z", position 4: z is no operand's label; a result has labels of operands
+
+  """
+  @spec einsum(String.t(), [Nx.Tensor.t()]) :: Nx.Tensor.t()
+  deftransform einsum(equation, tensors), do: Equation.run(equation, tensors)
 
   defp norm(name, operands, opts, fun) do
     %{eps: eps} = opts |> Keyword.validate!(eps: 1.0e-5) |> Map.new()

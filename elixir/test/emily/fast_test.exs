@@ -21,7 +21,8 @@ defmodule Emily.FastTest do
     :rms_norm,
     :layer_norm,
     :scaled_dot_product_attention,
-    :rope
+    :rope,
+    :einsum
   ]
 
   # A call, and the shapes of its operands.
@@ -41,6 +42,10 @@ defmodule Emily.FastTest do
   end
 
   defp call(:rope), do: {&Fast.rope(&1, dims: 4, base: 50, offset: 3), [{2, 3, 5}]}
+
+  defp call(:einsum) do
+    {&Fast.einsum("iij,jk,...k->k...i", [&1, &2, &3]), [{2, 2, 3}, {3, 4}, {2, 4}]}
+  end
 
   defp operands(shapes, backend \\ @emily) do
     for {shape, i} <- Enum.with_index(shapes) do
@@ -118,6 +123,7 @@ defmodule Emily.FastTest do
     defn rms_norm(x, weight), do: Fast.rms_norm(x, weight, eps: 0.5)
     defn layer_norm(x, weight, bias), do: Fast.layer_norm(x, weight, bias)
 
+    defn einsum(a, b), do: Fast.einsum("ij,j->i", [a, b])
     defn rope(x, offset), do: Fast.rope(x, offset: offset)
 
     defn scaled_dot_product_attention(query, key, value, mask) do
@@ -137,6 +143,7 @@ defmodule Emily.FastTest do
       Fast.rope(Nx.tensor([[1.0, 0.0]]), offset: 2)
     )
 
+    assert_near(InDefn.einsum(Nx.tensor([[1.0, 2.0]]), x), Nx.tensor([3.0]))
     [query, mask] = operands([{1, 1, 2, 3}, {2, 2}])
 
     assert_near(
@@ -194,6 +201,71 @@ defmodule Emily.FastTest do
     angles = [100_000, 1000]
     expected = Enum.map(angles, &:math.cos/1) ++ Enum.map(angles, &:math.sin/1)
     assert_near(composed, Nx.tensor([expected], type: :f32))
+  end
+
+  test "equations are read as they are written" do
+    a = Nx.iota({2, 3})
+    b = Nx.add(Nx.iota({3, 2}), 1)
+    square = Nx.iota({2, 2})
+
+    for {equation, tensors, expected} <- [
+          {"ij,jk->ik", [a, b], Nx.dot(a, b)},
+          {" ij , jk -> ik ", [a, b], Nx.dot(a, b)},
+          {"ij,jk", [a, b], Nx.dot(a, b)},
+          {"ba", [a], Nx.transpose(a)},
+          {"iJ", [a], Nx.transpose(a)},
+          {"ij,ji", [a, b], Nx.sum(Nx.dot(a, b) |> Nx.take_diagonal())},
+          {"ii", [square], Nx.tensor(3)},
+          {"ii->i", [square], Nx.tensor([0, 3])},
+          {"i,j->ij", [square[0], a[0]], Nx.outer(square[0], a[0])},
+          {"...->...", [a], a},
+          {"...", [a], a},
+          {"...i->i...", [a], Nx.transpose(a)},
+          {"i...->...", [a], Nx.sum(a, axes: [0])},
+          {"...i,...i->...", [a, a[0]], Nx.dot(a, a[0])},
+          {"...i,i...", [Nx.reshape(a, {1, 2, 3}), b],
+           Nx.dot(a, b) |> then(&Nx.tensor([Nx.to_flat_list(Nx.take_diagonal(&1))]))},
+          {",i", [2, a[0]], Nx.multiply(2, a[0])},
+          {"->", [5], Nx.tensor(5)},
+          {"ij,jk,kl->il", [a, b, a], Nx.dot(Nx.dot(a, b), a)},
+          {"i,i,i,i,i,i,i,i->", List.duplicate(Nx.tensor([1, 2]), 8), Nx.tensor(257)}
+        ] do
+      result = Fast.einsum(equation, tensors)
+      assert {equation, result.shape, result.type} == {equation, expected.shape, expected.type}
+      assert {equation, Nx.to_flat_list(result)} == {equation, Nx.to_flat_list(expected)}
+    end
+  end
+
+  test "an equation that cannot be is named, with the place and what would do" do
+    a = Nx.iota({2, 3})
+
+    for {equation, tensors, message} <- [
+          {"ij,jk->iz", [a, Nx.iota({3, 2})],
+           ~S("ij,jk->iz", position 8: z is no operand's label)},
+          {"ij->ii", [a], ~S("ij->ii", position 5: i is in the result already; name it once)},
+          {"i1->i", [a], ~S("i1->i", position 1: "1" means nothing; labels are letters)},
+          {"ij-i", [a], ~S("ij-i", position 2: "-" means nothing)},
+          {"ij..", [a], ~S("ij..", position 2: "." means nothing)},
+          {"ij->i->j", [a], ~S("ij->i->j", position 5: -> stands in the result)},
+          {"ij->i,j", [a], ~S("ij->i,j", position 5: , stands in the result)},
+          {"...i...", [a], ~S("...i...", position 4: ... stands for all axes without a label)},
+          {"...i->i", [a],
+           ~S("...i->i", position 0: the result lacks the axes that ... stands for)},
+          {"i->i", [a],
+           ~S|"i->i", position 0: "i" labels 1 axes, and the operand [2,3] has 2; add some|},
+          {"i,ijk", [a[0], a],
+           ~S|"i,ijk", position 2: "ijk" labels 3 axes, and the operand [2,3] has 2; take some|},
+          {"ij", [a, a], ~S(equation "ij" is of 1 operands, got 2; separate theirs by commas)},
+          {"ij,ij->ij", [a, Nx.iota({3, 2})],
+           "label i: axes of one label have the sizes 2 and 3"},
+          {"...,...", [a, Nx.iota({3, 2})], "axis -2 of those under ...: axes of one label have"},
+          {"i,i,i,i,i,i,i,i,i", List.duplicate(a[0], 9), "einsum takes 8 tensors at most, got 9"},
+          {~c"ij", [a], "an equation is a string"}
+        ] do
+      error = assert_raise ArgumentError, fn -> Fast.einsum(equation, tensors) end
+      assert error.message =~ message
+      assert error.message =~ ~r/^Emily.Fast.einsum\(s32\[/
+    end
   end
 
   test "masks of integers choose, and axes keep their names" do

@@ -4,9 +4,11 @@
 //! they are given, which from 10¹⁹ on is infinite.
 
 mod attention;
+mod einsum;
 mod rope;
 
 pub(super) use attention::attention;
+pub(super) use einsum::einsum;
 pub(super) use rope::rope;
 
 use emily_spec::{DType, Epsilon, Logsumexp, Norm, Softmax, TensorType};

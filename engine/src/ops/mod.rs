@@ -117,6 +117,7 @@ fn build(
         Op::Norm(op, attrs) => fast::norm(*op, attrs, inputs, ty)?,
         Op::ScaledDotProductAttention(op) => fast::attention(op, inputs, ty, cx)?,
         Op::Rope(op) => fast::rope(op, inputs, ty, cx)?,
+        Op::Einsum(op) => fast::einsum(op, inputs, ty, cx)?,
     };
     Ok(vec![array])
 }

@@ -89,7 +89,7 @@ pub(super) fn quantify(
 
 /// The terms are cast to the result's dtype, then added: integers modulo 2^bits, `f16` and `bf16`
 /// in `f32`, rounded once.
-fn sum(x: &Array, axes: &[usize], ty: &TensorType) -> Result<Array> {
+pub(super) fn sum(x: &Array, axes: &[usize], ty: &TensorType) -> Result<Array> {
     let x = cast(x, ty.dtype)?;
     if x.size() == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));

@@ -1,9 +1,11 @@
 //! What neural networks are made of, from its definitions.
 
 mod attention;
+mod einsum;
 mod rope;
 
 pub(crate) use attention::attention;
+pub(crate) use einsum::einsum;
 pub(crate) use rope::rope;
 
 use emily_spec::{Class, Epsilon, Logsumexp, Norm, Result, Shape, Softmax};

@@ -3,9 +3,11 @@
 //! On the BEAM they are `Emily.Fast`'s.
 
 mod attention;
+mod einsum;
 mod rope;
 
 pub use attention::{Attended, ScaledDotProductAttention};
+pub use einsum::Einsum;
 pub use rope::Rope;
 
 use super::reduce::reduced;

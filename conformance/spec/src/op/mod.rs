@@ -29,7 +29,9 @@ pub use binary::{Arithmetic, Compare, Typed};
 pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
 pub use cumulative::{Cumulative, Scan};
-pub use fast::{Attended, Epsilon, Logsumexp, Norm, Rope, ScaledDotProductAttention, Softmax};
+pub use fast::{
+    Attended, Einsum, Epsilon, Logsumexp, Norm, Rope, ScaledDotProductAttention, Softmax,
+};
 pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{
     DynamicPutSlice, DynamicSlice, Gather, Indexed, IndexedAxes, PutSlice, Slice, Take,
@@ -235,6 +237,7 @@ pub enum Op {
     Norm(Norm, Epsilon),
     ScaledDotProductAttention(ScaledDotProductAttention),
     Rope(Rope),
+    Einsum(Einsum),
 }
 
 /// An op without its attributes.
@@ -304,6 +307,7 @@ pub enum OpKind {
     Norm(Norm),
     ScaledDotProductAttention,
     Rope,
+    Einsum,
 }
 
 /// Every op's row, families together.
@@ -358,7 +362,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
     rows.push(FpDequantize::ROW);
     rows.extend([Softmax::ROW, Logsumexp::ROW]);
     rows.extend(Norm::ALL.iter().map(|kind| kind.row()));
-    rows.extend([ScaledDotProductAttention::ROW, Rope::ROW]);
+    rows.extend([ScaledDotProductAttention::ROW, Rope::ROW, Einsum::ROW]);
     rows
 });
 
@@ -436,6 +440,7 @@ impl OpKind {
             OpKind::Norm(kind) => Op::Norm(kind, from(attrs)?),
             OpKind::ScaledDotProductAttention => Op::ScaledDotProductAttention(from(attrs)?),
             OpKind::Rope => Op::Rope(from(attrs)?),
+            OpKind::Einsum => Op::Einsum(from(attrs)?),
         })
     }
 }
@@ -517,6 +522,7 @@ impl Op {
             Op::Norm(kind, attrs) => (kind.row(), attrs),
             Op::ScaledDotProductAttention(attrs) => (ScaledDotProductAttention::ROW, attrs),
             Op::Rope(attrs) => (Rope::ROW, attrs),
+            Op::Einsum(attrs) => (Einsum::ROW, attrs),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Calls of what neural networks are made of.
 
 use emily_spec::{
-    DType, Epsilon, Logsumexp, Norm, Op, Rope, Row, Scalar, ScaledDotProductAttention, Shape,
-    Softmax,
+    DType, Einsum, Epsilon, Logsumexp, Norm, Op, Rope, Row, Scalar, ScaledDotProductAttention,
+    Shape, Softmax,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -129,6 +129,34 @@ pub(super) fn rope(row: &'static Row) -> BoxedStrategy<Specimen> {
             let mut types = vec![(dtypes.0, tensor), (dtypes.1, offset)];
             types.extend(with_freqs.then(|| (dtypes.2, Shape::from([turned]))));
             specimen(row, Just(op).boxed(), types)
+        })
+        .boxed()
+}
+
+/// Up to three operands, whose axes have four labels, in a type each or all in one.
+pub(super) fn einsum(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let labels = proptest::collection::vec(0..4usize, 0..=3);
+    let operands = proptest::collection::vec((labels, dtype_of(row)), 1..=3);
+    let sizes = proptest::collection::vec(0..5usize, 4);
+    (operands, sizes, any::<bool>())
+        .prop_flat_map(move |(operands, sizes, alike)| {
+            let labels: Vec<usize> = operands.iter().flat_map(|(own, _)| own.clone()).collect();
+            let mut known = labels.clone();
+            known.sort_unstable();
+            known.dedup();
+            let result = subsequence(known.clone(), 0..=known.len()).prop_shuffle();
+            let op = result.prop_map(move |result| {
+                Op::Einsum(Einsum {
+                    labels: labels.clone().into(),
+                    result: result.into(),
+                })
+            });
+            let first = operands[0].1;
+            let types = operands.iter().map(|(own, dtype)| {
+                let dims: Vec<usize> = own.iter().map(|&label| sizes[label]).collect();
+                (if alike { first } else { *dtype }, Shape::new(dims))
+            });
+            specimen(row, op.boxed(), types.collect())
         })
         .boxed()
 }

@@ -90,6 +90,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Norm(op) => fast::norm(row, op),
         OpKind::ScaledDotProductAttention => fast::attention(row),
         OpKind::Rope => fast::rope(row),
+        OpKind::Einsum => fast::einsum(row),
     }
 }
 
@@ -107,7 +108,10 @@ fn specimen(
                     factor(*dtype)
                 } else if matches!(
                     row.kind,
-                    OpKind::Norm(_) | OpKind::ScaledDotProductAttention | OpKind::Rope
+                    OpKind::Norm(_)
+                        | OpKind::ScaledDotProductAttention
+                        | OpKind::Rope
+                        | OpKind::Einsum
                 ) {
                     // An infinity times what underflows is NaN or not by the order of rounding.
                     finite(*dtype)

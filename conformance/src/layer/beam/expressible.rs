@@ -86,6 +86,8 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Logsumexp(_)
         | Op::Norm(..)
         | Op::Rope(_) => true,
+        // An equation is of the operands' axes.
+        Op::Einsum(op) => inputs.iter().map(|ty| ty.shape.rank()).sum::<usize>() == op.labels.len(),
         // Which operands are there is said by their names.
         Op::ScaledDotProductAttention(op) => op.operands(inputs).is_some(),
     }

@@ -13,11 +13,12 @@ defmodule Emily.Backend.Fast do
     Fast.RmsNorm => :rms_norm,
     Fast.LayerNorm => :layer_norm,
     Fast.ScaledDotProductAttention => :scaled_dot_product_attention,
-    Fast.Rope => :rope
+    Fast.Rope => :rope,
+    Fast.Einsum => :einsum
   }
 
   # A mask gives a softmax its infinities, and -∞ is the logarithm of nothing.
-  @finite [:rms_norm, :layer_norm, :scaled_dot_product_attention]
+  @finite [:rms_norm, :layer_norm, :scaled_dot_product_attention, :einsum]
 
   defguard is_fast(module) when is_map_key(@ops, module)
 

@@ -29,3 +29,8 @@ defmodule Emily.Fast.Rope do
   @moduledoc false
   defstruct [:dims, :base, :scale, traditional: false]
 end
+
+defmodule Emily.Fast.Einsum do
+  @moduledoc false
+  defstruct [:labels, :result]
+end

@@ -194,6 +194,85 @@ defmodule Emily.Fast.Composed do
     |> Nx.divide(Nx.as_type(freqs, type))
   end
 
+  # From left to right, what neither the result nor a later operand has summed over.
+  def einsum(%Fast.Einsum{labels: labels, result: result}, tensors) do
+    type = tensors |> Enum.map(& &1.type) |> Enum.reduce(&Nx.Type.merge/2)
+    wide = if type in [{:f, 16}, {:bf, 16}], do: {:f, 32}, else: type
+
+    {operands, []} =
+      Enum.map_reduce(tensors, labels, fn tensor, labels ->
+        {own, rest} = Enum.split(labels, Nx.rank(tensor))
+        {diagonals(tensor |> Nx.as_type(type) |> Nx.as_type(wide), own), rest}
+      end)
+
+    [first | others] = operands
+    kept = &Enum.flat_map(&1, fn {_tensor, labels} -> labels end)
+
+    {tensor, labels} =
+      reduce_rest(others, summed(first, kept.(others) ++ result, wide), fn own, later, product ->
+        own = summed(own, elem(product, 1) ++ kept.(later) ++ result, wide)
+        times(product, own, kept.(later) ++ result)
+      end)
+
+    order = Enum.map(result, fn label -> Enum.find_index(labels, &(&1 == label)) end)
+    tensor |> Nx.transpose(axes: order) |> Nx.as_type(type)
+  end
+
+  defp reduce_rest([], product, _fun), do: product
+
+  defp reduce_rest([own | later], product, fun),
+    do: reduce_rest(later, fun.(own, later, product), fun)
+
+  # Of axes with one label the elements whose indices are the same: every (n + 1)th of n * n.
+  defp diagonals(tensor, labels) do
+    case labels -- Enum.uniq(labels) do
+      [] ->
+        {tensor, labels}
+
+      [label | _] ->
+        [first, second | _] = for {^label, axis} <- Enum.with_index(labels), do: axis
+        others = Enum.to_list(0..(length(labels) - 1)) -- [first, second]
+        apart = Nx.transpose(tensor, axes: [first, second | others])
+        [size, size | rest] = Tuple.to_list(apart.shape)
+        flat = Nx.reshape(apart, List.to_tuple([size * size | rest]))
+        diagonal = Nx.slice_along_axis(flat, 0, size * size, axis: 0, strides: size + 1)
+        diagonals(diagonal, [label | Enum.map(others, &Enum.at(labels, &1))])
+    end
+  end
+
+  defp summed({tensor, labels}, kept, type) do
+    case for {label, axis} <- Enum.with_index(labels), label not in kept, do: axis do
+      [] ->
+        {tensor, labels}
+
+      axes ->
+        {tensor |> Nx.sum(axes: axes) |> Nx.as_type(type), Enum.filter(labels, &(&1 in kept))}
+    end
+  end
+
+  # The product of both, summed over what both have and what is not kept.
+  defp times({left, left_labels}, {right, right_labels}, kept) do
+    both = Enum.filter(left_labels, &(&1 in right_labels))
+    {batch, contract} = Enum.split_with(both, &(&1 in kept))
+
+    [{left, left_free}, {right, right_free}] =
+      for {tensor, labels} <- [{left, left_labels}, {right, right_labels}] do
+        free = labels -- both
+
+        axes =
+          Enum.map(batch ++ contract ++ free, fn label ->
+            Enum.find_index(labels, &(&1 == label))
+          end)
+
+        {Nx.transpose(tensor, axes: axes), free}
+      end
+
+    batches = Enum.to_list(0..(length(batch) - 1)//1)
+    contracted = Enum.map(Enum.to_list(0..(length(contract) - 1)//1), &(&1 + length(batch)))
+    product = Nx.dot(left, contracted, batches, right, contracted, batches)
+    {product, batch ++ left_free ++ right_free}
+  end
+
   defp nameless(tensor), do: Nx.rename(tensor, List.duplicate(nil, Nx.rank(tensor)))
 
   # Rows over the root of their mean square. Elements are taken as parts of the largest, or of the root
