@@ -9,7 +9,7 @@ mod solve;
 
 pub(super) use decompose::{cholesky, lu, qr};
 pub(super) use determinant::determinant;
-pub(super) use gathered::gather_mm;
+pub(super) use gathered::{few, gather_mm, in_a_row, picked_product};
 pub(super) use solve::{solve, triangular_solve};
 
 use std::ops::Range;

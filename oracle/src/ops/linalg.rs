@@ -8,7 +8,7 @@ mod solve;
 
 pub(crate) use decompose::{cholesky, lu, qr};
 pub(crate) use determinant::determinant;
-pub(crate) use gathered::gather_mm;
+pub(crate) use gathered::{gather_mm, picked};
 pub(crate) use solve::{solve, triangular_solve};
 
 use emily_spec::{Dot, Result};

@@ -8,6 +8,7 @@ mod solve;
 pub use decompose::{Cholesky, Lu, Qr, QrMode};
 pub use determinant::Determinant;
 pub use gathered::GatherMm;
+pub(super) use gathered::picked;
 pub use solve::{Solve, TransformA, TriangularSolve};
 
 use super::{Attributes, ops};

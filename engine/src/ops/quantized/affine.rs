@@ -1,14 +1,17 @@
 //! Matrices of codes with a scale and a bias for each group.
 
-use emily_spec::{DType, Dequantize, ErrorKind, Quantize, QuantizedMatmul, TensorType};
+use emily_spec::{DType, Dequantize, ErrorKind, GatherQmm, Quantize, QuantizedMatmul, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{max_axis, min_axis, select, zeros_dtype};
-use mlx_rs::{Array, ops};
+use mlx_rs::{Array, Dtype, ops};
 
+use super::turned;
 use crate::Device;
 use crate::mlx::{real, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
+use crate::ops::index::inside;
+use crate::ops::linalg::{in_a_row, picked_product};
 use crate::ops::{Cx, dims};
 
 /// In `f32`, of which MLX's kernel rounds each step. What has no code is refused, and 0 stands there.
@@ -74,12 +77,7 @@ pub(in crate::ops) fn quantized_matmul(
     let (group_size, bits) = (op.group_size as i32, op.bits as i32);
     let product = if ty.dtype == DType::F64 {
         let matrix = ops::dequantize(packed, &scales, &biases, group_size, bits)?;
-        let matrix = if op.transpose {
-            matrix.swap_axes(-1, -2)?
-        } else {
-            matrix
-        };
-        x.matmul(matrix)?
+        x.matmul(turned(matrix, op.transpose)?)?
     } else {
         // MLX broadcasts batches of both only; without one of x it would read the first matrix.
         let x = match packed.ndim() > 2 && x.ndim() == 2 {
@@ -88,5 +86,45 @@ pub(in crate::ops) fn quantized_matmul(
         };
         ops::quantized_matmul(&x, packed, &scales, &biases, op.transpose, group_size, bits)?
     };
+    cast(&product, ty.dtype)
+}
+
+/// On the CPU as `quantized_matmul`. MLX's kernel looks at no index.
+pub(in crate::ops) fn gather_qmm(
+    op: &GatherQmm,
+    inputs: &[Array],
+    ty: &TensorType,
+    cx: &mut Cx,
+) -> Result<Array> {
+    let (x, packed) = (in_a_row(&inputs[0])?, in_a_row(&inputs[1])?);
+    let lhs = inside(&x, &inputs[4], 0, cx)?;
+    let rhs = inside(&packed, &inputs[5], 0, cx)?;
+    if ty.shape.contains(&0) || x.size() == 0 || packed.size() == 0 {
+        return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    let at = |x: &Array| match cx.device {
+        Device::Cpu => widened(&cast(x, ty.dtype)?),
+        Device::Gpu => cast(x, ty.dtype),
+    };
+    let x = at(&x)?;
+    let (scales, biases) = (at(&in_a_row(&inputs[2])?)?, at(&in_a_row(&inputs[3])?)?);
+    let (group_size, bits) = (op.group_size as i32, op.bits as i32);
+    if ty.dtype == DType::F64 {
+        let matrix = ops::dequantize(&packed, &scales, &biases, group_size, bits)?;
+        return picked_product([&x, &turned(matrix, op.transpose)?], [lhs, rhs], ty, cx);
+    }
+    let (lhs, rhs) = (lhs.as_dtype(Dtype::Uint32)?, rhs.as_dtype(Dtype::Uint32)?);
+    let product = ops::gather_qmm(
+        &x,
+        &packed,
+        &scales,
+        &biases,
+        &lhs,
+        &rhs,
+        op.transpose,
+        group_size,
+        bits,
+        false,
+    )?;
     cast(&product, ty.dtype)
 }
