@@ -8,7 +8,7 @@ defmodule Emily.Conformance.Translate do
 
   alias Emily.Native.Ops
 
-  @quantization [:quantize, :dequantize, :quantized_matmul]
+  @quantization [:quantize, :dequantize, :quantized_matmul, :gather_qmm]
 
   @kinds Map.new(Ops.all(), &{&1.name, &1.kind})
 
@@ -175,6 +175,11 @@ defmodule Emily.Conformance.Translate do
   defp call(:fp_dequantize, _op, attrs, [packed, scales | biases]) do
     options = [mode: attrs.format, type: type(attrs.dtype)]
     Emily.Quantization.dequantize(packed, scales, List.first(biases), options)
+  end
+
+  defp call(:fp_gather_qmm, _op, attrs, [x, packed, scales, lhs, rhs]) do
+    options = [mode: attrs.format, transpose: attrs.transpose]
+    Emily.Quantization.gather_qmm(x, packed, scales, nil, lhs, rhs, options)
   end
 
   defp call(:fp_quantize, _op, attrs, [matrix]) do

@@ -134,6 +134,8 @@ pub(crate) fn eval_wide(
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], types.results, target),
         Op::Quantize(op) => quantized::quantize(op, &inputs[0], types.results),
         Op::FpQuantize(op) => quantized::fp_quantize(op, &inputs[0], types.results),
+        Op::GatherQmm(op) => one(quantized::gather_qmm(op, inputs, target)?),
+        Op::FpGatherQmm(op) => one(quantized::fp_gather_qmm(op, inputs, target)?),
         Op::FpDequantize(op) => one(quantized::fp_dequantize(op, inputs, target)?.into()),
         Op::FpQuantizedMatmul(op) => one(quantized::fp_quantized_matmul(op, inputs, target)?),
         Op::Dequantize(op) => one(quantized::dequantize(op, inputs, target)?),

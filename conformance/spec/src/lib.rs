@@ -33,12 +33,12 @@ pub use op::{
     AllClose, ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Attended, Axes, Bitcast,
     Broadcast, Cholesky, Clip, Compare, Concatenate, Constant, Conv, Cumulative, Dequantize,
     Determinant, Direction, Dot, DynamicPutSlice, DynamicSlice, Eigh, Einsum, Epsilon, Eye,
-    Fourier, Fourier2, FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul, Gather, GatherMm,
-    Indexed, IndexedAxes, Iota, Logsumexp, Lu, Norm, Op, OpKind, Pad, PutSlice, Qr, QrMode,
-    Quantifier, Quantize, QuantizedMatmul, ROWS, Reduce, Reduction, Reshape, Reverse, Rope,
-    ScaledDotProductAttention, Scan, Scattering, Select, Slice, Sliding, Softmax, Solve, Sort,
-    SpatialAxis, Squeeze, Stack, Take, TakeAlongAxis, TieBreak, TopK, Transform, Transform2,
-    TransformA, Transpose, TriangularSolve, Typed, Unary, Window, WindowScatter,
+    Fourier, Fourier2, FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatmul, Gather,
+    GatherMm, GatherQmm, Indexed, IndexedAxes, Iota, Logsumexp, Lu, Norm, Op, OpKind, Pad,
+    PutSlice, Qr, QrMode, Quantifier, Quantize, QuantizedMatmul, ROWS, Reduce, Reduction, Reshape,
+    Reverse, Rope, ScaledDotProductAttention, Scan, Scattering, Select, Slice, Sliding, Softmax,
+    Solve, Sort, SpatialAxis, Squeeze, Stack, Take, TakeAlongAxis, TieBreak, TopK, Transform,
+    Transform2, TransformA, Transpose, TriangularSolve, Typed, Unary, Window, WindowScatter,
 };
 pub use panic::panic_text;
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Role, Row};

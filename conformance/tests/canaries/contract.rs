@@ -182,6 +182,8 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Dequantize
         | OpKind::FpQuantize
         | OpKind::FpDequantize
+        | OpKind::FpGatherQmm
+        | OpKind::GatherQmm
         | OpKind::FpQuantizedMatmul
         | OpKind::QuantizedMatmul
         | OpKind::Softmax

@@ -121,6 +121,8 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Dequantize
         | OpKind::FpQuantize
         | OpKind::FpDequantize
+        | OpKind::FpGatherQmm
+        | OpKind::GatherQmm
         | OpKind::FpQuantizedMatmul
         | OpKind::QuantizedMatmul
         | OpKind::Softmax

@@ -15,7 +15,9 @@ defmodule Emily.Quantization do
   Every function takes
 
     * `:group_size` - 32, 64 (the default) or 128;
-    * `:bits` - 2, 3, 4 (the default), 5, 6 or 8.
+    * `:bits` - 2, 3, 4 (the default), 5, 6 or 8;
+    * `:mode` - `:affine` (the default), or one of the small floats that `dequantize/4` describes, which say
+      how many elements share a scale, and of how many bits.
 
   ## Where it runs
 
@@ -37,6 +39,7 @@ defmodule Emily.Quantization do
   import Emily.Quantization.Call
   import Nx.Defn
 
+  alias Emily.Fast.Picks
   alias Emily.Quantization.Composed
 
   @defaults [group_size: 64, bits: 4]
@@ -216,5 +219,59 @@ defmodule Emily.Quantization do
     type = merged!(call, [x, scales, biases])
     shape = product!(call, x, unpacked!(call, packed, [scales, biases]))
     run(call, Nx.template(shape, type), &Composed.quantized_matmul/2)
+  end
+
+  @doc """
+  The products of matrices picked by index, the latter of packed codes, as a mixture of experts takes them:
+  `Emily.Fast.gather_mm/4` of `x` and `dequantize/4`'s matrices, or their transposes.
+
+  `x` is of shape `{..., m, k}`. With `transpose: true`, the default, the matrices are of `{..., n, k}`, else of
+  `{..., k, n}`. The indices, integers of any shape, count the matrices of `x` and of the codes in row-major
+  order, whatever their leading axes; `nil` stands for all of them, in the shape of those axes. They are
+  broadcast against each other, and the result has their shape and `{m, n}` after it. An index out of range is
+  an `ArgumentError`, on Emily where a result is read.
+
+  Types, sums and the options are those of `quantized_matmul/5`, with its `:mode` for small floats.
+
+  ## Examples
+
+      iex> packed = Nx.tensor([[[0x55555555, 0x55555555]], [[0xFFFFFFFF, 0xFFFFFFFF]]], type: :u32)
+      iex> [scales, biases] = [Nx.tensor([[[1.0]], [[2.0]]]), Nx.tensor([[[0.0]], [[-1.0]]])]
+      iex> tokens = Nx.broadcast(1.0, {3, 1, 32})
+      iex> experts = Nx.tensor([1, 0, 1])
+      iex> opts = [group_size: 32, bits: 2]
+      iex> y = Emily.Quantization.gather_qmm(tokens, packed, scales, biases, nil, experts, opts)
+      iex> {Nx.shape(y), Nx.to_flat_list(y)}
+      {{3, 1, 1}, [160.0, 32.0, 160.0]}
+
+  """
+  deftransform gather_qmm(x, packed, scales, biases, lhs_indices, rhs_indices, opts \\ []) do
+    [x, packed] = Enum.map([x, packed], &Nx.to_tensor/1)
+    indices = [lhs_indices || Picks.all(x), rhs_indices || Picks.all(packed)]
+
+    case Keyword.pop(opts, :mode, :affine) do
+      {:affine, opts} -> affine_gather(x, packed, scales, biases, indices, opts)
+      {mode, opts} -> fp_gather(x, packed, scales, biases, indices, mode, opts)
+    end
+  end
+
+  defp fp_gather(x, packed, scales, biases, indices, mode, opts) do
+    attrs = [format: mode] ++ Keyword.validate!(opts, transpose: true)
+    call = fp_call!(:fp_gather_qmm, [x, packed, scales | indices], biases, attrs)
+    [x, packed, scales | indices] = call.tensors
+    shape = picked_product!(call, x, fp_unpacked!(call, packed, scales), indices)
+    check_float!(call, x.type)
+    run(call, Nx.template(shape, x.type), &Composed.fp_gather_qmm/2)
+  end
+
+  defp affine_gather(x, packed, scales, biases, indices, opts) do
+    defaults = [transpose: true] ++ @defaults
+    call = call!(:gather_qmm, [x, packed, scales, biases | indices], opts, defaults)
+    [x, packed, scales, biases | indices] = call.tensors
+    coding!(call)
+    type = merged!(call, [x, scales, biases])
+    matrix = unpacked!(call, packed, [scales, biases])
+    shape = picked_product!(call, x, matrix, indices)
+    run(call, Nx.template(shape, type), &Composed.gather_qmm/2)
   end
 end

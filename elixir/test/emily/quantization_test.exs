@@ -338,6 +338,74 @@ defmodule Emily.QuantizationTest do
     end
   end
 
+  describe "gather_qmm/7" do
+    # Three matrices of two rows each.
+    defp experts(tensors) do
+      for t <- tensors, do: Nx.stack([t, Nx.reverse(t, axes: [0]), t])
+    end
+
+    test "is one operation on Emily, and composed elsewhere to the same meaning" do
+      for opts <- [
+            [group_size: 32, bits: 3],
+            [group_size: 64, bits: 4],
+            [mode: :mxfp4],
+            [mode: :nvfp4]
+          ],
+          transpose <- [true, false],
+          type <- [:f32, :f16, :bf16] do
+        matrices =
+          case opts[:mode] do
+            nil -> opts |> packed(type) |> experts()
+            mode -> experts(small_floats(mode)) ++ [nil]
+          end
+
+        opts = [transpose: transpose] ++ opts
+        inner = if transpose, do: 2 * Keyword.get(opts, :group_size, 32), else: 2
+        x = Nx.as_type(wave({4, 3, inner}, 0.3), type)
+
+        call = fn [x, experts | matrices] ->
+          matrices = matrices ++ List.duplicate(nil, 3 - length(matrices))
+          apply(Quantization, :gather_qmm, [x | matrices] ++ [nil, experts, opts])
+        end
+
+        operands = [x, Nx.tensor([2, 0, 1, 1]) | Enum.reject(matrices, &is_nil/1)]
+        composed = call.(operands)
+        assert %Nx.BinaryBackend{} = composed.data
+        native = assert_native(fn -> call.(on_emily(operands)) end)
+        # A rounding to the type, and a sum in f32 of so many terms up to 256.
+        eps = %{f32: 2.0e-7, f16: 1.0e-3, bf16: 8.0e-3}[type]
+        assert_close(native, composed, eps * 256 * inner)
+      end
+    end
+
+    test "names the call and the remedy where operands do not fit" do
+      [packed, scales, biases] = experts(packed(group_size: 64, bits: 4))
+
+      assert_raise ArgumentError,
+                   "gather_qmm(f32[1,64], u32[3,2,16], f32[3,2,2], f32[3,2,2], s32[], s32[3]): x [1,64] has rows of " <>
+                     "64 elements, and the matrix [3,2,128], transposed, has 128 to multiply them by",
+                   fn ->
+                     Quantization.gather_qmm(wave({1, 64}, 1), packed, scales, biases, nil, nil)
+                   end
+
+      assert_raise ArgumentError, ~r"an index must be an integer, got f32", fn ->
+        x = wave({1, 128}, 1)
+        Quantization.gather_qmm(x, packed, scales, biases, nil, Nx.tensor([1.0]))
+      end
+
+      assert_raise ArgumentError,
+                   ~r"index 3 is out of bounds for axis 0 in shape \{3, 2, 16\}",
+                   fn ->
+                     [x, packed, scales, biases] =
+                       on_emily([wave({1, 128}, 1), packed, scales, biases])
+
+                     x
+                     |> Quantization.gather_qmm(packed, scales, biases, nil, Nx.tensor([3]))
+                     |> Nx.to_binary()
+                   end
+    end
+  end
+
   defp scaled_eagerly([packed, scales, biases]) do
     packed |> Quantization.dequantize(scales, biases, group_size: 32, bits: 3) |> Nx.multiply(2)
   end

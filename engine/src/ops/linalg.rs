@@ -10,7 +10,7 @@ mod spectral;
 
 pub(super) use decompose::{cholesky, lu, qr};
 pub(super) use determinant::determinant;
-pub(super) use gathered::gather_mm;
+pub(super) use gathered::{few, gather_mm, in_a_row, picked_product};
 pub(super) use solve::{solve, triangular_solve};
 pub(super) use spectral::eigh;
 

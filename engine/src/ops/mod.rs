@@ -112,6 +112,8 @@ fn build(
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], ty, cx)?,
         Op::Quantize(op) => return quantized::quantize(op, &inputs[0], results, cx),
         Op::FpQuantize(op) => return quantized::fp_quantize(op, &inputs[0], results),
+        Op::GatherQmm(op) => quantized::gather_qmm(op, inputs, ty, cx)?,
+        Op::FpGatherQmm(op) => quantized::fp_gather_qmm(op, inputs, ty, cx)?,
         Op::FpDequantize(op) => quantized::fp_dequantize(op, inputs, ty)?,
         Op::FpQuantizedMatmul(op) => quantized::fp_quantized_matmul(op, inputs, ty)?,
         Op::Dequantize(op) => quantized::dequantize(op, inputs, ty)?,

@@ -9,7 +9,7 @@ mod spectral;
 
 pub(crate) use decompose::{cholesky, lu, qr};
 pub(crate) use determinant::determinant;
-pub(crate) use gathered::gather_mm;
+pub(crate) use gathered::{gather_mm, picked};
 pub(crate) use solve::{solve, triangular_solve};
 pub(crate) use spectral::eigh;
 

@@ -3,8 +3,8 @@
 mod affine;
 mod float;
 
-pub(crate) use affine::{dequantize, quantize, quantized_matmul};
-pub(crate) use float::{fp_dequantize, fp_quantize, fp_quantized_matmul};
+pub(crate) use affine::{dequantize, gather_qmm, quantize, quantized_matmul};
+pub(crate) use float::{fp_dequantize, fp_gather_qmm, fp_quantize, fp_quantized_matmul};
 
 use emily_spec::{Error, ErrorKind, Result};
 use ndarray::{ArrayD, ArrayView1, Axis, Dimension, Ix2};
@@ -89,4 +89,10 @@ fn codes(packed: &WideArray, bits: usize) -> Result<Vec<u64>> {
         (0..row.len() * 32 / bits).map(code).collect()
     };
     Ok(rows.rows().into_iter().flat_map(of_row).collect())
+}
+
+/// The leading axes of codes in one, and theirs: what indices of their matrices are into.
+fn rows_of_words(array: &WideArray) -> [usize; 3] {
+    let (leading, own) = array.shape().split_at(array.ndim() - 2);
+    [leading.iter().product(), own[0], own[1]]
 }

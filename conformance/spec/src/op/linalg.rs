@@ -9,6 +9,7 @@ mod spectral;
 pub use decompose::{Cholesky, Lu, Qr, QrMode};
 pub use determinant::Determinant;
 pub use gathered::GatherMm;
+pub(super) use gathered::picked;
 pub use solve::{Solve, TransformA, TriangularSolve};
 pub use spectral::Eigh;
 

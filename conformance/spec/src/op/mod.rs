@@ -41,7 +41,8 @@ pub use linalg::{
     Cholesky, Determinant, Dot, Eigh, GatherMm, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve,
 };
 pub use quantized::{
-    Dequantize, FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul, Quantize, QuantizedMatmul,
+    Dequantize, FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatmul, GatherQmm,
+    Quantize, QuantizedMatmul,
 };
 pub use reduce::{
     AllClose, ArgReduce, ArgReduction, Axes, Quantifier, Reduce, Reduction, TieBreak,
@@ -240,6 +241,8 @@ pub enum Op {
     FpQuantize(FpQuantize),
     FpDequantize(FpDequantize),
     FpQuantizedMatmul(FpQuantizedMatmul),
+    FpGatherQmm(FpGatherQmm),
+    GatherQmm(GatherQmm),
     Softmax(Softmax),
     Logsumexp(Logsumexp),
     Norm(Norm, Epsilon),
@@ -306,9 +309,11 @@ pub enum OpKind {
     Dequantize,
     Determinant,
     FpDequantize,
+    FpGatherQmm,
     FpQuantize,
     FpQuantizedMatmul,
     GatherMm,
+    GatherQmm,
     Lu,
     Eigh,
     Quantize,
@@ -372,8 +377,18 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         Determinant::ROW,
     ]);
     rows.push(GatherMm::ROW);
-    rows.extend([Quantize::ROW, Dequantize::ROW, QuantizedMatmul::ROW]);
-    rows.extend([FpQuantize::ROW, FpDequantize::ROW, FpQuantizedMatmul::ROW]);
+    rows.extend([
+        Quantize::ROW,
+        Dequantize::ROW,
+        QuantizedMatmul::ROW,
+        GatherQmm::ROW,
+    ]);
+    rows.extend([
+        FpQuantize::ROW,
+        FpDequantize::ROW,
+        FpQuantizedMatmul::ROW,
+        FpGatherQmm::ROW,
+    ]);
     rows.extend([Softmax::ROW, Logsumexp::ROW]);
     rows.extend(Norm::ALL.iter().map(|kind| kind.row()));
     rows.extend([ScaledDotProductAttention::ROW, Rope::ROW, Einsum::ROW]);
@@ -450,6 +465,8 @@ impl OpKind {
             OpKind::Quantize => Op::Quantize(from(attrs)?),
             OpKind::Dequantize => Op::Dequantize(from(attrs)?),
             OpKind::FpQuantize => Op::FpQuantize(from(attrs)?),
+            OpKind::FpGatherQmm => Op::FpGatherQmm(from(attrs)?),
+            OpKind::GatherQmm => Op::GatherQmm(from(attrs)?),
             OpKind::FpDequantize => Op::FpDequantize(from(attrs)?),
             OpKind::FpQuantizedMatmul => Op::FpQuantizedMatmul(from(attrs)?),
             OpKind::QuantizedMatmul => Op::QuantizedMatmul(from(attrs)?),
@@ -536,6 +553,8 @@ impl Op {
             Op::Quantize(attrs) => (Quantize::ROW, attrs),
             Op::Dequantize(attrs) => (Dequantize::ROW, attrs),
             Op::FpQuantize(attrs) => (FpQuantize::ROW, attrs),
+            Op::FpGatherQmm(attrs) => (FpGatherQmm::ROW, attrs),
+            Op::GatherQmm(attrs) => (GatherQmm::ROW, attrs),
             Op::FpDequantize(attrs) => (FpDequantize::ROW, attrs),
             Op::FpQuantizedMatmul(attrs) => (FpQuantizedMatmul::ROW, attrs),
             Op::QuantizedMatmul(attrs) => (QuantizedMatmul::ROW, attrs),

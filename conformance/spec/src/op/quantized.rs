@@ -7,9 +7,10 @@
 mod affine;
 mod float;
 
-pub use affine::{Dequantize, Quantize, QuantizedMatmul};
-pub use float::{FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul};
+pub use affine::{Dequantize, GatherQmm, Quantize, QuantizedMatmul};
+pub use float::{FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatmul};
 
+use super::linalg::picked;
 use crate::cost::largest;
 use crate::row::ROW;
 use crate::{
@@ -36,7 +37,26 @@ const QUANTIZED: Row = Row {
 
 /// The shape of rows times matrices.
 fn product(x: &Shape, matrix: &Shape, transpose: bool) -> Result<Shape> {
-    let (Some((batch, &[m, k])), Some((batches, &[rows, columns]))) =
+    let own = factors(x, matrix, transpose)?;
+    let [batch, batches] = [x, matrix].map(|shape| Shape::new(&shape[..shape.rank() - 2]));
+    Ok(Shape::new([&batch.broadcast(&batches)?[..], &own].concat()))
+}
+
+/// The shape of matrices picked by index, multiplied.
+fn picked_product(
+    x: &Shape,
+    matrix: &Shape,
+    transpose: bool,
+    indices: &[TensorType],
+) -> Result<Shape> {
+    let own = factors(x, matrix, transpose)?;
+    let pairs = picked(&indices[0], &indices[1])?;
+    Ok(Shape::new([&pairs[..], &own].concat()))
+}
+
+/// The rows and columns of the product of two matrices, the latter of which may be transposed.
+fn factors(x: &Shape, matrix: &Shape, transpose: bool) -> Result<[usize; 2]> {
+    let (Some((_, &[m, k])), Some((_, &[rows, columns]))) =
         (x.split_last_chunk::<2>(), matrix.split_last_chunk::<2>())
     else {
         return Err(Error::new(
@@ -57,8 +77,7 @@ fn product(x: &Shape, matrix: &Shape, transpose: bool) -> Result<Shape> {
             ),
         ));
     }
-    let batch = Shape::new(batch).broadcast(&Shape::new(batches))?;
-    Ok(Shape::new([&batch[..], &[m, outer]].concat()))
+    Ok([m, outer])
 }
 
 /// Two operations a term; the operands are copied in the dtype that is computed in, and so is, of `f64`,

@@ -85,6 +85,8 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),
         OpKind::Quantize => quantized::quantize(row),
         OpKind::FpQuantize => quantized::fp_quantize(row),
+        OpKind::GatherQmm => quantized::gather_qmm(row),
+        OpKind::FpGatherQmm => quantized::fp_gather_qmm(row),
         OpKind::FpDequantize => quantized::fp_dequantize(row),
         OpKind::FpQuantizedMatmul => quantized::fp_quantized_matmul(row),
         OpKind::Dequantize => quantized::dequantize(row),

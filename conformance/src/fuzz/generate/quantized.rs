@@ -1,13 +1,13 @@
 //! Calls with matrices of packed codes.
 
 use emily_spec::{
-    DType, Dequantize, FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul, Op, Quantize,
-    QuantizedMatmul, Row, Shape, Tensor, TensorType,
+    DType, Dequantize, FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatmul,
+    GatherQmm, Op, Quantize, QuantizedMatmul, Row, Shape, Tensor, TensorType,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::linalg::of_finite;
+use super::linalg::{of_finite, picks};
 use super::values::dtype_of;
 use super::{Specimen, specimen};
 use crate::number;
@@ -112,6 +112,64 @@ pub(super) fn quantized_matmul(row: &'static Row) -> BoxedStrategy<Specimen> {
 }
 
 type Drawn = (Matrix, bool, (usize, [bool; 2], DType));
+
+pub(super) fn gather_qmm(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let of = move |(matrix, transpose, (leading, rows, dtype)): (Matrix, bool, Rows)| {
+        let op = Op::GatherQmm(GatherQmm {
+            transpose,
+            group_size: matrix.group_size,
+            bits: matrix.bits,
+        });
+        let inner = match transpose {
+            true => matrix.groups * matrix.group_size,
+            false => matrix.rows,
+        };
+        let counts = [&leading, &matrix.batch].map(|leading| leading.iter().product());
+        let x = Shape::new([&leading[..], &[rows, inner]].concat());
+        let types = [vec![(dtype, x)], matrix.types()].concat();
+        let data = specimen(row, Just(op).boxed(), types);
+        (data, picks(counts)).prop_map(|(mut data, picks)| {
+            data.tensors.extend(picks);
+            data
+        })
+    };
+    (matrices(row), any::<bool>(), rows(row))
+        .prop_flat_map(of)
+        .boxed()
+}
+
+/// Leading axes, rows and the dtype of x.
+type Rows = (Vec<usize>, usize, DType);
+
+fn rows(row: &'static Row) -> impl Strategy<Value = Rows> {
+    let leading = proptest::collection::vec(0..3usize, 0..=2);
+    (leading, 0..4usize, dtype_of(row))
+}
+
+pub(super) fn fp_gather_qmm(row: &'static Row) -> BoxedStrategy<Specimen> {
+    type Drawn = (FpFormat, Sizes, bool, Rows);
+    let of = move |(format, (batch, rows, groups), transpose, (leading, m, dtype)): Drawn| {
+        let inner = match transpose {
+            true => groups * format.group_size(),
+            false => rows,
+        };
+        let counts = [&leading, &batch].map(|leading| leading.iter().product());
+        let [packed, scales] = fp_types(format, &batch, rows, groups);
+        let scales = TensorType::new(scales.0, scales.1);
+        let x = Shape::new([&leading[..], &[m, inner]].concat());
+        let op = Op::FpGatherQmm(FpGatherQmm { transpose, format });
+        let rest = specimen(row, Just(op).boxed(), vec![(dtype, x), packed]);
+        let scales = large_scales(format, scales);
+        (rest, scales, picks(counts)).prop_map(|(mut rest, scales, picks)| {
+            rest.tensors.push(scales);
+            rest.tensors.extend(picks);
+            rest
+        })
+    };
+    (select(FORMATS.to_vec()), sizes(), any::<bool>(), rows(row))
+        .prop_flat_map(of)
+        .boxed()
+}
 
 const FORMATS: [FpFormat; 3] = [FpFormat::Mxfp4, FpFormat::Mxfp8, FpFormat::Nvfp4];
 

@@ -95,6 +95,8 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Dequantize(_)
         | Op::FpQuantize(_)
         | Op::FpDequantize(_)
+        | Op::FpGatherQmm(_)
+        | Op::GatherQmm(_)
         | Op::FpQuantizedMatmul(_)
         | Op::QuantizedMatmul(_)
         | Op::Softmax(_)

@@ -281,7 +281,7 @@ defmodule Emily.Fast.Composed do
     [a, b] =
       for t <- [a, b], do: t |> in_a_row() |> Nx.as_type(type) |> Nx.as_type(summed_in(type))
 
-    picked_product(Nx.take(a, lhs_indices), Nx.take(b, rhs_indices)) |> Nx.as_type(type)
+    a |> Nx.take(lhs_indices) |> product(Nx.take(b, rhs_indices), [-2]) |> Nx.as_type(type)
   end
 
   @doc false
@@ -292,14 +292,15 @@ defmodule Emily.Fast.Composed do
   end
 
   @doc false
-  # The products of matrices, of leading axes that are broadcast.
-  def picked_product(a, b) do
+  # The rows of matrices times the vectors along an axis of others, of leading axes that are broadcast: Nx's
+  # batch axes are of one size.
+  def product(a, b, inner) do
     [of_a, of_b] = for t <- [a, b], do: t |> Nx.shape() |> Tuple.to_list() |> Enum.drop(-2)
     rank = max(length(of_a), length(of_b))
     padded = for dims <- [of_a, of_b], do: List.duplicate(1, rank - length(dims)) ++ dims
     leading = Enum.zip_with(padded, fn [x, y] -> if x == 1, do: y, else: x end)
     axes = Enum.to_list(0..(length(leading) - 1)//1)
-    Nx.dot(stretched(a, leading), [-1], axes, stretched(b, leading), [-2], axes)
+    Nx.dot(stretched(a, leading), [-1], axes, stretched(b, leading), inner, axes)
   end
 
   defp stretched(tensor, []), do: tensor

@@ -35,10 +35,23 @@ defmodule Emily.Quantization.Call do
   def run(%{op: op, attrs: attrs, tensors: tensors}, out, composed) do
     default =
       case tensors do
-        [_] -> fn %Block{attrs: attrs}, a -> composed.([a], attrs) end
-        [_, _] -> fn %Block{attrs: attrs}, a, b -> composed.([a, b], attrs) end
-        [_, _, _] -> fn %Block{attrs: attrs}, a, b, c -> composed.([a, b, c], attrs) end
-        [_, _, _, _] -> fn %Block{attrs: attrs}, a, b, c, d -> composed.([a, b, c, d], attrs) end
+        [_] ->
+          fn %Block{attrs: attrs}, a -> composed.([a], attrs) end
+
+        [_, _] ->
+          fn %Block{attrs: attrs}, a, b -> composed.([a, b], attrs) end
+
+        [_, _, _] ->
+          fn %Block{attrs: attrs}, a, b, c -> composed.([a, b, c], attrs) end
+
+        [_, _, _, _] ->
+          fn %Block{attrs: attrs}, a, b, c, d -> composed.([a, b, c, d], attrs) end
+
+        [_, _, _, _, _] ->
+          fn %Block{attrs: attrs}, a, b, c, d, e -> composed.([a, b, c, d, e], attrs) end
+
+        [_, _, _, _, _, _] ->
+          fn %Block{attrs: attrs}, a, b, c, d, e, f -> composed.([a, b, c, d, e, f], attrs) end
       end
 
     Nx.block(%Block{op: op, attrs: attrs}, tensors, out, default)
@@ -117,10 +130,22 @@ defmodule Emily.Quantization.Call do
   end
 
   # The shape of rows times matrices.
-  def product!(%{attrs: %{transpose: transpose}} = call, x, matrix) do
+  def product!(call, x, matrix) do
+    own = factors!(call, x, matrix)
+    [batch, batches] = for shape <- [Nx.shape(x), matrix], do: leading(shape)
+    List.to_tuple(Picks.broadcast!(batch, batches, &refuse!(call, &1)) ++ own)
+  end
+
+  # The shape of matrices picked by index, multiplied.
+  def picked_product!(call, x, matrix, indices) do
+    own = factors!(call, x, matrix)
+    List.to_tuple(Picks.leading!(indices, &refuse!(call, &1)) ++ own)
+  end
+
+  # The rows and columns of the product of two matrices, the latter of which may be transposed.
+  defp factors!(%{attrs: %{transpose: transpose}} = call, x, matrix) do
     if Nx.rank(x) < 2, do: refuse!(call, "x needs two axes or more, got #{dims(x)}")
-    {batch, [m, k]} = x |> Nx.shape() |> Tuple.to_list() |> Enum.split(-2)
-    {batches, [rows, columns]} = matrix |> Tuple.to_list() |> Enum.split(-2)
+    [[m, k], [rows, columns]] = for shape <- [Nx.shape(x), matrix], do: own(shape)
     {inner, outer} = if transpose, do: {columns, rows}, else: {rows, columns}
 
     if k != inner do
@@ -133,8 +158,11 @@ defmodule Emily.Quantization.Call do
       )
     end
 
-    List.to_tuple(Picks.broadcast!(batch, batches, &refuse!(call, &1)) ++ [m, outer])
+    [m, outer]
   end
+
+  defp leading(shape), do: shape |> Tuple.to_list() |> Enum.drop(-2)
+  defp own(shape), do: shape |> Tuple.to_list() |> Enum.take(-2)
 
   defp packed!(call, %T{type: type} = packed) do
     if type != {:u, 32} do
@@ -175,6 +203,7 @@ defmodule Emily.Quantization.Call do
     raise ArgumentError, "#{op}(#{inputs}): #{sentence}"
   end
 
+  defp dims(dims) when is_tuple(dims), do: dims |> Tuple.to_list() |> dims()
   defp dims(dims) when is_list(dims), do: "[#{Enum.join(dims, ",")}]"
   defp dims(tensor), do: tensor |> Nx.shape() |> Tuple.to_list() |> dims()
 end

@@ -4,6 +4,8 @@ defmodule Emily.Quantization.Composed do
 
   import Bitwise, only: [<<<: 2]
 
+  alias Emily.Fast
+
   def quantize([matrix], %{group_size: group_size, bits: bits}) do
     type = matrix.type
     {rows, [elements]} = matrix |> Nx.shape() |> Tuple.to_list() |> Enum.split(-1)
@@ -62,6 +64,29 @@ defmodule Emily.Quantization.Composed do
     type = merged([x, scales, biases])
     matrix = matrix(packed, scales, biases, attrs, type)
     x |> widened(type) |> product(matrix, attrs.transpose) |> Nx.as_type(type)
+  end
+
+  # Codes are picked before they are taken apart, and x first, whose index out of range is the one named.
+  def gather_qmm([x, packed, scales, biases, lhs, rhs], attrs) do
+    type = merged([x, scales, biases])
+    x = x |> widened(type) |> picked(lhs)
+    [packed, scales, biases] = for t <- [packed, scales, biases], do: picked(t, rhs)
+    matrix = matrix(packed, scales, biases, attrs, type)
+    x |> product(matrix, attrs.transpose) |> Nx.as_type(type)
+  end
+
+  def fp_gather_qmm([x, packed, scales, lhs, rhs], %{format: format, transpose: transpose}) do
+    type = x.type
+    x = x |> widened(type) |> picked(lhs)
+    matrix = fp_matrix(picked(packed, rhs), picked(scales, rhs), format, wide(type))
+    x |> product(matrix, transpose) |> Nx.as_type(type)
+  end
+
+  defp picked(tensor, indices), do: tensor |> Fast.Composed.in_a_row() |> Nx.take(indices)
+
+  # Rows times the matrices' rows, or their columns.
+  defp product(x, matrix, transpose) do
+    Fast.Composed.product(x, matrix, if(transpose, do: [-1], else: [-2]))
   end
 
   def fp_quantize([matrix], %{format: format}) do
@@ -170,31 +195,6 @@ defmodule Emily.Quantization.Composed do
   defp e8m0, do: for(exponent <- 0..254, do: 2.0 ** (exponent - 127)) ++ [:nan]
 
   defp signed(values), do: values ++ for(x <- values, do: if(x == :nan, do: x, else: -x))
-
-  # Rows times the matrices' rows, or their columns; Nx's batch axes are of one size.
-  defp product(x, matrix, transpose) do
-    inner = if transpose, do: [-1], else: [-2]
-
-    [batch, batches] =
-      for t <- [x, matrix], do: t |> Nx.shape() |> Tuple.to_list() |> Enum.drop(-2)
-
-    batch = if batches == [], do: [], else: broadcast(batch, batches)
-    axes = Enum.to_list(0..(length(batch) - 1)//1)
-    Nx.dot(stretched(x, batch), [-1], axes, stretched(matrix, batch), inner, axes)
-  end
-
-  defp stretched(tensor, []), do: tensor
-
-  defp stretched(tensor, batch) do
-    own = tensor |> Nx.shape() |> Tuple.to_list() |> Enum.take(-2)
-    Nx.broadcast(tensor, List.to_tuple(batch ++ own))
-  end
-
-  defp broadcast(left, right) do
-    rank = max(length(left), length(right))
-    pad = &(List.duplicate(1, rank - length(&1)) ++ &1)
-    Enum.zip_with(pad.(left), pad.(right), fn a, b -> if a == 1, do: b, else: a end)
-  end
 
   # scale * code + bias, computed as wide as the type asks for.
   defp matrix(packed, scales, biases, %{group_size: group_size, bits: bits}, type) do

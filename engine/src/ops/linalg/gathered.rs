@@ -7,35 +7,44 @@ use mlx_rs::{Array, Dtype, with_stream};
 
 use super::integer_product;
 use crate::Device;
-use crate::mlx::{self, arange, dtype_of, to_mlx};
+use crate::mlx::{self, arange, clone_array, dtype_of, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
 use crate::ops::index::inside;
 use crate::ops::{Cx, complex, dims, length};
 
-/// MLX's kernel takes floats alone, on the CPU `f32` alone, and looks at no index. For other dtypes the
-/// matrices are picked first.
 pub(in crate::ops) fn gather_mm(inputs: &[Array], ty: &TensorType, cx: &mut Cx) -> Result<Array> {
     let (a, b) = (in_a_row(&inputs[0])?, in_a_row(&inputs[1])?);
-    let (lhs, rhs) = (
+    let indices = [
         inside(&a, &inputs[2], 0, cx)?,
         inside(&b, &inputs[3], 0, cx)?,
-    );
-    let shape = dims(&ty.shape);
+    ];
     if ty.shape.contains(&0) || a.size() == 0 || b.size() == 0 {
-        return zeros_dtype(&shape, to_mlx(ty.dtype));
+        return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
+    picked_product([&a, &b], indices, ty, cx)
+}
+
+/// The products of these pairs of matrices, none of them empty. MLX's kernel takes floats alone, on the CPU
+/// `f32` alone; for other dtypes the matrices are picked first.
+pub(in crate::ops) fn picked_product(
+    [a, b]: [&Array; 2],
+    [lhs, rhs]: [Array; 2],
+    ty: &TensorType,
+    cx: &Cx,
+) -> Result<Array> {
     if ty.dtype.class() == Class::Float && ty.dtype != DType::F64 {
-        let (a, lhs) = operand(&a, &lhs, ty.dtype, cx)?;
-        let (b, rhs) = operand(&b, &rhs, ty.dtype, cx)?;
+        let (a, lhs) = operand(a, lhs, ty.dtype, cx)?;
+        let (b, rhs) = operand(b, rhs, ty.dtype, cx)?;
         return cast(&mlx::gather_mm(&a, &b, &lhs, &rhs)?, ty.dtype);
     }
+    let shape = dims(&ty.shape);
     let leading = &shape[..shape.len() - 2];
     let picked = |x: &Array, index: &Array| {
         let index = broadcast_to(index, leading)?.flatten(None, None)?;
         cast(&x.take_axis(index, 0)?, ty.dtype)
     };
-    let (a, b) = (picked(&a, &lhs)?, picked(&b, &rhs)?);
+    let (a, b) = (picked(a, &lhs)?, picked(b, &rhs)?);
     let product = match ty.dtype.class() {
         Class::Unsigned | Class::Signed => with_stream(cx.cpu, || integer_product(&a, &b))?,
         Class::Float => a.matmul(b)?,
@@ -53,21 +62,24 @@ pub(in crate::ops) fn in_a_row(x: &Array) -> Result<Array> {
 
 /// Matrices as the device multiplies those of the dtype, and indices of them. Where fewer are picked than
 /// there are, none but those are cast.
-pub(in crate::ops) fn operand(
-    x: &Array,
-    index: &Array,
-    dtype: DType,
-    cx: &Cx,
-) -> Result<(Array, Array)> {
+fn operand(x: &Array, index: Array, dtype: DType, cx: &Cx) -> Result<(Array, Array)> {
     let wide = |x: &Array| match cx.device {
         Device::Cpu => widened(&cast(x, dtype)?),
         Device::Gpu => cast(x, dtype),
     };
     let computes = dtype_of(x) == dtype && (cx.device == Device::Gpu || !dtype.is_small_float());
-    if computes || index.size() >= x.dim(0) as usize {
-        return Ok((wide(x)?, index.as_dtype(Dtype::Uint32)?));
+    let (x, index) = match few(&index, x.dim(0))? {
+        Some((taken, index)) if !computes => (x.take_axis(taken, 0)?, index),
+        Some(_) | None => (clone_array(x), index),
+    };
+    Ok((wide(&x)?, index.as_dtype(Dtype::Uint32)?))
+}
+
+/// Where fewer matrices are picked than there are, which to take, and the indices among those.
+pub(in crate::ops) fn few(index: &Array, count: i32) -> Result<Option<(Array, Array)>> {
+    if index.size() >= count as usize {
+        return Ok(None);
     }
-    let picked = x.take_axis(index.flatten(None, None)?, 0)?;
     let numbers = arange(index.size() as i32, Dtype::Uint32)?.reshape(index.shape())?;
-    Ok((wide(&picked)?, numbers))
+    Ok(Some((index.flatten(None, None)?, numbers)))
 }

@@ -1,14 +1,17 @@
 //! Matrices of codes with a scale and a bias for each group.
 
-use emily_spec::{DType, Dequantize, ErrorKind, Quantize, QuantizedMatmul, TensorType};
+use emily_spec::{DType, Dequantize, ErrorKind, GatherQmm, Quantize, QuantizedMatmul, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{max_axis, min_axis, select, zeros_dtype};
-use mlx_rs::{Array, ops};
+use mlx_rs::{Array, Dtype, ops};
 
+use super::turned;
 use crate::Device;
 use crate::mlx::{real, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
+use crate::ops::index::inside;
+use crate::ops::linalg::{in_a_row, picked_product};
 use crate::ops::{Cx, dims};
 
 /// In `f32`, of which MLX's kernel rounds each step. What has no code is refused, and 0 stands there.
@@ -67,53 +70,82 @@ pub(in crate::ops) fn quantized_matmul(
     if ty.shape.contains(&0) || x.size() == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
-    let by_codes = has_kernel(op, x, packed, ty.dtype, cx.device);
-    let at = |x: &Array| match cx.device {
-        Device::Gpu if by_codes => cast(x, ty.dtype)?.contiguous(),
-        Device::Cpu | Device::Gpu => widened(&cast(x, ty.dtype)?),
+    let is_one = packed.ndim() == 2;
+    let rows = x.size() / x.dim(-1) as usize;
+    let by_codes = match cx.device {
+        Device::Cpu => ty.dtype != DType::F64,
+        Device::Gpu => op.transpose && is_one && has_kernel(rows, x.dim(-1), op.group_size),
     };
+    let at = |x: &Array| computed(x, ty.dtype, by_codes, cx);
     let [x, scales, biases] = [at(x)?, at(&inputs[2])?, at(&inputs[3])?];
     let (group_size, bits) = (op.group_size as i32, op.bits as i32);
     let product = if by_codes {
         // MLX broadcasts batches of both only; without one of x it would read the first matrix.
-        let x = match packed.ndim() > 2 && x.ndim() == 2 {
+        let x = match !is_one && x.ndim() == 2 {
             true => x.expand_dims(0)?,
             false => x,
         };
-        let packed = packed.contiguous()?;
-        ops::quantized_matmul(
-            &x,
-            &packed,
-            &scales,
-            &biases,
-            op.transpose,
-            group_size,
-            bits,
-        )?
+        let codes = packed.contiguous()?;
+        ops::quantized_matmul(&x, &codes, &scales, &biases, op.transpose, group_size, bits)?
     } else {
         let matrix = ops::dequantize(packed, &scales, &biases, group_size, bits)?;
-        match op.transpose {
-            true => x.matmul(matrix.swap_axes(-1, -2)?)?,
-            false => x.matmul(matrix)?,
-        }
+        x.matmul(turned(matrix, op.transpose)?)?
     };
     cast(&product, ty.dtype)
 }
 
-/// True where MLX multiplies the codes as they are: on the CPU not by `f64`; on a GPU by a few rows, for
-/// more of which it has no kernel, or takes half a minute to compile one.
-fn has_kernel(
-    op: &QuantizedMatmul,
-    x: &Array,
-    packed: &Array,
-    dtype: DType,
-    device: Device,
-) -> bool {
-    match device {
-        Device::Cpu => dtype != DType::F64,
-        Device::Gpu => {
-            let length = x.dim(-1) as usize;
-            op.transpose && packed.ndim() == 2 && x.size() / length < 8 && length > op.group_size
-        }
+/// As `quantized_matmul`. MLX's kernel looks at no index.
+pub(in crate::ops) fn gather_qmm(
+    op: &GatherQmm,
+    inputs: &[Array],
+    ty: &TensorType,
+    cx: &mut Cx,
+) -> Result<Array> {
+    let (x, packed) = (in_a_row(&inputs[0])?, in_a_row(&inputs[1])?);
+    let lhs = inside(&x, &inputs[4], 0, cx)?;
+    let rhs = inside(&packed, &inputs[5], 0, cx)?;
+    if ty.shape.contains(&0) || x.size() == 0 || packed.size() == 0 {
+        return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    let rows: usize = ty.shape[..ty.shape.rank() - 1].iter().product();
+    let by_codes = match cx.device {
+        Device::Cpu => ty.dtype != DType::F64,
+        Device::Gpu => op.transpose && has_kernel(rows, x.dim(-1), op.group_size),
+    };
+    let at = |x: &Array| computed(x, ty.dtype, by_codes, cx);
+    let x = at(&x)?;
+    let [scales, biases] = [at(&in_a_row(&inputs[2])?)?, at(&in_a_row(&inputs[3])?)?];
+    let (group_size, bits) = (op.group_size as i32, op.bits as i32);
+    if !by_codes {
+        let matrix = ops::dequantize(&packed, &scales, &biases, group_size, bits)?;
+        return picked_product([&x, &turned(matrix, op.transpose)?], [lhs, rhs], ty, cx);
+    }
+    let (lhs, rhs) = (lhs.as_dtype(Dtype::Uint32)?, rhs.as_dtype(Dtype::Uint32)?);
+    let product = ops::gather_qmm(
+        &x,
+        packed.contiguous()?,
+        &scales,
+        &biases,
+        &lhs,
+        &rhs,
+        op.transpose,
+        group_size,
+        bits,
+        false,
+    )?;
+    cast(&product, ty.dtype)
+}
+
+/// Whether MLX has a kernel on a GPU for so many rows of this length: for more, and for columns, there is
+/// none, or one that takes half a minute to compile.
+fn has_kernel(rows: usize, length: i32, group_size: usize) -> bool {
+    rows < 8 && length as usize > group_size
+}
+
+/// The operand as the product is computed: a GPU's kernel adds up wide by itself.
+fn computed(x: &Array, dtype: DType, by_codes: bool, cx: &Cx) -> Result<Array> {
+    match cx.device {
+        Device::Gpu if by_codes => cast(x, dtype)?.contiguous(),
+        Device::Cpu | Device::Gpu => widened(&cast(x, dtype)?),
     }
 }

@@ -1,14 +1,19 @@
 //! Matrices of small floats with a scale for each group.
 
-use emily_spec::{DType, FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul, TensorType};
+use emily_spec::{
+    DType, FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatmul, TensorType,
+};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{max_axis, maximum, minimum, select, stack, zeros_dtype};
 use mlx_rs::{Array, Dtype};
 
+use super::turned;
 use crate::mlx::{arange, bitwise_and, dtype_of, integer, left_shift, real, right_shift, to_mlx};
 use crate::ops::cast::cast;
-use crate::ops::dims;
 use crate::ops::float::widened;
+use crate::ops::index::inside;
+use crate::ops::linalg::{few, in_a_row, picked_product};
+use crate::ops::{Cx, dims};
 
 /// In integers, but for quotients and their rounding. MLX's own has other scales, and takes halves down.
 pub(in crate::ops) fn fp_quantize(
@@ -95,11 +100,36 @@ pub(in crate::ops) fn fp_quantized_matmul(
     }
     let x = widened(&inputs[0])?;
     let matrix = matrix(op.format, &inputs[1], &inputs[2], dtype_of(&x))?;
-    let matrix = match op.transpose {
-        true => matrix.swap_axes(-1, -2)?,
-        false => matrix,
+    cast(&x.matmul(turned(matrix, op.transpose)?)?, ty.dtype)
+}
+
+/// As `fp_quantized_matmul`. Where fewer matrices are picked than there are, none but those are looked up.
+pub(in crate::ops) fn fp_gather_qmm(
+    op: &FpGatherQmm,
+    inputs: &[Array],
+    ty: &TensorType,
+    cx: &mut Cx,
+) -> Result<Array> {
+    let (x, packed) = (in_a_row(&inputs[0])?, in_a_row(&inputs[1])?);
+    let lhs = inside(&x, &inputs[3], 0, cx)?;
+    let rhs = inside(&packed, &inputs[4], 0, cx)?;
+    if ty.shape.contains(&0) || x.size() == 0 || packed.size() == 0 {
+        return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    let scales = in_a_row(&inputs[2])?;
+    let (packed, scales, rhs) = match few(&rhs, packed.dim(0))? {
+        Some((taken, rhs)) => {
+            let scales = scales.take_axis(&taken, 0)?;
+            (packed.take_axis(&taken, 0)?, scales, rhs)
+        }
+        None => (packed, scales, rhs),
     };
-    cast(&x.matmul(matrix)?, ty.dtype)
+    let x = widened(&x)?;
+    let wide = TensorType::new(dtype_of(&x), ty.shape.clone());
+    let matrix = matrix(op.format, &packed, &scales, wide.dtype)?;
+    let matrix = turned(matrix, op.transpose)?;
+    let product = picked_product([&x, &matrix], [lhs, rhs], &wide, cx)?;
+    cast(&product, ty.dtype)
 }
 
 /// The matrix in `f32` or `f64`. Elements and scales are looked up: MLX's own has an infinity for the scale

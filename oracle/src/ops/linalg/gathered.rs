@@ -54,3 +54,27 @@ fn picks(
         _ => Err(Error::new(ErrorKind::Internal, "indices do not broadcast")),
     }
 }
+
+/// The matrices of both operands that the pairs of indices name, of the result's leading axes; the shapes are
+/// those that the indices are into.
+pub(crate) fn picked<A: Clone, B: Clone>(
+    a: &ArrayD<A>,
+    b: &ArrayD<B>,
+    shapes: [&[usize]; 2],
+    indices: &[WideArray],
+    target: Target,
+) -> Result<(ArrayD<A>, ArrayD<B>)> {
+    let picks = picks(shapes, indices, target)?;
+    let leading = &target.ty.shape[..target.ty.shape.rank() - 2];
+    let (lhs, rhs): (Vec<usize>, Vec<usize>) = picks.into_iter().unzip();
+    Ok((selected(a, &lhs, leading)?, selected(b, &rhs, leading)?))
+}
+
+/// These matrices, of these leading axes.
+fn selected<T: Clone>(x: &ArrayD<T>, indices: &[usize], leading: &[usize]) -> Result<ArrayD<T>> {
+    let selected = in_a_row(x)?.select(Axis(0), indices);
+    let shape = [leading, &selected.shape()[1..]].concat();
+    let selected = selected.to_shape(shape);
+    let selected = selected.map_err(|err| Error::new(ErrorKind::Internal, err.to_string()))?;
+    Ok(selected.into_owned())
+}

@@ -1,9 +1,12 @@
 //! Matrices of codes with a scale and a bias for each group.
 
-use emily_spec::{Dequantize, Error, ErrorKind, Quantize, QuantizedMatmul, Result, TensorType};
+use emily_spec::{
+    Dequantize, Error, ErrorKind, GatherQmm, Quantize, QuantizedMatmul, Result, TensorType,
+};
 use ndarray::ArrayD;
 
-use super::{Element, codes, packed, products, unpacked};
+use super::super::linalg::picked;
+use super::{Element, codes, packed, products, rows_of_words, unpacked};
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::format::Format;
@@ -98,6 +101,24 @@ pub(crate) fn quantized_matmul(
         target,
     )
 }
+
+/// The same of the matrices that pairs of indices name.
+pub(crate) fn gather_qmm(
+    op: &GatherQmm,
+    inputs: &[WideArray],
+    target: Target,
+) -> Result<WideAnswer> {
+    let mut matrix = matrix(op.group_size, op.bits, &inputs[1..4], target)?;
+    if !op.transpose {
+        matrix.swap_axes(matrix.ndim() - 2, matrix.ndim() - 1);
+    }
+    let x = inputs[0].mapv(|x| target.cast(x).float());
+    let shapes = [&inputs[0], &inputs[1]].map(rows_of_words);
+    let shapes = [&shapes[0][..], &shapes[1][..]];
+    let (x, matrix) = picked(&x, &matrix, shapes, &inputs[4..], target)?;
+    products(&x, &matrix, 2, target)
+}
+
 /// The matrix of packed codes, scales and biases.
 fn matrix(
     group_size: usize,

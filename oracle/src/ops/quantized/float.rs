@@ -1,10 +1,12 @@
 //! Matrices of small floats with a scale for each group.
 
 use emily_spec::{
-    DType, FpDequantize, FpFormat, FpQuantize, FpQuantizedMatmul, Result, TensorType,
+    DType, FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatmul, Result, TensorType,
 };
+use ndarray::ArrayD;
 
-use super::{Element, codes, packed, products, unpacked};
+use super::super::linalg::picked;
+use super::{Element, codes, packed, products, rows_of_words, unpacked};
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::value::Wide;
@@ -85,13 +87,38 @@ pub(crate) fn fp_dequantize(
     array::from_vec(&target.ty.shape, elements)
 }
 
-/// Sums of x · (scale · element) for each row of x and each row or column of the matrix. Elements are exact,
-/// but for those beyond `f32`.
+/// Sums of x · (scale · element) for each row of x and each row or column of the matrix.
 pub(crate) fn fp_quantized_matmul(
     op: &FpQuantizedMatmul,
     inputs: &[WideArray],
     target: Target,
 ) -> Result<WideAnswer> {
+    let matrix = matrix(op.format, op.transpose, &inputs[1..], target)?;
+    products(&inputs[0].mapv(|x| x.float()), &matrix, 0, target)
+}
+
+/// The same of the matrices that pairs of indices name.
+pub(crate) fn fp_gather_qmm(
+    op: &FpGatherQmm,
+    inputs: &[WideArray],
+    target: Target,
+) -> Result<WideAnswer> {
+    let matrix = matrix(op.format, op.transpose, &inputs[1..], target)?;
+    let x = inputs[0].mapv(|x| x.float());
+    let shapes = [&inputs[0], &inputs[1]].map(rows_of_words);
+    let shapes = [&shapes[0][..], &shapes[1][..]];
+    let (x, matrix) = picked(&x, &matrix, shapes, &inputs[3..], target)?;
+    products(&x, &matrix, 0, target)
+}
+
+/// The matrix, or its transpose where columns are to be rows. Elements are exact, but for those beyond
+/// `f32`.
+fn matrix(
+    format: FpFormat,
+    transpose: bool,
+    inputs: &[WideArray],
+    target: Target,
+) -> Result<ArrayD<Element>> {
     let element = |x: f64| {
         let value = if target.dtype() == DType::F64 {
             x
@@ -103,13 +130,12 @@ pub(crate) fn fp_quantized_matmul(
             magnitude: value.abs(),
         }
     };
-    let elements = elements(op.format, &inputs[1..])?;
-    let elements = elements.into_iter().map(element).collect();
-    let mut matrix = unpacked(&inputs[1], op.format.bits(), elements)?;
-    if !op.transpose {
+    let elements = elements(format, inputs)?.into_iter().map(element).collect();
+    let mut matrix = unpacked(&inputs[0], format.bits(), elements)?;
+    if !transpose {
         matrix.swap_axes(matrix.ndim() - 2, matrix.ndim() - 1);
     }
-    products(&inputs[0].mapv(|x| x.float()), &matrix, 0, target)
+    Ok(matrix)
 }
 
 /// The elements of a matrix, row after row, in `f64`, which holds them; its operands are packed codes and

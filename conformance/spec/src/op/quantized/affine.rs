@@ -1,6 +1,6 @@
 //! Matrices of codes with a scale and a bias for each group.
 
-use super::{Coding, QUANTIZED, product, product_cost};
+use super::{Coding, QUANTIZED, picked_product, product, product_cost};
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, sum_tolerance};
 use crate::{
@@ -145,6 +145,49 @@ impl Attributes for QuantizedMatmul {
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let coding = Coding::new(self.group_size, self.bits)?;
         let matrix = coding.unpacked(&inputs[1], &inputs[2..])?;
+        product_cost(row, inputs, results, &matrix)
+    }
+}
+
+ops! {
+    /// The products of matrices picked by index, the latter of packed codes, as a mixture of experts takes
+    /// them: for each pair of indices, which are broadcast, that matrix of x times that one which
+    /// `dequantize` would give, or its transpose. The indices count the matrices of x and of the codes,
+    /// whatever their leading axes, in row-major order. An index out of range is an index error. Sums are
+    /// accumulated in `f32`, or `f64`, and rounded once.
+    pub struct GatherQmm = Row {
+        name: "gather_qmm",
+        operands: &["x", "packed", "scales", "biases", "lhs_indices", "rhs_indices"],
+        roles: &[Role::Data, Role::Codes, Role::Data, Role::Data, Role::Index],
+        arity: Arity::Exactly(6),
+        judged: Judged::Values(sum_tolerance),
+        range: Range::Sums,
+        grad: Some(PRODUCT),
+        ..QUANTIZED
+    }; {
+        /// Whether matrices are transposed: then their rows, which the groups are cut of, are multiplied
+        /// by those of x, else their columns.
+        #[serde(default)]
+        transpose: bool,
+        /// How many elements share a scale and a bias: 32, 64 or 128.
+        group_size: usize,
+        /// How many bits a code has: 2, 3, 4, 5, 6 or 8.
+        bits: usize,
+    }
+}
+
+impl Attributes for GatherQmm {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let coding = Coding::new(self.group_size, self.bits)?;
+        let matrix = coding.unpacked(&inputs[1], &inputs[2..4])?;
+        let shape = picked_product(&inputs[0].shape, &matrix, self.transpose, &inputs[4..])?;
+        let data = [&inputs[..1], &inputs[2..4]].concat();
+        Ok(vec![TensorType::new(row.result_dtype(&data, None)?, shape)])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let coding = Coding::new(self.group_size, self.bits)?;
+        let matrix = coding.unpacked(&inputs[1], &inputs[2..4])?;
         product_cost(row, inputs, results, &matrix)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Coding, QUANTIZED, product, product_cost};
+use super::{Coding, QUANTIZED, picked_product, product, product_cost};
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
@@ -156,6 +156,43 @@ impl Attributes for FpQuantizedMatmul {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let matrix = self.format.unpacked(&inputs[1], &inputs[2])?;
         let shape = product(&inputs[0].shape, &matrix, self.transpose)?;
+        let dtype = row.result_dtype(&inputs[..1], None)?;
+        Ok(vec![TensorType::new(dtype, shape)])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let matrix = self.format.unpacked(&inputs[1], &inputs[2])?;
+        product_cost(row, inputs, results, &matrix)
+    }
+}
+
+ops! {
+    /// As `gather_qmm`, of packed small floats: the matrices are those that `fp_dequantize` would give in
+    /// `f32`, or `f64` for that.
+    pub struct FpGatherQmm = Row {
+        name: "fp_gather_qmm",
+        operands: &["x", "packed", "scales", "lhs_indices", "rhs_indices"],
+        roles: &[Role::Data, Role::Codes, Role::Codes, Role::Index],
+        arity: Arity::Exactly(5),
+        result: ResultDType::Same,
+        judged: Judged::Values(sum_tolerance),
+        range: Range::Sums,
+        grad: Some(SMOOTH),
+        ..QUANTIZED
+    }; {
+        /// Whether matrices are transposed: then their rows, which the groups are cut of, are multiplied
+        /// by those of x, else their columns.
+        #[serde(default)]
+        transpose: bool,
+        /// What elements and scales are.
+        format: FpFormat,
+    }
+}
+
+impl Attributes for FpGatherQmm {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let matrix = self.format.unpacked(&inputs[1], &inputs[2])?;
+        let shape = picked_product(&inputs[0].shape, &matrix, self.transpose, &inputs[3..])?;
         let dtype = row.result_dtype(&inputs[..1], None)?;
         Ok(vec![TensorType::new(dtype, shape)])
     }
