@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "f61e7a0b8ec9cf2b"
+  @fingerprint "cfb192068cb0ac87"
 
   @ops [
     %{
@@ -3743,6 +3743,51 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :gather_qmm,
+      family: :quantized,
+      kind: :gather_qmm,
+      operands: [:x, :packed, :scales, :biases, :lhs_indices, :rhs_indices],
+      open: false,
+      results: 1,
+      attrs: [:transpose, :group_size, :bits],
+      doc: """
+      The products of matrices picked by index, the latter of packed codes, as a mixture of experts takes
+      them: for each pair of indices, which are broadcast, that matrix of x times that one which
+      `dequantize` would give, or its transpose. The indices count the matrices of x and of the codes,
+      whatever their leading axes, in row-major order. An index out of range is an index error. Sums are
+      accumulated in `f32`, or `f64`, and rounded once.
+
+      Operands: `x`, `packed`, `scales`, `biases`, `lhs_indices`, `rhs_indices`.
+
+      Attributes:
+
+        * `:transpose` - Whether matrices are transposed: then their rows, which the groups are cut of, are multiplied
+          by those of x, else their columns.
+        * `:group_size` - required. How many elements share a scale and a bias: 32, 64 or 128.
+        * `:bits` - required. How many bits a code has: 2, 3, 4, 5, 6 or 8.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, x} = Emily.Native.from_binary(worker, :f32, {2, 1, 32}, bytes)
+          iex> bytes = for x <- [1431655765, 1431655765, 4294967295, 4294967295, 0, 0], into: <<>>, do: <<x::unsigned-32-little>>
+          iex> {:ok, packed} = Emily.Native.from_binary(worker, :u32, {3, 1, 2}, bytes)
+          iex> bytes = for x <- [1.0, 2.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, scales} = Emily.Native.from_binary(worker, :f32, {3, 1, 1}, bytes)
+          iex> bytes = for x <- [0.0, -1.0, 7.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, biases} = Emily.Native.from_binary(worker, :f32, {3, 1, 1}, bytes)
+          iex> bytes = for x <- [0, 1], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, lhs_indices} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> bytes = for x <- [1, 0], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, rhs_indices} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.gather_qmm(worker, [x, packed, scales, biases, lhs_indices, rhs_indices], %{bits: 2, group_size: 32, transpose: true})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [30.0, 5.0]
+      """
+    },
+    %{
       name: :fp_quantize,
       family: :quantized,
       kind: :fp_quantize,
@@ -3842,6 +3887,44 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
           [6.0, 24.0]
+      """
+    },
+    %{
+      name: :fp_gather_qmm,
+      family: :quantized,
+      kind: :fp_gather_qmm,
+      operands: [:x, :packed, :scales, :lhs_indices, :rhs_indices],
+      open: false,
+      results: 1,
+      attrs: [:transpose, :format],
+      doc: """
+      As `gather_qmm`, of packed small floats: the matrices are those that `fp_dequantize` would give in
+      `f32`, or `f64` for that.
+
+      Operands: `x`, `packed`, `scales`, `lhs_indices`, `rhs_indices`.
+
+      Attributes:
+
+        * `:transpose` - Whether matrices are transposed: then their rows, which the groups are cut of, are multiplied
+          by those of x, else their columns.
+        * `:format` - required. What elements and scales are.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, x} = Emily.Native.from_binary(worker, :f32, {2, 1, 32}, bytes)
+          iex> bytes = for x <- [572662306, 572662306, 572662306, 572662306, 1145324612, 1145324612, 1145324612, 1145324612, 0, 0, 0, 0], into: <<>>, do: <<x::unsigned-32-little>>
+          iex> {:ok, packed} = Emily.Native.from_binary(worker, :u32, {3, 1, 4}, bytes)
+          iex> {:ok, scales} = Emily.Native.from_binary(worker, :u8, {3, 1, 1}, <<127, 128, 127>>)
+          iex> bytes = for x <- [0, 1], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, lhs_indices} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> bytes = for x <- [1, 0], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, rhs_indices} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.fp_gather_qmm(worker, [x, packed, scales, lhs_indices, rhs_indices], %{format: :mxfp4, transpose: true})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [24.0, 5.0]
       """
     },
     %{
