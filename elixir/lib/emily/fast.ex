@@ -11,10 +11,10 @@ defmodule Emily.Fast do
   (`Nx.block/4`) with a default made of Nx's functions: on another backend than `Emily.Backend` that
   is what runs, and it is what a gradient is derived from.
 
-  `gather_mm/4` says what it takes; the other functions' operands are real numbers of any type; integers are
-  taken as `f32`. `f16` and `bf16` are computed in
+  Operands are real numbers of any type; integers are taken as `f32`. `f16` and `bf16` are computed in
   `f32` and rounded once. Complex numbers are an `ArgumentError`. Vectorized tensors are computed
-  vector by vector. (`einsum/2` takes complex numbers, and integers as they are.)
+  vector by vector. `einsum/2` and `gather_mm/4`, which multiply and add only, take complex numbers too, and
+  integers as they are; of `gather_mm/4` vectorized tensors are refused.
   """
 
   import Emily.Fast.Call
@@ -193,9 +193,8 @@ defmodule Emily.Fast do
 
   `a` is of shape `{..., m, k}`, `b` of `{..., k, n}`. The indices, integers of any shape, count the matrices
   of an operand in row-major order, whatever its leading axes; `nil` stands for all of them, in the shape of
-  those axes. They are broadcast against each other, and the result has
-  their shape and `{m, n}` after it. In `f16`, `bf16` and `f32` no matrix is copied for each time that it is
-  picked.
+  those axes. They are broadcast against each other, and the result has their shape and `{m, n}` after it. In
+  `f16`, `bf16` and `f32` no matrix is copied for each time that it is picked.
 
   The result has the type that both merge to. Integers are exact and wrap; `f16` and `bf16` are accumulated in
   `f32`, and complex numbers are taken too. Vectorized tensors are refused: devectorize them first. An index

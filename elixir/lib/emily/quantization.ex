@@ -63,11 +63,11 @@ defmodule Emily.Quantization do
   With `mode: :mxfp4`, `:mxfp8` or `:nvfp4`, and no other option, the result is packed small floats and their
   scales, as `dequantize/4` has them. Everything is computed in f32.
 
-  The scale of `:mxfp4` and `:mxfp8` is the one that the OCP microscaling formats define: the largest power of
-  two that times 4 or 256, which is the power of two of the elements' largest, is no more than the largest
-  modulus in the group. That of `:nvfp4` is this modulus divided by 6, rounded to e4m3. An element is the
-  nearest to `x / scale`, of two the even one; what is beyond the largest becomes the largest. A group with a NaN
-  or an infinity has the scale NaN, and is NaN altogether.
+  The scale of `:mxfp4` and `:mxfp8` is the one that the OCP microscaling formats define, which is not MLX's:
+  the power of two at or below the largest modulus in the group, divided by the largest power of two that an
+  element is, 4 or 256. That of `:nvfp4` is this modulus divided by 6, rounded to e4m3. An element is the
+  nearest to `x / scale`, of two the even one; what is beyond the largest becomes the largest. A group with a
+  NaN or an infinity has the scale NaN, and is NaN altogether.
 
       iex> matrix = Nx.tile(Nx.tensor([[0.1, 1.0, -4.0, 7.9]]), [1, 8])
       iex> {packed, scales} = Emily.Quantization.quantize(matrix, mode: :mxfp4)

@@ -378,6 +378,27 @@ defmodule Emily.QuantizationTest do
       end
     end
 
+    test "runs in defn, with all of x where there are no indices of it" do
+      experts = experts(packed(group_size: 64, bits: 4))
+      operands = [wave({4, 1, 128}, 0.3), Nx.tensor([[2], [0], [1], [1]]) | experts]
+
+      call = fn x, picks, packed, scales, biases ->
+        x
+        |> Nx.new_axis(1)
+        |> Quantization.gather_qmm(packed, scales, biases, nil, picks)
+        |> Nx.multiply(2)
+      end
+
+      expected = apply(call, operands)
+      assert expected.shape == {4, 1, 1, 2}
+
+      for compiler <- [Nx.Defn.Evaluator, Emily.Compiler] do
+        run = fn -> Nx.Defn.jit_apply(call, on_emily(operands), compiler: compiler) end
+        # A sum in f32 of 128 terms up to 16, twice.
+        assert_close(assert_native(run), expected, 2.0e-7 * 16 * 128 * 2)
+      end
+    end
+
     test "names the call and the remedy where operands do not fit" do
       [packed, scales, biases] = experts(packed(group_size: 64, bits: 4))
 

@@ -4,7 +4,7 @@ use emily_spec::{
     DType, FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatmul, TensorType,
 };
 use mlx_rs::error::Result;
-use mlx_rs::ops::{max_axis, maximum, minimum, select, stack, zeros_dtype};
+use mlx_rs::ops::{max_axis, maximum, minimum, select, zeros_dtype};
 use mlx_rs::{Array, Dtype};
 
 use super::turned;
@@ -43,7 +43,7 @@ pub(in crate::ops) fn fp_quantize(
         }
     };
     let (element, scale) = decodes(format);
-    let divisors = looked_up(scale, &scales, DType::F32)?;
+    let divisors = looked_up(scale, 8, &scales, DType::F32)?.reshape(scales.shape())?;
     let zero = real(DType::F32, 0.0);
     let given = finite.logical_and(divisors.gt(&zero)?)?;
     let divisors = select(&given, divisors, real(DType::F32, 1.0))?;
@@ -137,29 +137,23 @@ pub(in crate::ops) fn fp_gather_qmm(
 fn matrix(format: FpFormat, packed: &Array, scales: &Array, wide: DType) -> Result<Array> {
     let (element, scale) = decodes(format);
     let bytes = packed.view_dtype(Dtype::Uint8)?;
-    let codes = match format.bits() {
-        8 => bytes,
-        _ => {
-            let low = bitwise_and(&bytes, &integer(DType::U8, 15))?;
-            let high = right_shift(&bytes, &integer(DType::U8, 4))?;
-            stack(&[low, high], -1)?
-        }
-    };
-    let elements =
-        looked_up(element.decode, &codes, wide)?.reshape(&[-1, format.group_size() as i32])?;
-    let scales_of_groups = looked_up(scale, scales, wide)?.reshape(&[-1, 1])?;
+    let elements = looked_up(element.decode, format.bits(), &bytes, wide)?;
+    let elements = elements.reshape(&[-1, format.group_size() as i32])?;
+    let scales_of_groups = looked_up(scale, 8, scales, wide)?.reshape(&[-1, 1])?;
     let (rows, groups) = scales.shape().split_at(scales.ndim() - 1);
     let shape = [rows, &[groups[0] * format.group_size() as i32]].concat();
     elements.multiply(scales_of_groups)?.reshape(&shape)
 }
 
-/// What a code is.
+/// What a code is, whatever bits are above it.
 type Decode = fn(u8) -> f32;
 
-/// What these codes are.
-fn looked_up(value: Decode, codes: &Array, wide: DType) -> Result<Array> {
-    let all: Vec<f32> = (0..=u8::MAX).map(value).collect();
-    cast(&Array::from_slice(&all, &[256]), wide)?.take_axis(codes, 0)
+/// What the codes in these bytes are, from their lowest bits up, along an axis of their own.
+fn looked_up(value: Decode, bits: usize, bytes: &Array, wide: DType) -> Result<Array> {
+    let per_byte = 8 / bits;
+    let of_byte = |byte: u8| (0..per_byte).map(move |i| value(byte >> (i * bits)));
+    let all: Vec<f32> = (0..=u8::MAX).flat_map(of_byte).collect();
+    cast(&Array::from_slice(&all, &[256, per_byte as i32]), wide)?.take_axis(bytes, 0)
 }
 
 /// Elements, and what the codes of scales are.

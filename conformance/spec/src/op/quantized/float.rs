@@ -12,11 +12,11 @@ use crate::{
 
 ops! {
     /// Packed small floats and scales of a matrix's groups: what `fp_dequantize` takes. Computed in `f32`.
-    /// The scale of mxfp4 and mxfp8 is the OCP microscaling formats': the largest power of two that times
-    /// the elements' largest one, 4 or 256, is no more than the group's largest modulus, as far as e8m0 goes.
-    /// (MLX rounds the logarithm instead, so that a group's largest 4 becomes 3.) That of nvfp4 is this
-    /// modulus / 6, rounded to e4m3 and 448 at most. An element is the one nearest to x / scale, of two the
-    /// even one, where x / scale is beyond all the largest, and 0 where the scale is. A group with a NaN or
+    /// The scale of mxfp4 and mxfp8 is the OCP microscaling formats': the power of two at or below the group's
+    /// largest modulus, divided by the largest power of two that an element is, 4 or 256, as far as e8m0 goes.
+    /// (MLX rounds log2 of that modulus / 6 or 448 instead, so that a group's largest 4 becomes 3.) That of
+    /// nvfp4 is the modulus / 6, rounded to e4m3 and 448 at most. An element is the one nearest to x / scale,
+    /// of two the even one; beyond all it is the largest, and it is 0 where the scale is. A group with a NaN or
     /// an infinity has the scale NaN, and zeros.
     pub struct FpQuantize = Row {
         name: "fp_quantize",
