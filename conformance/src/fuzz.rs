@@ -184,9 +184,9 @@ impl Specimen {
         let mut body = String::new();
         let attrs = op
             .get("attrs")
-            .and_then(Value::as_table)
-            .filter(|table| !table.is_empty());
+            .filter(|attrs| attrs.as_table().is_some_and(|table| !table.is_empty()));
         if let Some(attrs) = attrs {
+            // A value on one line, as a table alone would not be.
             body += &format!("attrs = {attrs}\n");
         }
         let literals = self.tensors.iter().map(literal::print);
@@ -350,6 +350,23 @@ mod tests {
         assert_eq!(under, [7, 8, 9, 7, 8, 9]);
         let scalar = Tensor::new(TensorType::new(DType::U8, []), vec![5]).unwrap();
         assert_eq!(element_under(&scalar, &shape, 4), Some(5));
+    }
+
+    #[test]
+    fn a_case_with_attributes_loads() {
+        let attrs = serde_json::json!({"axes": [0], "keep_axes": true});
+        let specimen = Specimen {
+            op: Op::read("sum", attrs).unwrap(),
+            tensors: vec![Tensor::new(TensorType::new(DType::U8, [2]), vec![0, 1]).unwrap()],
+            view: View::Plain,
+        };
+        let text = specimen.to_case("native", "2026-01-02").unwrap();
+        let file = format!("op = \"sum\"\ndoc = \"d\"\n\n{text}");
+        let cases = case::parse(Path::new("fixtures/cases/found/sum.toml"), &file).unwrap();
+        let Body::Fact { call, .. } = &cases[0].readings[0].body else {
+            panic!("a fact")
+        };
+        assert_eq!(call.op, specimen.op);
     }
 
     #[test]
