@@ -36,7 +36,7 @@ pub use op::{
     FpDequantize, FpFormat, Gather, Indexed, IndexedAxes, Iota, Logsumexp, Lu, Norm, Op, OpKind,
     Pad, PutSlice, Qr, QrMode, Quantifier, Quantize, QuantizedMatmul, ROWS, Reduce, Reduction,
     Reshape, Reverse, Scan, Scattering, Select, Slice, Sliding, Softmax, Solve, Sort, SpatialAxis,
-    Squeeze, Stack, Take, TakeAlongAxis, TieBreak, TopK, Transform, Transform2, TransformA,
+    Squeeze, Stack, Svd, Take, TakeAlongAxis, TieBreak, TopK, Transform, Transform2, TransformA,
     Transpose, TriangularSolve, Typed, Unary, Window, WindowScatter,
 };
 pub use panic::panic_text;

@@ -175,6 +175,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Determinant
         | OpKind::Lu
         | OpKind::Eigh
+        | OpKind::Svd
         | OpKind::Solve
         | OpKind::Cholesky
         | OpKind::Quantize

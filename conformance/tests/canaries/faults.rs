@@ -114,6 +114,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::Determinant
         | OpKind::Lu
         | OpKind::Eigh
+        | OpKind::Svd
         | OpKind::Solve
         | OpKind::Cholesky
         | OpKind::Quantize

@@ -10,7 +10,7 @@ mod spectral;
 pub(super) use decompose::{cholesky, lu, qr};
 pub(super) use determinant::determinant;
 pub(super) use solve::{solve, triangular_solve};
-pub(super) use spectral::eigh;
+pub(super) use spectral::{eigh, svd};
 
 use std::ops::Range;
 

@@ -8,7 +8,7 @@ mod spectral;
 pub use decompose::{Cholesky, Lu, Qr, QrMode};
 pub use determinant::Determinant;
 pub use solve::{Solve, TransformA, TriangularSolve};
-pub use spectral::Eigh;
+pub use spectral::{Eigh, Svd};
 
 use super::{Attributes, ops};
 use crate::cost::largest;

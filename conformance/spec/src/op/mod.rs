@@ -36,7 +36,7 @@ pub use index::{
     TakeAlongAxis,
 };
 pub use linalg::{
-    Cholesky, Determinant, Dot, Eigh, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve,
+    Cholesky, Determinant, Dot, Eigh, Lu, Qr, QrMode, Solve, Svd, TransformA, TriangularSolve,
 };
 pub use quantized::{Dequantize, FpDequantize, FpFormat, Quantize, QuantizedMatmul};
 pub use reduce::{
@@ -228,6 +228,7 @@ pub enum Op {
     Solve(Solve),
     Lu(Lu),
     Eigh(Eigh),
+    Svd(Svd),
     Determinant(Determinant),
     Quantize(Quantize),
     Dequantize(Dequantize),
@@ -298,6 +299,7 @@ pub enum OpKind {
     FpDequantize,
     Lu,
     Eigh,
+    Svd,
     Quantize,
     QuantizedMatmul,
     Solve,
@@ -353,6 +355,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         Solve::ROW,
         Lu::ROW,
         Eigh::ROW,
+        Svd::ROW,
         Determinant::ROW,
     ]);
     rows.extend([Quantize::ROW, Dequantize::ROW, QuantizedMatmul::ROW]);
@@ -427,6 +430,7 @@ impl OpKind {
             OpKind::Solve => Op::Solve(from(attrs)?),
             OpKind::Lu => Op::Lu(from(attrs)?),
             OpKind::Eigh => Op::Eigh(from(attrs)?),
+            OpKind::Svd => Op::Svd(from(attrs)?),
             OpKind::Determinant => Op::Determinant(from(attrs)?),
             OpKind::Quantize => Op::Quantize(from(attrs)?),
             OpKind::Dequantize => Op::Dequantize(from(attrs)?),
@@ -507,6 +511,7 @@ impl Op {
             Op::Solve(attrs) => (Solve::ROW, attrs),
             Op::Lu(attrs) => (Lu::ROW, attrs),
             Op::Eigh(attrs) => (Eigh::ROW, attrs),
+            Op::Svd(attrs) => (Svd::ROW, attrs),
             Op::Determinant(attrs) => (Determinant::ROW, attrs),
             Op::Quantize(attrs) => (Quantize::ROW, attrs),
             Op::Dequantize(attrs) => (Dequantize::ROW, attrs),

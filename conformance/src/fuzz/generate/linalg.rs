@@ -1,7 +1,7 @@
 //! Calls of products and decompositions.
 
 use emily_spec::{
-    DType, Dot, Op, Qr, QrMode, Row, Shape, Solve, TensorType, TransformA, TriangularSolve,
+    DType, Dot, Op, Qr, QrMode, Row, Shape, Solve, Svd, TensorType, TransformA, TriangularSolve,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -82,6 +82,15 @@ pub(super) fn dot(row: &'static Row) -> BoxedStrategy<Specimen> {
 pub(super) fn qr(row: &'static Row) -> BoxedStrategy<Specimen> {
     let mode = select(vec![QrMode::Reduced, QrMode::Complete]);
     let ops = mode.prop_map(|mode| Op::Qr(Qr { mode }));
+    (ops, batch(), 1..6usize, 1..6usize)
+        .prop_flat_map(move |(op, batch, m, n)| {
+            of_matrices(row, op, &[&batch[..], &[m, n]].concat())
+        })
+        .boxed()
+}
+
+pub(super) fn svd(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let ops = any::<bool>().prop_map(|full_matrices| Op::Svd(Svd { full_matrices }));
     (ops, batch(), 1..6usize, 1..6usize)
         .prop_flat_map(move |(op, batch, m, n)| {
             of_matrices(row, op, &[&batch[..], &[m, n]].concat())

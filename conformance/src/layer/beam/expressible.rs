@@ -80,6 +80,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::Determinant(_)
         | Op::Lu(_)
         | Op::Eigh(_)
+        | Op::Svd(_)
         | Op::Solve(_)
         | Op::Cholesky(_)
         | Op::Quantize(_)
