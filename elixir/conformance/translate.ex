@@ -164,6 +164,10 @@ defmodule Emily.Conformance.Translate do
 
   defp call(:qr, _op, attrs, [tensor]), do: Nx.LinAlg.qr(tensor, options(attrs, [:mode]))
 
+  defp call(:svd, _op, attrs, [tensor]) do
+    Nx.LinAlg.svd(tensor, full_matrices?: attrs.full_matrices)
+  end
+
   defp call(:triangular_solve, _op, attrs, [a, b]) do
     Nx.LinAlg.triangular_solve(a, b,
       lower: not attrs.upper,

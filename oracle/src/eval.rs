@@ -130,6 +130,7 @@ pub(crate) fn eval_wide(
         Op::Determinant(_) => one(linalg::determinant(&inputs[0], target)?),
         Op::Lu(_) => linalg::lu(&inputs[0], types.results),
         Op::Eigh(_) => linalg::eigh(&inputs[0], types.results, target),
+        Op::Svd(_) => linalg::svd(&inputs[0], types.results, target),
         Op::Solve(_) => one(linalg::solve(inputs, target)?),
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], types.results, target),
         Op::Quantize(op) => quantized::quantize(op, &inputs[0], types.results),

@@ -37,7 +37,7 @@ pub use op::{
     GatherMm, GatherQmm, Indexed, IndexedAxes, Iota, Logsumexp, Lu, Norm, Op, OpKind, Pad,
     PutSlice, Qr, QrMode, Quantifier, Quantize, QuantizedMatmul, ROWS, Reduce, Reduction, Reshape,
     Reverse, Rope, ScaledDotProductAttention, Scan, Scattering, Select, Slice, Sliding, Softmax,
-    Solve, Sort, SpatialAxis, Squeeze, Stack, Take, TakeAlongAxis, TieBreak, TopK, Transform,
+    Solve, Sort, SpatialAxis, Squeeze, Stack, Svd, Take, TakeAlongAxis, TieBreak, TopK, Transform,
     Transform2, TransformA, Transpose, TriangularSolve, Typed, Unary, Window, WindowScatter,
 };
 pub use panic::panic_text;

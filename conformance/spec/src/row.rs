@@ -217,6 +217,8 @@ pub enum Promise {
     Lu,
     /// A = V·diag(λ)·Vᵀ, Vᵀ·V = I, λ descending by modulus.
     Eigh,
+    /// A = U·diag(S)·Vᵀ, Uᵀ·U = I, V likewise, S descending to zero or above.
+    Svd,
 }
 
 /// The values that results have, whatever the operands.

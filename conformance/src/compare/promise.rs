@@ -22,6 +22,7 @@ pub fn promise(promise: Promise, k: f64, input: &Tensor, results: &[Tensor]) -> 
                 Promise::Cholesky => cholesky(a, factors),
                 Promise::Lu => lu(a, factors),
                 Promise::Eigh => eigh(a, factors),
+                Promise::Svd => svd(a, factors),
             };
             let residuals = residuals.map_err(|broken| format!("{broken} of matrix {at}"))?;
             let eps = results.last().and_then(|factor| Format::of(factor.dtype()));
@@ -130,7 +131,7 @@ impl Matrix {
         Matrix::new(self.rows, self.columns, |i, j| self.at(i.max(j), i.min(j)))
     }
 
-    /// Each column times its own factor.
+    /// Each column times its own factor; no more columns than factors.
     fn scaled(&self, factors: &Matrix) -> Matrix {
         Matrix::new(self.rows, factors.elements.len(), |i, j| {
             self.at(i, j) * factors.elements[j]
@@ -282,6 +283,26 @@ fn eigh(a: &Matrix, factors: &[Matrix]) -> Residuals {
     ])
 }
 
+/// A = U·diag(S)·Vᵀ, Uᵀ·U = I, V likewise, S descending to zero or above; NaN of what is not finite.
+fn svd(a: &Matrix, factors: &[Matrix]) -> Residuals {
+    let [u, s, vt] = is_of(factors)?;
+    if !a.is_finite() {
+        return all_nan(factors);
+    }
+    s.require("S does not descend to zero", |i, _, x| {
+        x < 0.0 || (i > 0 && s.at(i - 1, 0) < x)
+    })?;
+    let v = vt.transposed();
+    let product = v
+        .scaled(s)
+        .times(&Matrix::new(s.rows, u.rows, |i, j| u.at(j, i)));
+    Ok(vec![
+        residual("A − U·S·Vᵀ", a, &product.transposed()),
+        orthonormal("UᵀU − I", u),
+        orthonormal("VᵀV − I", &v),
+    ])
+}
+
 fn all_nan(factors: &[Matrix]) -> Residuals {
     match factors.iter().flat_map(|f| &f.elements).all(|x| x.is_nan()) {
         true => Ok(Vec::new()),
@@ -383,5 +404,17 @@ mod tests {
         assert!(!judge(values, &format!("f32[2,2] {s} {r} -{r} {s}")).agrees());
         let other = judge("f32[2] 5 10", &format!("f32[2,2] {s} {r} -{r} {s}"));
         assert!(other.broken.unwrap().contains("descend"));
+    }
+    #[test]
+    fn singular_values_are_not_negative_and_descend() {
+        let a = tensor("f32[2,1] -3 4");
+        let judge = |u: &str, s: &str, v: &str| {
+            promise(Promise::Svd, 20.0, &a, &[tensor(u), tensor(s), tensor(v)])
+        };
+        assert!(judge("f32[2,1] -0.6 0.8", "f32[1] 5", "f32[1,1] 1").agrees());
+        assert!(judge("f32[2,2] 0.6 0.8 -0.8 0.6", "f32[1] 5", "f32[1,1] -1").agrees());
+        assert!(!judge("f32[2,2] 0.6 0.6 -0.8 -0.8", "f32[1] 5", "f32[1,1] -1").agrees());
+        let negative = judge("f32[2,1] -0.6 0.8", "f32[1] -5", "f32[1,1] -1");
+        assert!(negative.broken.unwrap().contains("descend to zero"));
     }
 }

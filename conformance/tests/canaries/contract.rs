@@ -176,6 +176,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::GatherMm
         | OpKind::Lu
         | OpKind::Eigh
+        | OpKind::Svd
         | OpKind::Solve
         | OpKind::Cholesky
         | OpKind::Quantize

@@ -115,6 +115,7 @@ fn elementwise(row: &Row) -> Option<Op> {
         | OpKind::GatherMm
         | OpKind::Lu
         | OpKind::Eigh
+        | OpKind::Svd
         | OpKind::Solve
         | OpKind::Cholesky
         | OpKind::Quantize

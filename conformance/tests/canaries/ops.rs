@@ -242,7 +242,63 @@ pub(super) static FAULTS: &[Fault] = &[
         },
         ..FAULT
     },
+    Fault {
+        name: "v_for_its_transpose",
+        what: "the third result is V",
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Svd)),
+        run: |op, inputs| {
+            let mut results = run(op, inputs)?;
+            if let Some(v) = results.get_mut(2)
+                && let Some(&[m, n]) = v.shape().last_chunk::<2>()
+                && m == n
+            {
+                *v = matrices_transposed(v)?;
+            }
+            Ok(results)
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "singular_values_keep_a_sign",
+        what: "U's columns are turned, and S instead of V",
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Svd)),
+        run: |op, inputs| {
+            let mut results = run(op, inputs)?;
+            for result in &mut results[..2] {
+                *result = floats(result, |f, x| x ^ f.sign())?;
+            }
+            Ok(results)
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "no_vector_beyond_the_rank",
+        what: "U is A·V over S, and 0 where that divides by 0, as Nx's own is",
+        befalls: Befalls::Calls(|row, _| promises(row, Promise::Svd)),
+        run: no_vector_beyond_the_rank,
+        ..FAULT
+    },
 ];
+
+/// The columns of U whose singular value is hardly more than 0 are 0.
+fn no_vector_beyond_the_rank(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {
+    let mut results = run(op, inputs)?;
+    let &[m, columns] = results[0].shape().last_chunk::<2>().unwrap_or(&[1, 1]);
+    let k = results[1].shape().last().copied().unwrap_or(1);
+    let format = Format::of(results[1].dtype()).expect("factors are floats");
+    let s: Vec<f64> = number::elements(&results[1])
+        .map(|x| format.value(x))
+        .collect();
+    let is_zero = |at: usize| {
+        let (batch, column) = (at / (m * columns), at % columns);
+        let s = &s[batch * k..(batch + 1) * k];
+        s.get(column).is_none_or(|&value| value <= 1e-5 * s[0])
+    };
+    let elements = number::elements(&results[0]).enumerate();
+    let kept = elements.map(|(at, x)| if is_zero(at) { 0 } else { x });
+    results[0] = rebuild(results[0].ty(), kept.collect())?;
+    Ok(results)
+}
 
 /// Of a square Q the last column, and the last row of R.
 fn last_column_turned(op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {

@@ -131,6 +131,37 @@ defmodule Emily.FallbackTest do
     end
   end
 
+  test "what Nx makes of decompositions needs none" do
+    Application.put_env(:emily, :fallback, :raise)
+    Emily.TelemetryLog.attach([[:emily, :block, :fallback]])
+    square = Nx.tensor([[4.0, 1.0], [1.0, 3.0]])
+    tall = Nx.tensor([[4.0, 1.0], [1.0, 3.0], [2.0, -1.0]])
+    b = Nx.tensor([1.0, 2.0, 3.0])
+
+    calls = [
+      {tall, &Nx.LinAlg.norm(&1, ord: :nuclear)},
+      {tall, &Nx.LinAlg.norm(&1, ord: 2)},
+      {tall, &Nx.LinAlg.norm(&1, ord: -2)},
+      {tall, &Nx.LinAlg.pinv/1},
+      {Nx.transpose(tall), &Nx.LinAlg.pinv/1},
+      {tall, &Nx.LinAlg.matrix_rank/1},
+      {Nx.vectorize(Nx.stack([square, Nx.eye(2)]), :x), &elem(Nx.LinAlg.eigh(&1), 0)},
+      {Nx.vectorize(Nx.stack([tall, Nx.negate(tall)]), :x), &elem(Nx.LinAlg.svd(&1), 1)},
+      {tall, &elem(Nx.LinAlg.svd(&1, max_iter: 1, full_matrices?: false), 1)},
+      {tall, &Nx.LinAlg.least_squares(&1, Nx.backend_copy(b, Emily.Backend))},
+      {square, &Nx.LinAlg.invert/1}
+    ]
+
+    for {t, call} <- calls do
+      got = t |> Nx.backend_copy(Emily.Backend) |> call.()
+      assert %Emily.Backend{} = got.data
+      close? = got |> Nx.backend_copy() |> Nx.all_close(call.(t), rtol: 1.0e-3)
+      assert close? |> Nx.devectorize() |> Nx.all() |> Nx.to_number() == 1
+    end
+
+    assert Emily.TelemetryLog.flush() == []
+  end
+
   test "the default backend of the caller is as it was" do
     Nx.with_default_backend({Emily.Backend, device: :cpu}, fn ->
       reduce(3)

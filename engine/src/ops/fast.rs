@@ -60,8 +60,9 @@ pub(super) fn logsumexp(op: &Logsumexp, x: &Array, ty: &TensorType, cx: &Cx) -> 
         let logs = x.logsumexp_axes(&mlx_axes(&axes), true)?;
         match cx.device {
             Device::Cpu => logs,
-            // Beside an infinity the kernel sees no NaN; and no sum is less than its largest term.
-            Device::Gpu => maximum(&logs, &largest)?,
+            // Beside an infinity the kernel sees no NaN; and no sum is less than its largest term, though that
+            // may be -0.0.
+            Device::Gpu => maximum(&logs, &largest)?.add(real(DType::F32, 0.0))?,
         }
     };
     logs.as_dtype(to_mlx(ty.dtype))?.reshape(&dims(&ty.shape))

@@ -12,7 +12,7 @@ pub(super) use decompose::{cholesky, lu, qr};
 pub(super) use determinant::determinant;
 pub(super) use gathered::{few, gather_mm, in_a_row, picked_product};
 pub(super) use solve::{solve, triangular_solve};
-pub(super) use spectral::eigh;
+pub(super) use spectral::{eigh, svd};
 
 use std::ops::Range;
 

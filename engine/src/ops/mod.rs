@@ -108,6 +108,7 @@ fn build(
         Op::Determinant(_) => linalg::determinant(&inputs[0], ty, cx)?,
         Op::Lu(_) => return linalg::lu(&inputs[0], results, cx),
         Op::Eigh(_) => return linalg::eigh(&inputs[0], results, cx),
+        Op::Svd(op) => return linalg::svd(op, &inputs[0], results, cx),
         Op::Solve(_) => linalg::solve(inputs, ty, cx)?,
         Op::Cholesky(_) => linalg::cholesky(&inputs[0], ty, cx)?,
         Op::Quantize(op) => return quantized::quantize(op, &inputs[0], results, cx),

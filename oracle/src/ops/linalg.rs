@@ -11,7 +11,7 @@ pub(crate) use decompose::{cholesky, lu, qr};
 pub(crate) use determinant::determinant;
 pub(crate) use gathered::{gather_mm, picked};
 pub(crate) use solve::{solve, triangular_solve};
-pub(crate) use spectral::eigh;
+pub(crate) use spectral::{eigh, svd};
 
 use emily_spec::{Dot, Result};
 

@@ -11,7 +11,7 @@ pub use determinant::Determinant;
 pub use gathered::GatherMm;
 pub(super) use gathered::picked;
 pub use solve::{Solve, TransformA, TriangularSolve};
-pub use spectral::Eigh;
+pub use spectral::{Eigh, Svd};
 
 use super::{Attributes, ops};
 use crate::cost::largest;

@@ -38,7 +38,8 @@ pub use index::{
     TakeAlongAxis,
 };
 pub use linalg::{
-    Cholesky, Determinant, Dot, Eigh, GatherMm, Lu, Qr, QrMode, Solve, TransformA, TriangularSolve,
+    Cholesky, Determinant, Dot, Eigh, GatherMm, Lu, Qr, QrMode, Solve, Svd, TransformA,
+    TriangularSolve,
 };
 pub use quantized::{
     Dequantize, FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatmul, GatherQmm,
@@ -233,6 +234,7 @@ pub enum Op {
     Solve(Solve),
     Lu(Lu),
     Eigh(Eigh),
+    Svd(Svd),
     Determinant(Determinant),
     GatherMm(GatherMm),
     Quantize(Quantize),
@@ -316,6 +318,7 @@ pub enum OpKind {
     GatherQmm,
     Lu,
     Eigh,
+    Svd,
     Quantize,
     QuantizedMatmul,
     Solve,
@@ -374,6 +377,7 @@ pub static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         Solve::ROW,
         Lu::ROW,
         Eigh::ROW,
+        Svd::ROW,
         Determinant::ROW,
     ]);
     rows.push(GatherMm::ROW);
@@ -460,6 +464,7 @@ impl OpKind {
             OpKind::Solve => Op::Solve(from(attrs)?),
             OpKind::Lu => Op::Lu(from(attrs)?),
             OpKind::Eigh => Op::Eigh(from(attrs)?),
+            OpKind::Svd => Op::Svd(from(attrs)?),
             OpKind::Determinant => Op::Determinant(from(attrs)?),
             OpKind::GatherMm => Op::GatherMm(from(attrs)?),
             OpKind::Quantize => Op::Quantize(from(attrs)?),
@@ -548,6 +553,7 @@ impl Op {
             Op::Solve(attrs) => (Solve::ROW, attrs),
             Op::Lu(attrs) => (Lu::ROW, attrs),
             Op::Eigh(attrs) => (Eigh::ROW, attrs),
+            Op::Svd(attrs) => (Svd::ROW, attrs),
             Op::Determinant(attrs) => (Determinant::ROW, attrs),
             Op::GatherMm(attrs) => (GatherMm::ROW, attrs),
             Op::Quantize(attrs) => (Quantize::ROW, attrs),

@@ -1,7 +1,7 @@
 //! Calls of products and decompositions.
 
 use emily_spec::{
-    DType, Dot, GatherMm, Op, Qr, QrMode, Row, Shape, Solve, Tensor, TensorType, TransformA,
+    DType, Dot, GatherMm, Op, Qr, QrMode, Row, Shape, Solve, Svd, Tensor, TensorType, TransformA,
     TriangularSolve,
 };
 use proptest::prelude::*;
@@ -137,6 +137,15 @@ pub(super) fn picks(counts: [usize; 2]) -> impl Strategy<Value = Vec<Tensor>> {
 pub(super) fn qr(row: &'static Row) -> BoxedStrategy<Specimen> {
     let mode = select(vec![QrMode::Reduced, QrMode::Complete]);
     let ops = mode.prop_map(|mode| Op::Qr(Qr { mode }));
+    (ops, batch(), 1..6usize, 1..6usize)
+        .prop_flat_map(move |(op, batch, m, n)| {
+            of_matrices(row, op, &[&batch[..], &[m, n]].concat())
+        })
+        .boxed()
+}
+
+pub(super) fn svd(row: &'static Row) -> BoxedStrategy<Specimen> {
+    let ops = any::<bool>().prop_map(|full_matrices| Op::Svd(Svd { full_matrices }));
     (ops, batch(), 1..6usize, 1..6usize)
         .prop_flat_map(move |(op, batch, m, n)| {
             of_matrices(row, op, &[&batch[..], &[m, n]].concat())

@@ -80,6 +80,7 @@ pub(super) fn specimens(row: &'static Row) -> BoxedStrategy<Specimen> {
         OpKind::GatherMm => linalg::gather_mm(row),
         OpKind::Determinant => linalg::square(row, Op::Determinant(Determinant {})),
         OpKind::Lu => linalg::square(row, Op::Lu(Lu {})),
+        OpKind::Svd => linalg::svd(row),
         OpKind::Eigh => linalg::square(row, Op::Eigh(Eigh {})),
         OpKind::Solve => linalg::solve(row),
         OpKind::Cholesky => linalg::square(row, Op::Cholesky(Cholesky {})),

@@ -89,6 +89,7 @@ fn attributes_are(op: &Op, inputs: &[TensorType]) -> bool {
         | Op::GatherMm(_)
         | Op::Lu(_)
         | Op::Eigh(_)
+        | Op::Svd(_)
         | Op::Solve(_)
         | Op::Cholesky(_)
         | Op::Quantize(_)

@@ -16,6 +16,7 @@ defmodule Emily.Backend.Block do
     Block.LinAlg.Eigh,
     Block.LinAlg.LU,
     Block.LinAlg.QR,
+    Block.LinAlg.SVD,
     Block.LinAlg.Solve
   ]
 
@@ -106,6 +107,13 @@ defmodule Emily.Backend.Block do
   defp linalg(%Block.LinAlg.Eigh{}, {values, vectors}, args) do
     {w, v} = Call.run_all(:eigh, {values, %{vectors | type: values.type}}, args, %{})
     {w, of_type(v, vectors.type)}
+  end
+
+  # U and V likewise, of a single column or row of integers.
+  defp linalg(%Block.LinAlg.SVD{full_matrices?: full}, {u, s, v}, args) do
+    outs = {%{u | type: s.type}, s, %{v | type: s.type}}
+    {left, s, right} = Call.run_all(:svd, outs, args, %{full_matrices: full})
+    {of_type(left, u.type), s, of_type(right, v.type)}
   end
 
   # Under defn the template has the type that comes of Nx's default function, which makes f32 of an

@@ -26,16 +26,18 @@ pub(in crate::ops) fn gather_mm(inputs: &[Array], ty: &TensorType, cx: &mut Cx) 
 }
 
 /// The products of these pairs of matrices, none of them empty. MLX's kernel takes floats alone, on the CPU
-/// `f32` alone; for other dtypes the matrices are picked first.
+/// `f32` alone; for other dtypes the matrices are picked first. So they are on a GPU, where the kernel takes
+/// minutes to compile, reads zeros from views, and from misaligned rows ends all work of the device.
 pub(in crate::ops) fn picked_product(
     [a, b]: [&Array; 2],
     [lhs, rhs]: [Array; 2],
     ty: &TensorType,
     cx: &Cx,
 ) -> Result<Array> {
-    if ty.dtype.class() == Class::Float && ty.dtype != DType::F64 {
-        let (a, lhs) = operand(a, lhs, ty.dtype, cx)?;
-        let (b, rhs) = operand(b, rhs, ty.dtype, cx)?;
+    let has_kernel = ty.dtype.class() == Class::Float && ty.dtype != DType::F64;
+    if has_kernel && cx.device == Device::Cpu {
+        let (a, lhs) = operand(a, lhs, ty.dtype)?;
+        let (b, rhs) = operand(b, rhs, ty.dtype)?;
         return cast(&mlx::gather_mm(&a, &b, &lhs, &rhs)?, ty.dtype);
     }
     let shape = dims(&ty.shape);
@@ -60,19 +62,15 @@ pub(in crate::ops) fn in_a_row(x: &Array) -> Result<Array> {
     x.reshape(&[&[length(count)?], own].concat())
 }
 
-/// Matrices as the device multiplies those of the dtype, and indices of them. Where fewer are picked than
+/// Matrices as the kernel multiplies those of the dtype, and indices of them. Where fewer are picked than
 /// there are, none but those are cast.
-fn operand(x: &Array, index: Array, dtype: DType, cx: &Cx) -> Result<(Array, Array)> {
-    let wide = |x: &Array| match cx.device {
-        Device::Cpu => widened(&cast(x, dtype)?),
-        Device::Gpu => cast(x, dtype),
-    };
-    let computes = dtype_of(x) == dtype && (cx.device == Device::Gpu || !dtype.is_small_float());
+fn operand(x: &Array, index: Array, dtype: DType) -> Result<(Array, Array)> {
+    let computes = dtype_of(x) == dtype && !dtype.is_small_float();
     let (x, index) = match few(&index, x.dim(0))? {
         Some((taken, index)) if !computes => (x.take_axis(taken, 0)?, index),
         Some(_) | None => (clone_array(x), index),
     };
-    Ok((wide(&x)?, index.as_dtype(Dtype::Uint32)?))
+    Ok((widened(&cast(&x, dtype)?)?, index.as_dtype(Dtype::Uint32)?))
 }
 
 /// Where fewer matrices are picked than there are, which to take, and the indices among those.

@@ -1,12 +1,12 @@
-//! Eigenvalues and eigenvectors.
+//! Eigenvalues and singular values, with their vectors.
 
-use emily_spec::TensorType;
+use emily_spec::{Svd, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::argsort_axis;
 use mlx_rs::{Array, linalg, with_stream};
 
 use super::decompose::{finite, narrowed, or_nan};
-use super::wide;
+use super::{transposed, wide};
 use crate::ops::Cx;
 
 /// λ and V. MLX has them ascending.
@@ -22,4 +22,40 @@ pub(in crate::ops) fn eigh(x: &Array, results: &[TensorType], cx: &Cx) -> Result
         Ok([values, or_nan(&finite, &vectors)?])
     })?;
     narrowed(factors, results)
+}
+
+/// U, S and Vᵀ.
+pub(in crate::ops) fn svd(
+    op: &Svd,
+    x: &Array,
+    results: &[TensorType],
+    cx: &Cx,
+) -> Result<Vec<Array>> {
+    let x = wide(x, results[0].dtype)?;
+    let factors = with_stream(cx.cpu, || -> Result<_> {
+        let (finite, x) = finite(&x)?;
+        let (u, s, v) = match op.full_matrices {
+            true => linalg::svd(&x)?,
+            false => thin(&x)?,
+        };
+        let s = or_nan(&finite.squeeze_axes(&[-1])?, &s)?;
+        Ok([or_nan(&finite, &u)?, s, or_nan(&finite, &v)?])
+    })?;
+    narrowed(factors, results)
+}
+
+/// MLX has square U and V only, which of a long matrix take far more memory than the matrix: with
+/// A = Q·R, the square R = U·S·Vᵀ gives Q·U.
+fn thin(x: &Array) -> Result<(Array, Array, Array)> {
+    let (m, n) = (x.dim(-2), x.dim(-1));
+    if m < n {
+        let (v, s, u) = thin(&transposed(x)?)?;
+        return Ok((transposed(&u)?, s, transposed(&v)?));
+    }
+    if m == n {
+        return linalg::svd(x);
+    }
+    let (q, r) = linalg::qr(x)?;
+    let (u, s, v) = linalg::svd(&r)?;
+    Ok((q.matmul(&u)?, s, v))
 }

@@ -7,7 +7,7 @@ use mlx_rs::{Array, Dtype, ops};
 
 use super::turned;
 use crate::Device;
-use crate::mlx::{real, to_mlx};
+use crate::mlx::{dtype_of, real, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
 use crate::ops::index::inside;
@@ -71,12 +71,18 @@ pub(in crate::ops) fn quantized_matmul(
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
     let is_one = packed.ndim() == 2;
-    let rows = x.size() / x.dim(-1) as usize;
+    let length = x.dim(-1) as usize;
     let by_codes = match cx.device {
         Device::Cpu => ty.dtype != DType::F64,
-        Device::Gpu => op.transpose && is_one && has_kernel(rows, x.dim(-1), op.group_size),
+        // For more rows, and for columns, there is no kernel, or one that takes half a minute to compile.
+        Device::Gpu => {
+            op.transpose && is_one && x.size() / length < 8 && length > op.group_size as usize
+        }
     };
-    let at = |x: &Array| computed(x, ty.dtype, by_codes, cx);
+    let at = |x: &Array| match cx.device {
+        Device::Gpu if by_codes => cast(x, ty.dtype)?.contiguous(),
+        Device::Cpu | Device::Gpu => widened(&cast(x, ty.dtype)?),
+    };
     let [x, scales, biases] = [at(x)?, at(&inputs[2])?, at(&inputs[3])?];
     let (group_size, bits) = (op.group_size as i32, op.bits as i32);
     let product = if by_codes {
@@ -94,7 +100,7 @@ pub(in crate::ops) fn quantized_matmul(
     cast(&product, ty.dtype)
 }
 
-/// As `quantized_matmul`. MLX's kernel looks at no index.
+/// MLX's kernel looks at no index, and is for the CPU: see `picked_product`.
 pub(in crate::ops) fn gather_qmm(
     op: &GatherQmm,
     inputs: &[Array],
@@ -107,23 +113,24 @@ pub(in crate::ops) fn gather_qmm(
     if ty.shape.contains(&0) || x.size() == 0 || packed.size() == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
-    let rows: usize = ty.shape[..ty.shape.rank() - 1].iter().product();
-    let by_codes = match cx.device {
-        Device::Cpu => ty.dtype != DType::F64,
-        Device::Gpu => op.transpose && has_kernel(rows, x.dim(-1), op.group_size),
-    };
-    let at = |x: &Array| computed(x, ty.dtype, by_codes, cx);
+    let by_codes = cx.device == Device::Cpu && ty.dtype != DType::F64;
+    let at = |x: &Array| widened(&cast(x, ty.dtype)?);
     let x = at(&x)?;
     let [scales, biases] = [at(&in_a_row(&inputs[2])?)?, at(&in_a_row(&inputs[3])?)?];
     let (group_size, bits) = (op.group_size as i32, op.bits as i32);
     if !by_codes {
         let matrix = ops::dequantize(&packed, &scales, &biases, group_size, bits)?;
-        return picked_product([&x, &turned(matrix, op.transpose)?], [lhs, rhs], ty, cx);
+        let matrix = turned(matrix, op.transpose)?;
+        let wide = TensorType::new(dtype_of(&x), ty.shape.clone());
+        return cast(
+            &picked_product([&x, &matrix], [lhs, rhs], &wide, cx)?,
+            ty.dtype,
+        );
     }
     let (lhs, rhs) = (lhs.as_dtype(Dtype::Uint32)?, rhs.as_dtype(Dtype::Uint32)?);
     let product = ops::gather_qmm(
         &x,
-        packed.contiguous()?,
+        &packed,
         &scales,
         &biases,
         &lhs,
@@ -134,18 +141,4 @@ pub(in crate::ops) fn gather_qmm(
         false,
     )?;
     cast(&product, ty.dtype)
-}
-
-/// Whether MLX has a kernel on a GPU for so many rows of this length: for more, and for columns, there is
-/// none, or one that takes half a minute to compile.
-fn has_kernel(rows: usize, length: i32, group_size: usize) -> bool {
-    rows < 8 && length as usize > group_size
-}
-
-/// The operand as the product is computed: a GPU's kernel adds up wide by itself.
-fn computed(x: &Array, dtype: DType, by_codes: bool, cx: &Cx) -> Result<Array> {
-    match cx.device {
-        Device::Gpu if by_codes => cast(x, dtype)?.contiguous(),
-        Device::Cpu | Device::Gpu => widened(&cast(x, dtype)?),
-    }
 }

@@ -1,7 +1,7 @@
-//! Eigenvalues and eigenvectors, over the last two axes.
+//! Eigenvalues and singular values, with their vectors, over the last two axes.
 
 use super::decompose::DECOMPOSITION;
-use super::{by_column, square};
+use super::{by_column, matrices, square};
 use crate::op::{Attributes, ops};
 use crate::{Cost, Judged, Promise, Result, Row, TensorType};
 
@@ -29,6 +29,38 @@ impl Attributes for Eigh {
             TensorType::new(dtype, [batch, &[n]].concat()),
             TensorType::new(dtype, inputs[0].shape.clone()),
         ])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        by_column(row, inputs, results)
+    }
+}
+
+ops! {
+    /// A = U·diag(S)·Vᵀ with orthonormal columns in U and V, and singular values S that descend to zero or
+    /// above. The third result is Vᵀ. A column of U and the one of V may both turn their sign. Of a matrix
+    /// with a NaN or an infinity all are NaN.
+    pub struct Svd = Row {
+        name: "svd",
+        results: 3,
+        // As Eigh's 16, of a bidiagonal matrix, and QR's 4 where a long one is made square first.
+        judged: Judged::Promise { promise: Promise::Svd, k: 20.0 },
+        ..DECOMPOSITION
+    }; {
+        /// U and V are square; else they have as many columns as there are singular values.
+        #[serde(default)]
+        full_matrices: bool,
+    }
+}
+
+impl Attributes for Svd {
+    fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let (batch, m, n) = matrices(&inputs[0])?;
+        let k = m.min(n);
+        let (columns, rows) = if self.full_matrices { (m, n) } else { (k, k) };
+        let dtype = row.result_dtype(inputs, None)?;
+        let of = |dims: &[usize]| TensorType::new(dtype, [batch, dims].concat());
+        Ok(vec![of(&[m, columns]), of(&[k]), of(&[rows, n])])
     }
 
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
