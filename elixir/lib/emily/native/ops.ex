@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "cfb192068cb0ac87"
+  @fingerprint "ea4bab6740780850"
 
   @ops [
     %{
@@ -3573,6 +3573,39 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :svd,
+      family: :linalg,
+      kind: :svd,
+      operands: [:tensor],
+      open: false,
+      results: 3,
+      attrs: [:full_matrices],
+      doc: """
+      A = U·diag(S)·Vᵀ with orthonormal columns in U and V, and singular values S that descend to zero or
+      above. The third result is Vᵀ. A column of U and the one of V may both turn their sign. Of a matrix
+      with a NaN or an infinity all are NaN.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:full_matrices` - U and V are square; else they have as many columns as there are singular values.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4, 2}, bytes)
+          iex> {:ok, [result1, result2, result3]} = Emily.Native.svd(worker, [tensor])
+          iex> Emily.Native.type(result1)
+          {:f32, {4, 2}}
+          iex> Emily.Native.type(result2)
+          {:f32, {2}}
+          iex> Emily.Native.type(result3)
+          {:f32, {2, 2}}
+      """
+    },
+    %{
       name: :determinant,
       family: :linalg,
       kind: :determinant,
@@ -3797,11 +3830,11 @@ defmodule Emily.Native.Ops do
       attrs: [:format],
       doc: """
       Packed small floats and scales of a matrix's groups: what `fp_dequantize` takes. Computed in `f32`.
-      The scale of mxfp4 and mxfp8 is the OCP microscaling formats': the largest power of two that times
-      the elements' largest one, 4 or 256, is no more than the group's largest modulus, as far as e8m0 goes.
-      (MLX rounds the logarithm instead, so that a group's largest 4 becomes 3.) That of nvfp4 is this
-      modulus / 6, rounded to e4m3 and 448 at most. An element is the one nearest to x / scale, of two the
-      even one, where x / scale is beyond all the largest, and 0 where the scale is. A group with a NaN or
+      The scale of mxfp4 and mxfp8 is the OCP microscaling formats': the power of two at or below the group's
+      largest modulus, divided by the largest power of two that an element is, 4 or 256, as far as e8m0 goes.
+      (MLX rounds log2 of that modulus / 6 or 448 instead, so that a group's largest 4 becomes 3.) That of
+      nvfp4 is the modulus / 6, rounded to e4m3 and 448 at most. An element is the one nearest to x / scale,
+      of two the even one; beyond all it is the largest, and it is 0 where the scale is. A group with a NaN or
       an infinity has the scale NaN, and zeros.
 
       Operands: `tensor`.
