@@ -131,17 +131,23 @@ pub(crate) fn inner_products(
 }
 
 /// The product beside Σ|aᵢ·bᵢ|, and what underflow may add to that: a product below the normal range
-/// is rounded to a multiple of eps·tiny. One real product alone is rounded once, like any result.
+/// is rounded to a multiple of eps·tiny. One real product alone is rounded once, like any result, but where
+/// it vanishes even here, with its sign.
 fn inner(terms: impl Iterator<Item = (Wide, Wide)> + Clone, target: Target) -> (Wide, (f64, f64)) {
     let total = dot(target.class(), terms.clone());
     let tiny = Format::of(target.dtype()).map_or(0.0, Format::tiny);
-    let sizes = terms.map(|(a, b)| a.complex().norm() * b.complex().norm());
-    let rounded = sizes.filter(|size| *size > 0.0);
+    let sizes = terms.map(|(a, b)| (a.complex().norm(), b.complex().norm()));
+    let rounded = sizes.filter(|(a, b)| *a > 0.0 && *b > 0.0);
+    let rounded = rounded.map(|(a, b)| a * b);
     let (count, smallest) = rounded.fold((0, f64::INFINITY), |(count, least), size| {
         (count + 1, size.min(least))
     });
     let added = count > 1 || (count > 0 && target.dtype().is_complex());
-    let lost = if added && smallest < tiny { tiny } else { 0.0 };
+    let lost = if (added && smallest < tiny) || smallest == 0.0 {
+        tiny
+    } else {
+        0.0
+    };
     (total.value, (total.magnitude, lost))
 }
 
