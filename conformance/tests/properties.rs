@@ -48,6 +48,11 @@ fn main() -> ExitCode {
                 .map(|row| of_op(row, Arc::clone(&layer), *calls)),
         );
     }
+    assert_eq!(
+        trials.len() + absences.len() * ROWS.len(),
+        LAYERS.len() * ROWS.len(),
+        "every layer has its trials, or says why not"
+    );
     let conclusion = libtest_mimic::run(&options.libtest, trials);
     absences.iter().for_each(|absence| println!("{absence}"));
     conclusion.exit_code()

@@ -1,7 +1,7 @@
 defmodule Emily.Fast do
   @moduledoc """
-  What neural networks are made of, each as one operation of MLX: one pass over memory where Nx's
-  functions would take several.
+  What neural networks are made of, each as one call of the engine. `softmax/2`, `logsumexp/2` and the norms
+  are one pass over memory where Nx's functions would take several.
 
       import Nx.Defn
 
@@ -193,8 +193,8 @@ defmodule Emily.Fast do
 
   `a` is of shape `{..., m, k}`, `b` of `{..., k, n}`. The indices, integers of any shape, count the matrices
   of an operand in row-major order, whatever its leading axes; `nil` stands for all of them, in the shape of
-  those axes. They are broadcast against each other, and the result has their shape and `{m, n}` after it. In
-  `f16`, `bf16` and `f32` no matrix is copied for each time that it is picked.
+  those axes. They are broadcast against each other, and the result has their shape and `{m, n}` after it. On
+  the CPU, in `f16`, `bf16` and `f32`, no matrix is copied for each time that it is picked.
 
   The result has the type that both merge to. Integers are exact and wrap; `f16` and `bf16` are accumulated in
   `f32`, and complex numbers are taken too. Vectorized tensors are refused: devectorize them first. An index
@@ -242,8 +242,10 @@ defmodule Emily.Fast do
   `{batch, shared_heads, keys, width}`; the result is `{batch, heads, queries, width}`. There may be fewer
   heads of keys and values than of queries: as many heads of queries in a row share each.
 
-  A query that sees no key is NaN, unless there are sinks. A value that a query does not see is multiplied
-  by 0, so that a NaN or an infinity there shows.
+  A query all of whose keys are hidden is NaN, unless there are sinks; where there are no keys at all, the
+  result is 0. A value that a query does not see is multiplied by 0, so that a NaN or an infinity there shows.
+
+  The scores, `batch * heads * queries * keys` numbers in `f32` or `f64`, are held in memory.
 
   The result has the floating type of query, key and value. Products and shares are computed in `f32`, or
   `f64`; mask and sinks are taken in that.
@@ -289,8 +291,8 @@ defmodule Emily.Fast do
 
   The last two axes of `tensor` are positions and features. Of `2n` features that are turned, the pair `i`
   at position `t` is turned by `scale * (offset + t) * base ** (-i / n)`: `{a, b}` becomes
-  `{a * cos - b * sin, a * sin + b * cos}`. An angle is reduced to within a turn before it is rounded, so
-  that it has all its digits however far the position.
+  `{a * cos - b * sin, a * sin + b * cos}`. An angle is computed in `f64` and reduced to within a turn before
+  it is rounded: up to the position 2^26 an `f32` has all its digits.
 
   The result has the tensor's shape and floating type.
 

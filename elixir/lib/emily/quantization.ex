@@ -65,7 +65,8 @@ defmodule Emily.Quantization do
 
   The scale of `:mxfp4` and `:mxfp8` is the one that the OCP microscaling formats define, which is not MLX's:
   the power of two at or below the largest modulus in the group, divided by the largest power of two that an
-  element is, 4 or 256. That of `:nvfp4` is this modulus divided by 6, rounded to e4m3. An element is the
+  element is, 4 or 256. That of `:nvfp4` is this modulus divided by 6, rounded to e4m3, 448 at most: there is
+  no scale of the whole matrix. An element is the
   nearest to `x / scale`, of two the even one; what is beyond the largest becomes the largest. A group with a
   NaN or an infinity has the scale NaN, and is NaN altogether.
 
@@ -128,7 +129,8 @@ defmodule Emily.Quantization do
   | `:mxfp8` | e4m3 | e8m0 | 32 |
   | `:nvfp4` | e2m1 | e4m3 | 16 |
 
-  as the OCP microscaling formats and NVFP4 have them. The options are then `:mode` and `:type`, the result's
+  as the OCP microscaling formats and NVFP4 have them; an NVFP4 file's scale of the whole tensor is to be
+  multiplied by. The options are then `:mode` and `:type`, the result's
   type, bf16 by default. An element is rounded once.
 
       iex> packed = Nx.tensor([[0x76543210, 0xFEDCBA98]], type: :u32)

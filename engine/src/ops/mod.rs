@@ -171,6 +171,17 @@ fn length(count: usize) -> mlx_rs::error::Result<i32> {
     })
 }
 
+/// Refuses what would not fit beside the operands: so many elements of so many bytes on the way to a
+/// result. MLX would write to a null pointer.
+///
+/// # Errors
+/// One that counts as [`ErrorKind::Memory`].
+fn fits(sizes: &[i32], width: usize) -> mlx_rs::error::Result<()> {
+    let sizes = sizes.iter().map(|&size| size as usize);
+    crate::memory::check(sizes.fold(width, usize::saturating_mul))
+        .map_err(|error| Exception::custom(error.message))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

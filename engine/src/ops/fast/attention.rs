@@ -12,7 +12,7 @@ use super::softmax;
 use crate::mlx::{clone_array, dtype_of, integer, real, shape_of, slice_axis, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
-use crate::ops::{Cx, dims, length};
+use crate::ops::{Cx, dims, fits, length};
 
 /// What each query takes of the values.
 pub(in crate::ops) fn attention(
@@ -35,6 +35,7 @@ pub(in crate::ops) fn attention(
     // The queries of the heads that share one of keys are rows of one matrix.
     let rows = length((heads / shared) as usize * queries as usize)?;
 
+    fits(&[batch, heads, queries, keys], query.item_size())?;
     let scale = op.factor(features as usize).unwrap_or(f64::NAN);
     let scaled = query
         .multiply(real(dtype_of(&query), scale))?

@@ -10,7 +10,7 @@ use crate::ops::binary::multiply;
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
 use crate::ops::reduce::sum;
-use crate::ops::{Cx, axes as mlx_axes, length, linalg};
+use crate::ops::{Cx, axes as mlx_axes, fits, length, linalg};
 
 /// An array and the labels of its axes.
 struct Labelled {
@@ -135,6 +135,8 @@ impl Labelled {
                 .map_or(1, |size| size as usize)
         };
         let shape: Vec<usize> = labels.iter().map(size).collect();
+        let sizes: Vec<i32> = shape.iter().map(|&size| size as i32).collect();
+        fits(&sizes, self.array.item_size())?;
         let ty = TensorType::new(dtype_of(&self.array), shape);
         let array = if contract.is_empty() {
             let factors = [self.spread(&labels)?, other.spread(&labels)?];

@@ -11,7 +11,7 @@ use crate::mlx::{self, arange, clone_array, dtype_of, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
 use crate::ops::index::inside;
-use crate::ops::{Cx, complex, dims, length};
+use crate::ops::{Cx, complex, dims, fits, length};
 
 pub(in crate::ops) fn gather_mm(inputs: &[Array], ty: &TensorType, cx: &mut Cx) -> Result<Array> {
     let (a, b) = (in_a_row(&inputs[0])?, in_a_row(&inputs[1])?);
@@ -42,6 +42,10 @@ pub(in crate::ops) fn picked_product(
     }
     let shape = dims(&ty.shape);
     let leading = &shape[..shape.len() - 2];
+    for x in [a, b] {
+        let matrices = [leading, &x.shape()[1..]].concat();
+        fits(&matrices, ty.dtype.size().max(4))?;
+    }
     let picked = |x: &Array, index: &Array| {
         let index = broadcast_to(index, leading)?.flatten(None, None)?;
         cast(&x.take_axis(index, 0)?, ty.dtype)

@@ -7,7 +7,7 @@ use mlx_rs::{Array, linalg, with_stream};
 
 use super::decompose::{finite, narrowed, or_nan};
 use super::{transposed, wide};
-use crate::ops::Cx;
+use crate::ops::{Cx, length};
 
 /// λ and V. MLX has them ascending.
 pub(in crate::ops) fn eigh(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
@@ -33,6 +33,12 @@ pub(in crate::ops) fn svd(
 ) -> Result<Vec<Array>> {
     let x = wide(x, results[0].dtype)?;
     let factors = with_stream(cx.cpu, || -> Result<_> {
+        // LAPACK's U and V are found by offsets of 31 bits.
+        let side = x.dim(-2).max(x.dim(-1)) as usize;
+        let batch = x.size() / (x.dim(-2) * x.dim(-1)).max(1) as usize;
+        if op.full_matrices {
+            length(batch.saturating_mul(side).saturating_mul(side))?;
+        }
         let (finite, x) = finite(&x)?;
         let (u, s, v) = match op.full_matrices {
             true => linalg::svd(&x)?,

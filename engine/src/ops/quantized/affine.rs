@@ -75,9 +75,7 @@ pub(in crate::ops) fn quantized_matmul(
     let by_codes = match cx.device {
         Device::Cpu => ty.dtype != DType::F64,
         // For more rows, and for columns, there is no kernel, or one that takes half a minute to compile.
-        Device::Gpu => {
-            op.transpose && is_one && x.size() / length < 8 && length > op.group_size as usize
-        }
+        Device::Gpu => op.transpose && is_one && x.size() / length < 8 && length > op.group_size,
     };
     let at = |x: &Array| match cx.device {
         Device::Gpu if by_codes => cast(x, ty.dtype)?.contiguous(),

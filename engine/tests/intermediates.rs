@@ -1,0 +1,60 @@
+//! What is far larger on the way than operands and result is refused before MLX sees it, which would write
+//! to a null pointer.
+
+use emily_engine::{Config, Device, Worker};
+use emily_spec::{DType, ErrorKind, Op, Shape};
+use serde_json::{Value, json};
+
+const MANY: usize = 4_000_000;
+
+#[track_caller]
+fn is_out_of_memory(name: &str, attrs: Value, shapes: &[(DType, &[usize])]) {
+    let worker = Worker::start(Config {
+        device: Device::Cpu,
+        f64: false,
+    })
+    .unwrap();
+    let zeros = |(dtype, shape): &(DType, &[usize])| {
+        let shape = Shape::from(shape.to_vec());
+        let attrs = json!({"dtype": dtype, "shape": shape, "value": 0});
+        let constant = Op::read("constant", attrs).unwrap();
+        worker.apply(&constant, &[]).unwrap().remove(0)
+    };
+    let operands: Vec<_> = shapes.iter().map(zeros).collect();
+    let op = Op::read(name, attrs).unwrap();
+    let error = worker
+        .apply(&op, &operands)
+        .and_then(|results| results[0].eval());
+    let error = error.expect_err(name);
+    assert_eq!(error.kind, ErrorKind::Memory, "{error}");
+}
+
+#[test]
+fn scores_of_attention() {
+    let long: (DType, &[usize]) = (DType::F32, &[1, 1, MANY, 1]);
+    is_out_of_memory("scaled_dot_product_attention", json!({}), &[long; 3]);
+}
+
+#[test]
+fn partial_products_of_einsum() {
+    let long: (DType, &[usize]) = (DType::F32, &[MANY]);
+    let attrs = json!({"labels": [0, 1, 0, 1], "result": []});
+    is_out_of_memory("einsum", attrs, &[long; 4]);
+}
+
+#[test]
+fn picked_matrices() {
+    let operands: [(DType, &[usize]); 4] = [
+        (DType::S32, &[1, 1, 2_000_000]),
+        (DType::S32, &[1, 2_000_000, 1]),
+        (DType::S32, &[MANY]),
+        (DType::S32, &[MANY]),
+    ];
+    is_out_of_memory("gather_mm", json!({}), &operands);
+}
+
+#[test]
+fn vectors_of_singular_values() {
+    let batch: (DType, &[usize]) = (DType::F32, &[300, 4096, 1]);
+    is_out_of_memory("svd", json!({"full_matrices": true}), &[batch]);
+}
