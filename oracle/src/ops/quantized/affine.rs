@@ -72,11 +72,12 @@ pub(crate) fn dequantize(
     // A product below the normal range is rounded to a multiple of eps · tiny.
     let tiny = Format::of(target.dtype()).map_or(0.0, Format::tiny);
     let sizes: Vec<f64> = elements.iter().map(|x| x.magnitude).collect();
+    let at_least = |&size: &f64| if size > 0.0 { size.max(tiny) } else { 0.0 };
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,
         magnitude: Some(Magnitude {
             of: Of::Terms,
-            worst: sizes.iter().map(|&size| size.max(tiny)).collect(),
+            worst: sizes.iter().map(at_least).collect(),
             sizes,
             random: 1.0,
         }),
