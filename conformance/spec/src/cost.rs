@@ -48,6 +48,12 @@ pub(crate) fn largest(types: &[TensorType]) -> Result<u64> {
         .try_fold(0, |most, ty| Ok(most.max(ty.shape.size()? as u64)))
 }
 
+/// The number of elements of these sizes; 1 for none.
+pub(crate) fn count(sizes: impl IntoIterator<Item = usize>) -> u64 {
+    let sizes = sizes.into_iter().map(|size| size as u64);
+    sizes.fold(1, u64::saturating_mul)
+}
+
 /// The bytes of all of these.
 pub(crate) fn bytes(types: &[TensorType]) -> Result<u64> {
     types.iter().try_fold(0u64, |sum, ty| {

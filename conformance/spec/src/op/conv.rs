@@ -1,7 +1,7 @@
 //! Convolutions.
 
 use super::{Attributes, ops};
-use crate::cost::largest;
+use crate::cost::{count, largest};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
     Arity, Cost, Error, ErrorKind, Judged, List, Price, Range, Result, ResultDType, Row, Shape,
@@ -263,12 +263,11 @@ impl Attributes for Conv {
         let [input_order, kernel_order, _] = self.permutations(rank);
         let input = permuted(&inputs[0].shape, &input_order);
         let kernel = permuted(&inputs[1].shape, &kernel_order);
-        let product = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(1, u64::saturating_mul);
-        let terms = product(&mut kernel[1..].iter().map(|&dim| dim as u64));
+        let terms = count(kernel[1..].iter().copied());
         let spatial = self.spatial(rank);
         let padded = spatial.iter().zip(&input[2..]);
-        let mut padded = padded.map(|(axis, &dim)| axis.padded(dim).max(0) as u64);
-        let padded = product(&mut padded).saturating_mul(input[0] as u64);
+        let padded = padded.map(|(axis, &dim)| axis.padded(dim).max(0) as usize);
+        let padded = count(padded.chain([input[0]]));
         let elements = largest(results)?;
         let groups: usize = self.groups().iter().product();
         let windows = (elements / (kernel[0] as u64).max(1))

@@ -14,7 +14,7 @@ pub use solve::{Solve, TransformA, TriangularSolve};
 pub use spectral::{Eigh, Svd};
 
 use super::{Attributes, ops};
-use crate::cost::largest;
+use crate::cost::{count, largest};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Judged, List, Price, Range, Result, ResultDType, Row,
@@ -109,8 +109,7 @@ impl Attributes for Dot {
     /// layout or dtype is not the product's.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let shape = &inputs[0].shape;
-        let terms = self.contract_left.iter().map(|&axis| shape[axis] as u64);
-        let terms = terms.fold(1, u64::saturating_mul).max(1);
+        let terms = count(self.contract_left.iter().map(|&axis| shape[axis])).max(1);
         let cost = row.price.of(inputs, results)?;
         let width = results[0].dtype.size().max(4) as u64;
         let copies = inputs

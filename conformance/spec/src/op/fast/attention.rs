@@ -1,6 +1,7 @@
 //! Attention: what queries take of values.
 
 use super::FAST;
+use crate::cost::count;
 use crate::op::{Attributes, ops};
 use crate::row::SMOOTH;
 use crate::{
@@ -135,13 +136,10 @@ impl Attributes for ScaledDotProductAttention {
     /// the dtype that is computed in.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let cost = row.price.of(inputs, results)?;
-        let count = |sizes: &[usize]| {
-            let sizes = sizes.iter().map(|&size| size as u64);
-            sizes.fold(1, u64::saturating_mul)
-        };
         let [query, key, value] = [0, 1, 2].map(|at| inputs[at].shape.dims());
-        let scores = count(&query[..3]).saturating_mul(count(&key[2..3]));
-        let operands = [query, key, value].map(count).into_iter();
+        let scores = count([query[0], query[1], query[2], key[2]]);
+        let operands = [query, key, value].map(|shape| count(shape.iter().copied()));
+        let operands = operands.into_iter();
         let operands = operands.fold(0, u64::saturating_add);
         let width = results[0].dtype.size().max(4) as u64;
         let each = 2 * (query[3] as u64).saturating_add(value[3] as u64) + row.price.work;

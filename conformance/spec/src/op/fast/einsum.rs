@@ -1,5 +1,6 @@
 //! Sums of products by labels.
 
+use crate::cost::count;
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
@@ -112,18 +113,17 @@ impl Attributes for Einsum {
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let cost = row.price.of(inputs, results)?;
         let sizes = self.sizes(inputs)?;
-        let count = |labels: &[usize]| {
-            let of =
-                |(label, size): &(usize, usize)| labels.contains(label).then_some(*size as u64);
-            sizes.iter().filter_map(of).fold(1, u64::saturating_mul)
+        let elements = |labels: &[usize]| {
+            let of = |(label, size): &(usize, usize)| labels.contains(label).then_some(*size);
+            count(sizes.iter().filter_map(of))
         };
         let operands = self.operands(inputs.iter().map(|ty| ty.shape.rank()));
         let (mut product, mut work, mut most) = (Vec::new(), 0u64, 0u64);
         for (at, own) in operands.iter().enumerate() {
             let all = [&product[..], own].concat();
             let left = self.kept(&all, &operands[at + 1..]);
-            work = work.saturating_add(count(&all).saturating_mul(2));
-            let buffers = [&product[..], own, &left[..]].map(count);
+            work = work.saturating_add(elements(&all).saturating_mul(2));
+            let buffers = [&product[..], own, &left[..]].map(elements);
             most = most.max(buffers.into_iter().fold(0, u64::saturating_add));
             product = left;
         }

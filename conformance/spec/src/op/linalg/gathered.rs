@@ -1,5 +1,6 @@
 //! Products of matrices that are picked by index.
 
+use crate::cost::count;
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, check_integer, sum_tolerance};
 use crate::{
@@ -52,21 +53,17 @@ impl Attributes for GatherMm {
         let cost = row.price.of(inputs, results)?;
         let ([m, k], [_, n]) = (matrix(&inputs[0])?, matrix(&inputs[1])?);
         let products = picked(&inputs[2], &inputs[3])?.size()?;
-        let elements = |sizes: &[usize]| {
-            let sizes = sizes.iter().map(|&size| size as u64);
-            sizes.fold(1, u64::saturating_mul)
-        };
         let dtype = results[0].dtype;
         let pairs = if dtype == DType::F32 || dtype.is_small_float() {
             0
         } else {
-            elements(&[products, m, k]).saturating_add(elements(&[products, k, n]))
+            count([products, m, k]).saturating_add(count([products, k, n]))
         };
         let whole = (inputs[0].shape.size()? as u64).saturating_add(inputs[1].shape.size()? as u64);
         let width = dtype.size().max(4) as u64;
         let copies = pairs.saturating_add(whole).saturating_mul(2 * width);
         Ok(Cost {
-            work: elements(&[products, m, n, k.max(1), 2]),
+            work: count([products, m, n, k.max(1), 2]),
             temporaries: cost.temporaries.saturating_add(copies),
             ..cost
         })
