@@ -17,6 +17,18 @@ pub struct Magnitude {
     pub random: f64,
 }
 
+impl Magnitude {
+    /// Of terms that are added up, given what errors make of a size.
+    pub(crate) fn of_terms(sizes: Vec<f64>, grown: impl Fn(f64) -> f64) -> Magnitude {
+        Magnitude {
+            of: Of::Terms,
+            worst: sizes.iter().copied().map(grown).collect(),
+            sizes,
+            random: 1.0,
+        }
+    }
+}
+
 /// Where a magnitude comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {

@@ -134,12 +134,7 @@ fn sum(rows: &Array2<Wide>, alone: bool, target: Target) -> Result<WideAnswer> {
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,
         // Adding floats is exact below the normal range, so nothing is lost there.
-        magnitude: (!target.dtype().is_integer()).then(|| Magnitude {
-            of: Of::Terms,
-            worst: sizes.clone(),
-            sizes,
-            random: 1.0,
-        }),
+        magnitude: (!target.dtype().is_integer()).then(|| Magnitude::of_terms(sizes, |size| size)),
     })
 }
 

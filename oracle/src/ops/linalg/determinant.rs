@@ -10,10 +10,10 @@ use ndarray::Array2;
 
 use super::super::accumulate::Growth;
 use super::matrix::{Eliminated, eliminate, matrices, moduli};
+use crate::Magnitude;
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::value::Wide;
-use crate::{Magnitude, Of};
 
 pub(crate) fn determinant(input: &WideArray, target: Target) -> Result<WideAnswer> {
     let n = input.shape().last().copied().unwrap_or(0);
@@ -32,12 +32,7 @@ pub(crate) fn determinant(input: &WideArray, target: Target) -> Result<WideAnswe
     };
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,
-        magnitude: Some(Magnitude {
-            of: Of::Terms,
-            worst: sizes.iter().map(|size| growth * size).collect(),
-            sizes,
-            random: 1.0,
-        }),
+        magnitude: Some(Magnitude::of_terms(sizes, |size| growth * size)),
     })
 }
 

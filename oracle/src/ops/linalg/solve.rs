@@ -13,9 +13,9 @@ use super::super::accumulate::Growth;
 use super::matrix::{
     Eliminated, Number, eliminate, flipped, matrices, moduli, product, substitute, turned,
 };
+use crate::Magnitude;
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
-use crate::{Magnitude, Of};
 
 pub(crate) fn triangular_solve(
     op: &TriangularSolve,
@@ -72,12 +72,7 @@ fn systems<T: Number>(
     let growth = Growth::of(target.dtype(), roundings).worst;
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,
-        magnitude: Some(Magnitude {
-            of: Of::Terms,
-            worst: sizes.iter().map(|size| growth * size).collect(),
-            sizes,
-            random: 1.0,
-        }),
+        magnitude: Some(Magnitude::of_terms(sizes, |size| growth * size)),
     })
 }
 

@@ -7,11 +7,11 @@ use ndarray::ArrayD;
 
 use super::super::linalg::picked;
 use super::{Element, codes, packed, products, rows_of_words, unpacked};
+use crate::Magnitude;
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::format::Format;
 use crate::value::Wide;
-use crate::{Magnitude, Of};
 
 /// Packed codes, scales and biases, group by group.
 pub(crate) fn quantize(
@@ -71,16 +71,11 @@ pub(crate) fn dequantize(
     let values = elements.iter().map(|x| Wide::Float(x.value)).collect();
     // A product below the normal range is rounded to a multiple of eps · tiny.
     let tiny = Format::of(target.dtype()).map_or(0.0, Format::tiny);
-    let sizes: Vec<f64> = elements.iter().map(|x| x.magnitude).collect();
-    let at_least = |&size: &f64| if size > 0.0 { size.max(tiny) } else { 0.0 };
+    let sizes = elements.iter().map(|x| x.magnitude).collect();
+    let at_least = |size: f64| if size > 0.0 { size.max(tiny) } else { 0.0 };
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,
-        magnitude: Some(Magnitude {
-            of: Of::Terms,
-            worst: sizes.iter().map(at_least).collect(),
-            sizes,
-            random: 1.0,
-        }),
+        magnitude: Some(Magnitude::of_terms(sizes, at_least)),
     })
 }
 
