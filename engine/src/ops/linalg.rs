@@ -10,7 +10,7 @@ mod spectral;
 
 pub(super) use decompose::{cholesky, lu, qr};
 pub(super) use determinant::determinant;
-pub(super) use gathered::{few, gather_mm, in_a_row, picked_product};
+pub(super) use gathered::{gather_mm, in_a_row, only_picked, picked_product};
 pub(super) use solve::{solve, triangular_solve};
 pub(super) use spectral::{eigh, svd};
 
@@ -19,7 +19,7 @@ use std::ops::Range;
 use emily_spec::{Class, DType, Dot, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::zeros_dtype;
-use mlx_rs::{Array, Dtype, with_stream};
+use mlx_rs::{Array, Dtype};
 
 use super::cast::cast;
 use super::float::widened;
@@ -79,7 +79,7 @@ pub(super) fn dot(op: &Dot, inputs: &[Array], ty: &TensorType, cx: &Cx) -> Resul
     let a = left.matrices(&left.free, left.contract, ty.dtype)?;
     let b = right.matrices(right.contract, &right.free, ty.dtype)?;
     let product = match ty.dtype.class() {
-        Class::Unsigned | Class::Signed => with_stream(cx.cpu, || integer_product(&a, &b))?,
+        Class::Unsigned | Class::Signed => cx.on_cpu(|| integer_product(&a, &b))?,
         Class::Float => float_product(&a, &b, cx)?,
         Class::Complex => complex::matmul(&a, &b)?,
     };

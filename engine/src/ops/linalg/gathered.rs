@@ -3,7 +3,7 @@
 use emily_spec::{Class, DType, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{broadcast_to, zeros_dtype};
-use mlx_rs::{Array, Dtype, with_stream};
+use mlx_rs::{Array, Dtype};
 
 use super::integer_product;
 use crate::Device;
@@ -52,7 +52,7 @@ pub(in crate::ops) fn picked_product(
     };
     let (a, b) = (picked(a, &lhs)?, picked(b, &rhs)?);
     let product = match ty.dtype.class() {
-        Class::Unsigned | Class::Signed => with_stream(cx.cpu, || integer_product(&a, &b))?,
+        Class::Unsigned | Class::Signed => cx.on_cpu(|| integer_product(&a, &b))?,
         Class::Float => a.matmul(b)?,
         Class::Complex => complex::matmul(&a, &b)?,
     };
@@ -70,18 +70,28 @@ pub(in crate::ops) fn in_a_row(x: &Array) -> Result<Array> {
 /// there are, none but those are cast.
 fn operand(x: &Array, index: Array, dtype: DType) -> Result<(Array, Array)> {
     let computes = dtype_of(x) == dtype && !dtype.is_small_float();
-    let (x, index) = match few(&index, x.dim(0))? {
-        Some((taken, index)) if !computes => (x.take_axis(taken, 0)?, index),
-        Some(_) | None => (clone_array(x), index),
+    let ([x], index) = match computes {
+        true => ([clone_array(x)], index),
+        false => only_picked([clone_array(x)], index)?,
     };
     Ok((widened(&cast(&x, dtype)?)?, index.as_dtype(Dtype::Uint32)?))
 }
 
-/// Where fewer matrices are picked than there are, which to take, and the indices among those.
-pub(in crate::ops) fn few(index: &Array, count: i32) -> Result<Option<(Array, Array)>> {
-    if index.size() >= count as usize {
-        return Ok(None);
+/// These parts of matrices, of which no more are left than are picked, and the indices among those.
+pub(in crate::ops) fn only_picked<const N: usize>(
+    mut parts: [Array; N],
+    index: Array,
+) -> Result<([Array; N], Array)> {
+    if parts
+        .iter()
+        .all(|part| index.size() >= part.dim(0) as usize)
+    {
+        return Ok((parts, index));
     }
-    let numbers = arange(index.size() as i32, Dtype::Uint32)?.reshape(index.shape())?;
-    Ok(Some((index.flatten(None, None)?, numbers)))
+    let taken = index.flatten(None, None)?;
+    for part in &mut parts {
+        *part = part.take_axis(&taken, 0)?;
+    }
+    let numbers = arange(index.size() as i32, Dtype::Uint32)?;
+    Ok((parts, numbers.reshape(index.shape())?))
 }

@@ -11,7 +11,7 @@ use crate::mlx::{dtype_of, real, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
 use crate::ops::index::inside;
-use crate::ops::linalg::{in_a_row, picked_product};
+use crate::ops::linalg::{in_a_row, only_picked, picked_product};
 use crate::ops::{Cx, dims};
 
 /// In `f32`, of which MLX's kernel rounds each step. What has no code is refused, and 0 stands there.
@@ -117,6 +117,7 @@ pub(in crate::ops) fn gather_qmm(
     let [scales, biases] = [at(&in_a_row(&inputs[2])?)?, at(&in_a_row(&inputs[3])?)?];
     let (group_size, bits) = (op.group_size as i32, op.bits as i32);
     if !by_codes {
+        let ([packed, scales, biases], rhs) = only_picked([packed, scales, biases], rhs)?;
         let matrix = ops::dequantize(&packed, &scales, &biases, group_size, bits)?;
         let matrix = turned(matrix, op.transpose)?;
         let wide = TensorType::new(dtype_of(&x), ty.shape.clone());

@@ -12,7 +12,7 @@ use crate::mlx::{arange, bitwise_and, dtype_of, integer, left_shift, real, right
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
 use crate::ops::index::inside;
-use crate::ops::linalg::{few, in_a_row, picked_product};
+use crate::ops::linalg::{in_a_row, only_picked, picked_product};
 use crate::ops::{Cx, dims};
 
 /// In integers, but for quotients and their rounding. MLX's own has other scales, and takes halves down.
@@ -116,14 +116,7 @@ pub(in crate::ops) fn fp_gather_qmm(
     if ty.shape.contains(&0) || x.size() == 0 || packed.size() == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
-    let scales = in_a_row(&inputs[2])?;
-    let (packed, scales, rhs) = match few(&rhs, packed.dim(0))? {
-        Some((taken, rhs)) => {
-            let scales = scales.take_axis(&taken, 0)?;
-            (packed.take_axis(&taken, 0)?, scales, rhs)
-        }
-        None => (packed, scales, rhs),
-    };
+    let ([packed, scales], rhs) = only_picked([packed, in_a_row(&inputs[2])?], rhs)?;
     let x = widened(&x)?;
     let wide = TensorType::new(dtype_of(&x), ty.shape.clone());
     let matrix = matrix(op.format, &packed, &scales, wide.dtype)?;
