@@ -5,16 +5,16 @@
 //! plain loop where something is. What it lacks or does in that loop is such a product made here.
 
 use emily_spec::{Class, Conv, DType, SpatialAxis, TensorType, row_major_strides};
-use mlx_rs::error::{Exception, Result};
+use mlx_rs::error::Result;
 use mlx_rs::ops::{stack, zeros_dtype};
 use mlx_rs::{Array, Dtype};
 
 use super::cast::{cast, operand};
 use super::float::widened;
 use super::shape::aligned;
-use super::{Cx, axes as mlx_axes, dims, length, shape};
+use super::{Cx, axes as mlx_axes, dims, length, shape, within_memory};
+use crate::Device;
 use crate::mlx::{clone_array, conv_general, dtype_of, real, shape_of, to_mlx};
-use crate::{Device, memory};
 
 /// Sums of products of the windows with the kernel.
 pub(super) fn conv(op: &Conv, inputs: &[Array], ty: &TensorType, cx: &Cx) -> Result<Array> {
@@ -229,8 +229,7 @@ impl Call {
         length(terms)?;
         let windows = product(&mut [rows, terms, self.groups as usize].into_iter());
         let width = dtype_of(input).size().max(4);
-        memory::check(padded.saturating_add(windows).saturating_mul(width))
-            .map_err(|error| Exception::custom(error.message))
+        within_memory(padded.saturating_add(windows).saturating_mul(width))
     }
 }
 

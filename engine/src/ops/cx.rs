@@ -77,10 +77,7 @@ fn first(failed: &Array, indices: &Array) -> Result<(usize, i128)> {
 impl<'a> Cx<'a> {
     /// Calls MLX on the thread's CPU, for what its other devices do otherwise or not at all.
     pub(crate) fn on_cpu<T>(&self, call: impl FnOnce() -> T) -> T {
-        match self.device {
-            Device::Cpu => call(),
-            Device::Gpu => with_stream(self.cpu, call),
-        }
+        with_stream(self.cpu, call)
     }
 
     pub(crate) fn new(device: Device, cpu: &'a Stream) -> Cx<'a> {

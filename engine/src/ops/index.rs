@@ -6,7 +6,7 @@ use emily_spec::{
 };
 use mlx_rs::error::Result;
 use mlx_rs::ops::{clip, stack, zeros_dtype};
-use mlx_rs::{Array, Dtype, with_stream};
+use mlx_rs::{Array, Dtype};
 
 use super::cast::{cast, operand};
 use super::float::widened;
@@ -244,7 +244,7 @@ pub(super) fn scatter(
     cx: &Cx,
 ) -> Result<Array> {
     match cx.device {
-        Device::Gpu if dtype_of(x).size() == 8 => with_stream(cx.cpu, || write(x, updates)),
+        Device::Gpu if dtype_of(x).size() == 8 => cx.on_cpu(|| write(x, updates)),
         Device::Cpu | Device::Gpu => write(x, updates),
     }
 }

@@ -178,8 +178,12 @@ fn length(count: usize) -> mlx_rs::error::Result<i32> {
 /// One that counts as [`ErrorKind::Memory`].
 fn fits(sizes: &[i32], width: usize) -> mlx_rs::error::Result<()> {
     let sizes = sizes.iter().map(|&size| size as usize);
-    crate::memory::check(sizes.fold(width, usize::saturating_mul))
-        .map_err(|error| Exception::custom(error.message))
+    within_memory(sizes.fold(width, usize::saturating_mul))
+}
+
+/// The same of so many bytes.
+fn within_memory(bytes: usize) -> mlx_rs::error::Result<()> {
+    crate::memory::check(bytes).map_err(|error| Exception::custom(error.message))
 }
 
 #[cfg(test)]

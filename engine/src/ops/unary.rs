@@ -10,7 +10,7 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{
     acos, acosh, asin, asinh, atan, atan2, atanh, ceil, cosh, expm1, select, sinh, tan, tanh,
 };
-use mlx_rs::{Array, Dtype, with_stream};
+use mlx_rs::{Array, Dtype};
 
 use super::cast::operand;
 use super::float::{widened, with_sign_of};
@@ -159,7 +159,7 @@ fn function(
     match dtype_of(x).class() {
         Class::Complex => {
             let cpu = Cx::new(Device::Cpu, cx.cpu);
-            with_stream(cx.cpu, || complex(x, &cpu))
+            cx.on_cpu(|| complex(x, &cpu))
         }
         Class::Unsigned | Class::Signed | Class::Float => real_function(x, real),
     }

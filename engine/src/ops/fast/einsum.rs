@@ -169,7 +169,7 @@ fn repeated(labels: &[usize]) -> Option<(usize, usize)> {
     Some((place(labels, labels[second])?, second))
 }
 
-/// Every so manieth element along the first axis, from the first on.
+/// Every `step`-th element along the first axis, from the first on.
 fn every(x: &Array, step: i32) -> Result<Array> {
     let mut strides = vec![1; x.ndim()];
     strides[0] = step;

@@ -6,7 +6,7 @@
 use emily_spec::{DType, Rope, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, stack};
-use mlx_rs::{Array, Dtype, with_stream};
+use mlx_rs::{Array, Dtype};
 
 use crate::Device;
 use crate::mlx::{arange, real, slice, slice_axis, to_mlx};
@@ -22,7 +22,7 @@ pub(in crate::ops) fn rope(op: &Rope, inputs: &[Array], ty: &TensorType, cx: &Cx
     if x.size() == 0 || pairs == 0 {
         return x.as_dtype(to_mlx(ty.dtype));
     }
-    let [sine, cosine] = with_stream(cx.cpu, || turns(op, inputs, ty, x.dtype(), cx))?;
+    let [sine, cosine] = cx.on_cpu(|| turns(op, inputs, ty, x.dtype(), cx))?;
 
     let axis = x.ndim() - 1;
     let [a, b] = match op.traditional {

@@ -3,7 +3,7 @@
 use emily_spec::{ErrorKind, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, ones_dtype, select, tril, triu, zeros_dtype};
-use mlx_rs::{Array, Dtype, linalg, with_stream};
+use mlx_rs::{Array, Dtype, linalg};
 
 use super::{transposed, wide};
 use crate::mlx::{arange, clone_array, dtype_of, real, slice_axis};
@@ -23,7 +23,7 @@ pub(super) fn narrowed<const N: usize>(
 pub(in crate::ops) fn qr(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
     let columns = *dims(&results[0].shape).last().unwrap_or(&0);
     let x = wide(x, results[0].dtype)?;
-    let factors = with_stream(cx.cpu, || -> Result<_> {
+    let factors = cx.on_cpu(|| -> Result<_> {
         let (finite, x) = finite(&x)?;
         let (q, r) = reflect(&x, columns)?;
         let (q, r) = signed(&x, &q, &r)?;
@@ -91,7 +91,7 @@ pub(super) fn or_nan(finite: &Array, x: &Array) -> Result<Array> {
 /// diagonal; MLX takes no notice.
 pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Result<Array> {
     let x = wide(x, ty.dtype)?;
-    let (l, failed) = with_stream(cx.cpu, || -> Result<_> {
+    let (l, failed) = cx.on_cpu(|| -> Result<_> {
         let l = linalg::cholesky(&x, None)?;
         let pivots = l.diagonal(None, -2, -1)?;
         let positive = pivots.gt(real(dtype_of(&l), 0.0))?;
@@ -108,7 +108,7 @@ pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Resul
 /// P, L and U. MLX's permutation says which row of L·U each row of the matrix is.
 pub(in crate::ops) fn lu(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
     let x = wide(x, results[1].dtype)?;
-    let factors = with_stream(cx.cpu, || -> Result<_> {
+    let factors = cx.on_cpu(|| -> Result<_> {
         let (rows, l, u) = eliminated(&x)?;
         let all = arange(rows.dim(-1), rows.dtype())?;
         let p = rows.expand_dims(-1)?.eq(all)?.as_dtype(Dtype::Uint8)?;

@@ -3,7 +3,7 @@
 use emily_spec::{DType, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, select};
-use mlx_rs::{Array, Dtype, linalg, with_stream};
+use mlx_rs::{Array, Dtype, linalg};
 
 use super::{block, rows, wide};
 use crate::mlx::{arange, clone_array, dtype_of, integer, real, slice_axis};
@@ -15,7 +15,7 @@ pub(in crate::ops) fn determinant(x: &Array, ty: &TensorType, cx: &Cx) -> Result
     let x = wide(x, ty.dtype)?;
     let determinant = match x.dim(-1) {
         ..=3 => expanded(&x)?.squeeze_axes(&[-2, -1])?,
-        _ => with_stream(cx.cpu, || eliminated(&x))?,
+        _ => cx.on_cpu(|| eliminated(&x))?,
     };
     cast(&determinant, ty.dtype)?.reshape(&dims(&ty.shape))
 }

@@ -73,6 +73,7 @@ fn system(
     }
     let (a, b) = (wide(&inputs[0], ty.dtype)?, wide(&inputs[1], ty.dtype)?);
     let vector = b.ndim() < a.ndim();
+    // As `on_cpu`, which would keep `cx` from the solver.
     with_stream(cx.cpu, || -> Result<_> {
         let b = match (vector, right) {
             (true, _) => b.expand_dims(-1)?,

@@ -3,7 +3,7 @@
 use emily_spec::{Svd, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::argsort_axis;
-use mlx_rs::{Array, linalg, with_stream};
+use mlx_rs::{Array, linalg};
 
 use super::decompose::{finite, narrowed, or_nan};
 use super::{transposed, wide};
@@ -12,7 +12,7 @@ use crate::ops::{Cx, length};
 /// λ and V. MLX has them ascending.
 pub(in crate::ops) fn eigh(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
     let x = wide(x, results[0].dtype)?;
-    let factors = with_stream(cx.cpu, || -> Result<_> {
+    let factors = cx.on_cpu(|| -> Result<_> {
         let (finite, x) = finite(&x)?;
         let (values, vectors) = linalg::eigh(&x, None)?;
         let order = argsort_axis(values.abs()?.negative()?, -1)?;
@@ -32,7 +32,7 @@ pub(in crate::ops) fn svd(
     cx: &Cx,
 ) -> Result<Vec<Array>> {
     let x = wide(x, results[0].dtype)?;
-    let factors = with_stream(cx.cpu, || -> Result<_> {
+    let factors = cx.on_cpu(|| -> Result<_> {
         // LAPACK's U and V are found by offsets of 31 bits.
         let side = x.dim(-2).max(x.dim(-1)) as usize;
         let batch = x.size() / (x.dim(-2) * x.dim(-1)).max(1) as usize;
