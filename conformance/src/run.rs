@@ -1,8 +1,11 @@
 //! The suite: which trials there are, and their results.
 
 use std::collections::{BTreeMap, HashMap};
+use std::str::FromStr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
+
+use emily_spec::{ROWS, Row};
 
 use crate::case::{Case, Problem, Reading};
 use crate::fixtures::Fixtures;
@@ -27,6 +30,36 @@ pub struct Filter {
     pub dtypes: Vec<String>,
     /// Device names.
     pub devices: Vec<String>,
+    /// The part of the ops, where they are run in parts.
+    pub shard: Option<Shard>,
+}
+
+/// One part of the suite of several: every `of`th op, so that an op's kernels are compiled in one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    index: usize,
+    of: usize,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Shard, String> {
+        let parts = text
+            .split_once('/')
+            .and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+        match parts {
+            Some((index, of)) if (1..=of).contains(&index) => Ok(Shard { index, of }),
+            _ => Err("a shard is I/N, as 1/4: from 1/N to N/N".to_owned()),
+        }
+    }
+}
+
+impl Shard {
+    fn takes(self, row: &Row) -> bool {
+        let place = ROWS.iter().position(|other| other.name == row.name);
+        place.is_some_and(|place| place % self.of == self.index - 1)
+    }
 }
 
 /// The trials of one run, and their results as they come in.
@@ -184,6 +217,7 @@ impl Run {
             filter.takes_layer(layer.name(), layer.device())
                 && takes(&filter.ops, case.row.name)
                 && takes(&filter.dtypes, &reading.dtype)
+                && filter.shard.is_none_or(|shard| shard.takes(case.row))
         })
     }
 
@@ -359,6 +393,18 @@ mod tests {
     use super::*;
     use crate::fixtures::repository;
     use crate::ledger::Ledger;
+
+    #[test]
+    fn every_op_is_in_one_shard() {
+        let shards = ["1/3", "2/3", "3/3"].map(|text| text.parse::<Shard>().unwrap());
+        for row in ROWS.iter() {
+            let taking = shards.iter().filter(|shard| shard.takes(row));
+            assert_eq!(taking.count(), 1, "{}", row.name);
+        }
+        for text in ["0/3", "4/3", "1/0", "1", "a/b", ""] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_ledger_entry_about_nothing_is_a_problem() {

@@ -13,7 +13,7 @@ use emily_conformance::fixtures::{Fixtures, OPEN, repository};
 use emily_conformance::layer::{self, Peer, label};
 use emily_conformance::outcome::{Outcome, TrialResult};
 use emily_conformance::report;
-use emily_conformance::run::{Filter, Run};
+use emily_conformance::run::{Filter, Run, Shard};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// Replays every case on every layer that can run here.
@@ -32,6 +32,9 @@ struct Options {
     /// Only on this device: cpu or gpu. May be given again.
     #[arg(long = "device", value_name = "DEVICE")]
     devices: Vec<String>,
+    /// Only part I of N of the ops, for a machine that is there for less time.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// Only the cases in this file, which may stand anywhere. May be given again.
     #[arg(long = "case", value_name = "FILE")]
     cases: Vec<PathBuf>,
@@ -99,7 +102,9 @@ fn main() -> ExitCode {
     let unmet = requirements.len();
     trials.extend(requirements);
     if trials.is_empty() {
-        eprintln!("error: nothing to run: no case matches --layer, --op, --dtype and --device");
+        eprintln!(
+            "error: nothing to run: no case matches --layer, --op, --dtype, --device and --shard"
+        );
         return ExitCode::from(101);
     }
     if !trials.iter().any(|trial| options.names(trial.name())) {
@@ -255,6 +260,7 @@ impl Options {
             ops: self.ops.clone(),
             dtypes: self.dtypes.clone(),
             devices: self.devices.clone(),
+            shard: self.shard,
         }
     }
 

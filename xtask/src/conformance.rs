@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// Run on this device (repeatable): cpu gpu.
     #[arg(long)]
     device: Vec<String>,
+    /// Run part I of N of the ops, for a machine that is there for less time.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<String>,
     /// Run the one trial of this name.
     #[arg(long, value_name = "NAME")]
     exact: Option<String>,
@@ -123,6 +126,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
             flags.extend([flag.to_owned(), value.clone()]);
         }
     }
+    flags.extend(args.shard.iter().map(|shard| format!("--shard={shard}")));
     for file in &args.case {
         // The trials run in another folder.
         let file = std::path::absolute(file)?;
