@@ -1,6 +1,6 @@
 //! ACCURACY.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use emily_spec::{DType, ROWS};
 
@@ -19,7 +19,8 @@ where an error exceeds what is allowed; how each tolerance is derived stands in 
   they have none, as `iota`). Errors are counted in the result's dtype, which may be another: `divide`
   of `u8` gives `f32`, and `equal` gives `u8` whatever it compares.
 - **worst** is rounded up to a power of two, from 0.5 up, and never above what is allowed. Machines
-  differ by their maths library, BLAS and threads: expect the next power on yours.
+  differ by their maths library, BLAS and threads: expect the next power on yours. Each device that was
+  measured has its column; **–** is what it does not have, as f64 on a GPU.
 - **unit**: `ulp` counts representable values of the result's dtype between the answer and the
   reference, for integers their difference. `accum` is eps of the dtype times the magnitude that the
   oracle gives: the sum of the absolute values that were added up, which grows with their number in a
@@ -31,42 +32,44 @@ where an error exceeds what is allowed; how each tolerance is derived stands in 
   among the worst here.
 ";
 
-const HEAD: &str = "\
-| op | operand | worst | unit | allowed | recorded |
-|---|---|--:|---|---|--:|
-";
+/// The rows of one layer on one device.
+type Rows = BTreeMap<Key, Entry>;
+
+/// What is said after the dtypes: one cell for each column.
+type Cells = Vec<String>;
 
 impl Accuracy {
     /// The page's text.
     pub fn markdown(&self) -> String {
-        let lane = |((layer, device), rows): (&super::Lane, _)| {
-            format!("\n## {layer} on {device}\n\n{}", table(rows))
-        };
-        let lanes: Vec<String> = self.lanes.iter().map(lane).collect();
-        format!("{GENERATED}{INTRO}{}", lanes.concat())
+        let mut layers: BTreeMap<&str, BTreeMap<&str, &Rows>> = BTreeMap::new();
+        for ((layer, device), rows) in &self.lanes {
+            layers.entry(layer).or_default().insert(device, rows);
+        }
+        let tables = layers
+            .iter()
+            .map(|(layer, devices)| format!("\n## {layer}\n\n{}", table(devices)));
+        format!("{GENERATED}{INTRO}{}", tables.collect::<String>())
     }
 }
 
-/// The rows of one lane, with dtypes that say the same in one row.
-fn table(rows: &BTreeMap<Key, Entry>) -> String {
-    let mut table = String::from(HEAD);
+/// The rows of one layer, its devices side by side, with dtypes that say the same in one row.
+fn table(devices: &BTreeMap<&str, &Rows>) -> String {
+    let mut table = head(devices.keys().copied());
+    let keys: BTreeSet<&Key> = devices.values().flat_map(|rows| rows.keys()).collect();
     let ops = in_order(
-        rows.keys().map(|(op, _, _)| op.as_str()),
+        keys.iter().map(|(op, _, _)| op.as_str()),
         ROWS.iter().map(|row| row.name),
     );
     let dtypes = in_order(
-        rows.keys().map(|(_, dtype, _)| dtype.as_str()),
+        keys.iter().map(|(_, dtype, _)| dtype.as_str()),
         DType::ALL.into_iter().map(DType::name),
     );
     for op in ops {
-        // What is said after the dtypes, and the dtypes it is said of.
-        let mut said: Vec<([String; 4], Vec<&str>)> = Vec::new();
+        let mut said: Vec<(Cells, Vec<&str>)> = Vec::new();
         for dtype in &dtypes {
-            let own = rows
-                .iter()
-                .filter(|(key, _)| key.0 == op && key.1 == *dtype);
-            for ((_, _, unit), entry) in own {
-                let cells = entry.cells(unit);
+            let own = keys.iter().filter(|key| key.0 == op && key.1 == *dtype);
+            for key in own {
+                let cells = cells(&key.2, devices.values().map(|rows| rows.get(*key)));
                 match said.iter_mut().find(|(other, _)| *other == cells) {
                     Some((_, dtypes)) => dtypes.push(dtype),
                     None => said.push((cells, vec![dtype])),
@@ -81,25 +84,47 @@ fn table(rows: &BTreeMap<Key, Entry>) -> String {
     table
 }
 
-impl Entry {
-    /// The table cells after the dtypes.
-    fn cells(&self, unit: &str) -> [String; 4] {
-        let or_dash = |text: String| {
-            if text.is_empty() {
-                "–".to_owned()
-            } else {
-                text
-            }
-        };
-        [
-            or_dash(
-                self.worst
-                    .map(|worst| worst.to_string())
-                    .unwrap_or_default(),
-            ),
-            unit.to_owned(),
-            or_dash(self.allowed.clone()),
-            self.recorded.to_string(),
-        ]
-    }
+/// The header, with a column per device.
+fn head<'a>(devices: impl Iterator<Item = &'a str> + Clone) -> String {
+    let each = |what: &'static str| {
+        devices
+            .clone()
+            .map(move |device| format!("{what} on {device}"))
+    };
+    let [op, operand, unit, allowed] = ["op", "operand", "unit", "allowed"].map(str::to_owned);
+    let names: Vec<String> = [op, operand]
+        .into_iter()
+        .chain(each("worst"))
+        .chain([unit, allowed])
+        .chain(each("recorded"))
+        .collect();
+    let rule = names.iter().map(|name| match name.contains(" on ") {
+        true => "--:".to_owned(),
+        false => "---".to_owned(),
+    });
+    row(names.clone()) + &row(rule).replace(' ', "")
+}
+
+/// A row's cells, given what is said of it on each device.
+fn cells<'a>(unit: &str, entries: impl Iterator<Item = Option<&'a Entry>> + Clone) -> Cells {
+    let dash = || "–".to_owned();
+    let worst = |entry: &Entry| entry.worst.map(|worst| worst.to_string());
+    let recorded = |entry: &Entry| entry.recorded.to_string();
+    let allowed: BTreeSet<&str> = entries
+        .clone()
+        .flatten()
+        .map(|entry| entry.allowed.as_str())
+        .filter(|text| !text.is_empty())
+        .collect();
+    let allowed: Vec<&str> = allowed.into_iter().collect();
+    let allowed = match allowed.is_empty() {
+        true => dash(),
+        false => allowed.join(", "),
+    };
+    entries
+        .clone()
+        .map(|entry| entry.and_then(worst).unwrap_or_else(dash))
+        .chain([unit.to_owned(), allowed])
+        .chain(entries.map(|entry| entry.map_or_else(dash, recorded)))
+        .collect()
 }
