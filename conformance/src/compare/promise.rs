@@ -17,17 +17,21 @@ pub fn promise(promise: Promise, k: f64, input: &Tensor, results: &[Tensor]) -> 
     comparison.checked = results.iter().map(count).sum();
     let outcome = matrices(input, results).and_then(|batch| {
         batch.iter().enumerate().try_for_each(|(at, (a, factors))| {
+            let format = results.last().and_then(|factor| Format::of(factor.dtype()));
+            let format = format.ok_or_else(|| "a factor is no float".to_owned())?;
+            let unit = format.value(format.eps()) * a.rows.max(a.columns) as f64;
+            let ends = Ends {
+                largest: format.value(format.max()) * (1.0 - unit),
+                least: format.value(1),
+            };
             let residuals = match promise {
-                Promise::Qr => qr(a, factors),
+                Promise::Qr => qr(a, factors, ends),
                 Promise::Cholesky => cholesky(a, factors),
-                Promise::Lu => lu(a, factors),
-                Promise::Eigh => eigh(a, factors),
-                Promise::Svd => svd(a, factors),
+                Promise::Lu => lu(a, factors, ends),
+                Promise::Eigh => eigh(a, factors, ends),
+                Promise::Svd => svd(a, factors, ends),
             };
             let residuals = residuals.map_err(|broken| format!("{broken} of matrix {at}"))?;
-            let eps = results.last().and_then(|factor| Format::of(factor.dtype()));
-            let eps = eps.map_or(0.0, |format| format.value(format.eps()));
-            let unit = eps * a.rows.max(a.columns) as f64;
             for residual in residuals {
                 judge(&mut comparison, at, unit, residual);
             }
@@ -45,6 +49,36 @@ struct Residual {
     name: &'static str,
     size: f64,
     scale: f64,
+}
+
+/// The ends of what a factor can hold.
+#[derive(Clone, Copy)]
+struct Ends {
+    /// What is beyond this, up to a rounding error, may be an infinity.
+    largest: f64,
+    /// The least number: what is near it is rounded by up to half of it.
+    least: f64,
+}
+
+impl Ends {
+    /// The factor with what its definition, from the others, makes of its infinities.
+    fn restored(self, factor: &Matrix, definition: impl FnOnce() -> Matrix) -> Matrix {
+        if factor.elements.iter().all(|x| !x.is_infinite()) {
+            return factor.clone();
+        }
+        let definition = definition();
+        Matrix::new(factor.rows, factor.columns, |i, j| {
+            match (factor.at(i, j), definition.at(i, j)) {
+                (x, meant) if x.is_infinite() && meant * x.signum() >= self.largest => meant,
+                (x, _) => x,
+            }
+        })
+    }
+
+    /// What rounding so many elements near zero may leave.
+    fn rounding(self, factor: &Matrix) -> f64 {
+        self.least / 2.0 * (factor.elements.len() as f64).sqrt()
+    }
 }
 
 type Residuals = Result<Vec<Residual>, String>;
@@ -126,6 +160,23 @@ impl Matrix {
         self.elements.iter().all(|x| x.is_finite())
     }
 
+    /// X of L·X = B, for this L with ones on its diagonal.
+    fn solved(&self, b: &Matrix) -> Matrix {
+        let mut x = b.clone();
+        for i in 0..b.rows {
+            for j in 0..b.columns {
+                let known: f64 = (0..i).map(|k| self.at(i, k) * x.at(k, j)).sum();
+                x.elements[i * b.columns + j] = b.at(i, j) - known;
+            }
+        }
+        x
+    }
+
+    /// The diagonal as a column.
+    fn diagonal(&self) -> Matrix {
+        Matrix::new(self.rows.min(self.columns), 1, |i, _| self.at(i, i))
+    }
+
     /// The lower triangle, mirrored.
     fn symmetric(&self) -> Matrix {
         Matrix::new(self.rows, self.columns, |i, j| self.at(i.max(j), i.min(j)))
@@ -192,7 +243,7 @@ fn is_of<const N: usize>(factors: &[Matrix]) -> Result<&[Matrix; N], String> {
 }
 
 /// A = Q·R, Qᵀ·Q = I, R upper triangular, with the signs of reflections; NaN of what is not finite.
-fn qr(a: &Matrix, factors: &[Matrix]) -> Residuals {
+fn qr(a: &Matrix, factors: &[Matrix], ends: Ends) -> Residuals {
     let [q, r] = is_of(factors)?;
     if !a.is_finite() {
         return all_nan(factors);
@@ -208,8 +259,9 @@ fn qr(a: &Matrix, factors: &[Matrix]) -> Residuals {
     if q.columns == steps + 1 && is_turned(q, r, kept) {
         return Err("Q's last column has another sign".to_owned());
     }
+    let r = ends.restored(r, || q.transposed().times(a));
     Ok(vec![
-        residual("A − Q·R", a, &q.times(r)),
+        residual("A − Q·R", a, &q.times(&r), ends.rounding(&r)),
         orthonormal("QᵀQ − I", q),
     ])
 }
@@ -250,7 +302,7 @@ fn cholesky(a: &Matrix, factors: &[Matrix]) -> Residuals {
 
 /// A = P·L·U, each element relative to P·|L|·|U|; P a permutation, L unit lower triangular, its elements
 /// at most 1, U upper triangular. What is not finite has no such factors.
-fn lu(a: &Matrix, factors: &[Matrix]) -> Residuals {
+fn lu(a: &Matrix, factors: &[Matrix], ends: Ends) -> Residuals {
     let [p, l, u] = is_of(factors)?;
     p.require("P is no permutation", |_, _, x| x != 0.0 && x != 1.0)?;
     if p.transposed().times(p).elements != Matrix::identity(p.rows).elements {
@@ -263,12 +315,13 @@ fn lu(a: &Matrix, factors: &[Matrix]) -> Residuals {
         return Ok(Vec::new());
     }
     l.require("a pivot is not the largest", |_, _, x| x.abs() > 1.0)?;
+    let u = ends.restored(u, || l.solved(&p.transposed().times(a)));
     let sizes = p.times(&l.map(f64::abs)).times(&u.map(f64::abs));
-    Ok(vec![each("A − P·L·U", a, &p.times(l).times(u), &sizes)])
+    Ok(vec![each("A − P·L·U", a, &p.times(l).times(&u), &sizes)])
 }
 
 /// A = V·diag(λ)·Vᵀ, Vᵀ·V = I, λ descending by modulus; NaN of what is not finite.
-fn eigh(a: &Matrix, factors: &[Matrix]) -> Residuals {
+fn eigh(a: &Matrix, factors: &[Matrix], ends: Ends) -> Residuals {
     let [values, v] = is_of(factors)?;
     if !a.is_finite() {
         return all_nan(factors);
@@ -276,15 +329,17 @@ fn eigh(a: &Matrix, factors: &[Matrix]) -> Residuals {
     values.require("λ does not descend by modulus", |i, _, x| {
         i > 0 && values.at(i - 1, 0).abs() < x.abs()
     })?;
-    let product = v.scaled(values).times(&v.transposed());
+    let a = a.symmetric();
+    let values = ends.restored(values, || v.transposed().times(&a).times(v).diagonal());
+    let product = v.scaled(&values).times(&v.transposed());
     Ok(vec![
-        residual("A − V·Λ·Vᵀ", &a.symmetric(), &product),
+        residual("A − V·Λ·Vᵀ", &a, &product, ends.rounding(&values)),
         orthonormal("VᵀV − I", v),
     ])
 }
 
 /// A = U·diag(S)·Vᵀ, Uᵀ·U = I, V likewise, S descending to zero or above; NaN of what is not finite.
-fn svd(a: &Matrix, factors: &[Matrix]) -> Residuals {
+fn svd(a: &Matrix, factors: &[Matrix], ends: Ends) -> Residuals {
     let [u, s, vt] = is_of(factors)?;
     if !a.is_finite() {
         return all_nan(factors);
@@ -293,11 +348,12 @@ fn svd(a: &Matrix, factors: &[Matrix]) -> Residuals {
         x < 0.0 || (i > 0 && s.at(i - 1, 0) < x)
     })?;
     let v = vt.transposed();
+    let s = &ends.restored(s, || u.transposed().times(a).times(&v).diagonal());
     let product = v
         .scaled(s)
         .times(&Matrix::new(s.rows, u.rows, |i, j| u.at(j, i)));
     Ok(vec![
-        residual("A − U·S·Vᵀ", a, &product.transposed()),
+        residual("A − U·S·Vᵀ", a, &product.transposed(), ends.rounding(s)),
         orthonormal("UᵀU − I", u),
         orthonormal("VᵀV − I", &v),
     ])
@@ -310,10 +366,17 @@ fn all_nan(factors: &[Matrix]) -> Residuals {
     }
 }
 
-fn residual(name: &'static str, a: &Matrix, product: &Matrix) -> Residual {
+/// Relative to A, beside what rounding left.
+fn residual(name: &'static str, a: &Matrix, product: &Matrix, rounding: f64) -> Residual {
+    let size = a.minus(product).norm();
     Residual {
         name,
-        size: a.minus(product).norm(),
+        // `max` would forget a NaN.
+        size: if size <= rounding {
+            0.0
+        } else {
+            size - rounding
+        },
         scale: a.norm(),
     }
 }
@@ -377,6 +440,22 @@ mod tests {
                 .broken
                 .is_some()
         );
+    }
+
+    #[test]
+    fn what_is_beyond_the_largest_is_an_infinity_and_nothing_else_is() {
+        let a = tensor("f32[2,1] 3e38 -3e38");
+        let half = 0.5f32.sqrt();
+        let judge = |r: &str| {
+            let q = tensor(&format!("f32[2,1] {half} -{half}"));
+            promise(Promise::Qr, 8.0, &a, &[q, tensor(r)])
+        };
+        assert!(judge("f32[1,1] inf").agrees());
+        assert!(!judge("f32[1,1] 3.4e38").agrees());
+        assert!(!judge("f32[1,1] -inf").agrees());
+        let finite = [tensor("f32[1,1] 1"), tensor("f32[1,1] inf")];
+        let a = tensor("f32[1,1] 3e38");
+        assert!(!promise(Promise::Qr, 8.0, &a, &finite).agrees());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Decompositions.
 
-use emily_spec::{ErrorKind, TensorType};
+use emily_spec::{DType, ErrorKind, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, ones_dtype, select, tril, triu, zeros_dtype};
 use mlx_rs::{Array, Dtype, linalg};
@@ -25,8 +25,9 @@ pub(in crate::ops) fn qr(x: &Array, results: &[TensorType], cx: &Cx) -> Result<V
     let x = wide(x, results[0].dtype)?;
     let factors = cx.on_cpu(|| -> Result<_> {
         let (finite, x) = finite(&x)?;
-        let (q, r) = reflect(&x, columns)?;
-        let (q, r) = signed(&x, &q, &r)?;
+        let (scaled, back) = moderate(&x, &[-2])?;
+        let (q, r) = reflect(&scaled, columns)?;
+        let (q, r) = signed(&x, &q, &r.multiply(back)?)?;
         Ok([or_nan(&finite, &q)?, or_nan(&finite, &r)?])
     })?;
     narrowed(factors, results)
@@ -87,6 +88,24 @@ pub(super) fn or_nan(finite: &Array, x: &Array) -> Result<Array> {
     select(finite, x, real(dtype_of(x), f64::NAN))
 }
 
+/// The matrices with what is huge or tiny brought to the middle of its dtype's range, so that nothing
+/// overflows or loses digits on the way, and what each line along these axes has to be multiplied by to
+/// be what it was: powers of two, which round nothing but elements below the line's largest by more than
+/// half the range.
+pub(super) fn moderate(x: &Array, axes: &[i32]) -> Result<(Array, Array)> {
+    let dtype = dtype_of(x);
+    let quarter = if dtype == DType::F64 { 256 } else { 32 };
+    let power = |exponent: i32| real(dtype, 2f64.powi(exponent));
+    let largest = x.abs()?.max_axes(axes, true)?;
+    let huge = largest.ge(power(3 * quarter))?;
+    let tiny = largest.lt(power(-3 * quarter))?;
+    let by = |huge_by: i32| {
+        let or_tiny = select(&tiny, power(-huge_by), power(0))?;
+        select(&huge, power(huge_by), or_tiny)
+    };
+    Ok((x.multiply(by(-quarter)?)?, by(quarter)?))
+}
+
 /// L of the lower triangle. LAPACK stops at the first pivot that is not positive and leaves it on the
 /// diagonal; MLX takes no notice.
 pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Result<Array> {
@@ -109,7 +128,9 @@ pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Resul
 pub(in crate::ops) fn lu(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
     let x = wide(x, results[1].dtype)?;
     let factors = cx.on_cpu(|| -> Result<_> {
+        let (x, back) = moderate(&x, &[-2])?;
         let (rows, l, u) = eliminated(&x)?;
+        let u = u.multiply(back)?;
         let all = arange(rows.dim(-1), rows.dtype())?;
         let p = rows.expand_dims(-1)?.eq(all)?.as_dtype(Dtype::Uint8)?;
         Ok([p, l, u])

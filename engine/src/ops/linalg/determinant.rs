@@ -5,19 +5,21 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, select};
 use mlx_rs::{Array, Dtype, linalg};
 
+use super::decompose::moderate;
 use super::{block, rows, wide};
-use crate::mlx::{arange, clone_array, dtype_of, integer, real, slice_axis};
+use crate::mlx::{arange, clone_array, integer, real, slice_axis};
 use crate::ops::cast::cast;
 use crate::ops::{Cx, dims};
 
 /// Up to 3 × 3 by Leibniz's formula, which of small whole numbers is exact; larger ones by elimination.
+/// Products are taken in `f64`, which the CPU has: on the way they may be beyond `f32`.
 pub(in crate::ops) fn determinant(x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
     let x = wide(x, ty.dtype)?;
-    let determinant = match x.dim(-1) {
-        ..=3 => expanded(&x)?.squeeze_axes(&[-2, -1])?,
-        _ => cx.on_cpu(|| eliminated(&x))?,
-    };
-    cast(&determinant, ty.dtype)?.reshape(&dims(&ty.shape))
+    let determinant = cx.on_cpu(|| match x.dim(-1) {
+        ..=3 => cast(&expanded(&cast(&x, DType::F64)?)?, ty.dtype)?.squeeze_axes(&[-2, -1]),
+        _ => cast(&eliminated(&x)?, ty.dtype),
+    })?;
+    determinant.reshape(&dims(&ty.shape))
 }
 
 /// Along the first row.
@@ -42,8 +44,10 @@ fn expanded(x: &Array) -> Result<Array> {
 /// The product of the pivots, turned by each exchange of rows; NaN of a NaN, which elimination may
 /// not come across.
 fn eliminated(x: &Array) -> Result<Array> {
-    let (factors, exchanged) = linalg::lu_factor(x)?;
-    let pivots = factors.diagonal(None, -2, -1)?;
+    let (moderate, back) = moderate(x, &[-2])?;
+    let (factors, exchanged) = linalg::lu_factor(moderate)?;
+    let pivots = cast(&factors.diagonal(None, -2, -1)?, DType::F64)?;
+    let pivots = pivots.multiply(back.squeeze_axes(&[-2])?)?;
     let product = pivots.prod_axes(&[-1], false)?;
     let exchanges = exchanged.ne(arange(x.dim(-1), exchanged.dtype())?)?;
     let count = exchanges
@@ -55,5 +59,5 @@ fn eliminated(x: &Array) -> Result<Array> {
         .eq(integer(DType::S32, 1))?;
     let determinant = select(odd, product.negative()?, &product)?;
     let nan = x.ne(x)?.any_axes(&[-2, -1], false)?;
-    select(nan, real(dtype_of(x), f64::NAN), determinant)
+    select(nan, real(DType::F64, f64::NAN), determinant)
 }

@@ -8,7 +8,7 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{argsort_axis, concatenate, select, zeros_dtype};
 use mlx_rs::{Array, Dtype, with_stream};
 
-use super::decompose::eliminated;
+use super::decompose::{eliminated, moderate};
 use super::{block, rows, transposed, wide};
 use crate::mlx::{arange, clone_array, conjugate, dtype_of, integer, real, to_mlx};
 use crate::ops::cast::cast;
@@ -37,11 +37,13 @@ pub(in crate::ops) fn triangular_solve(
 pub(in crate::ops) fn solve(inputs: &[Array], ty: &TensorType, cx: &mut Cx) -> Result<Array> {
     let solve = |a: &Array, b: &Array, cx: &mut Cx| {
         let nan = a.ne(a)?.any_axes(&[-2, -1], true)?;
-        let (of_row, l, u) = eliminated(a)?;
+        let (a, back) = moderate(a, &[-2])?;
+        let (of_row, l, u) = eliminated(&a)?;
         let known = nan.logical_not()?.squeeze_axes(&[-1])?;
         refuse(is_singular(&u)?.logical_and(known)?, cx);
         let y = substitute(&l, &in_order(b, &of_row)?, false)?;
-        select(nan, real(dtype_of(b), f64::NAN), substitute(&u, &y, true)?)
+        let x = substitute(&u, &y, true)?.divide(transposed(&back)?)?;
+        select(nan, real(dtype_of(b), f64::NAN), x)
     };
     system(inputs, ty, false, cx, solve)
 }
@@ -80,7 +82,13 @@ fn system(
             (false, true) => transposed(&b)?,
             (false, false) => b,
         };
-        let x = solve(&a, &b, cx)?;
+        let x = match dtype_of(&b).is_complex() {
+            true => solve(&a, &b, cx)?,
+            false => {
+                let (b, back) = moderate(&b, &[-2])?;
+                solve(&a, &b, cx)?.multiply(back)?
+            }
+        };
         let x = if right && !vector { transposed(&x)? } else { x };
         cast(&x, ty.dtype)?.reshape(&shape)
     })

@@ -5,7 +5,7 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::argsort_axis;
 use mlx_rs::{Array, linalg};
 
-use super::decompose::{finite, narrowed, or_nan};
+use super::decompose::{finite, moderate, narrowed, or_nan};
 use super::{transposed, wide};
 use crate::ops::{Cx, length};
 
@@ -40,10 +40,12 @@ pub(in crate::ops) fn svd(
             length(batch.saturating_mul(side).saturating_mul(side))?;
         }
         let (finite, x) = finite(&x)?;
+        let (x, back) = moderate(&x, &[-2, -1])?;
         let (u, s, v) = match op.full_matrices {
             true => linalg::svd(&x)?,
             false => thin(&x)?,
         };
+        let s = s.multiply(back.squeeze_axes(&[-1])?)?;
         let s = or_nan(&finite.squeeze_axes(&[-1])?, &s)?;
         Ok([or_nan(&finite, &u)?, s, or_nan(&finite, &v)?])
     })?;
