@@ -3,6 +3,7 @@ defmodule Emily.Fast.Rotary do
   # `Emily.Fast.rope/2`: what it checks, and its vectors.
 
   import Emily.Fast.Call
+  import Emily.Matrices, only: [dims: 1]
 
   alias Emily.Fast.{Composed, Rope}
 
@@ -78,7 +79,7 @@ defmodule Emily.Fast.Rotary do
         "the tensor is #{dims(tensor)}; its last two axes must be positions and features"
 
       not is_integer(dims) or dims < 0 or rem(dims, 2) == 1 or dims > features ->
-        "#{inspect(dims)} of #{features} features cannot be turned in pairs; " <>
+        "#{inspect(dims)} of #{features} features cannot be rotated in pairs; " <>
           "dims must be even and no more than there are"
 
       true ->
