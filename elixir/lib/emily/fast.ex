@@ -292,8 +292,9 @@ defmodule Emily.Fast do
 
   The last two axes of `tensor` are positions and features. Of `2n` features that are rotated, the pair `i`
   at position `t` is rotated by `scale * (offset + t) * base ** (-i / n)`: `{a, b}` becomes
-  `{a * cos - b * sin, a * sin + b * cos}`. An angle is computed in `f64` and reduced to within a turn before
-  it is rounded: up to the position 2^26 an `f32` has all its digits.
+  `{a * cos - b * sin, a * sin + b * cos}`. An angle is computed in `f64` and off by up to 2^-50 of itself,
+  so it loses digits as the position grows: at an angle of 2^26, by as much as the last digit of an `f32`
+  near 1. On other backends what is left of it within a turn is also rounded to the type.
 
   The result has the tensor's shape and floating type.
 
@@ -305,7 +306,7 @@ defmodule Emily.Fast do
     * `:base` - defaults to `10_000`.
     * `:freqs` - a tensor `{n}` in place of `:base`. As in MLX these are periods: the angle is
       `scale * (offset + t) / freqs[i]`, so for a model's inverse frequencies pass their reciprocals.
-      Angles may then have the type's roundings.
+      Angles may then have the type's roundings, of all of the angle.
     * `:scale` - what positions, offset included, are multiplied by. Defaults to 1.
     * `:offset` - the first position: an integer, or a tensor of integers of shape `{}` or, one for each of
       the first axis, `{batch}`. As a tensor it may be an argument of a compiled function, which then is

@@ -171,7 +171,8 @@ defmodule Emily.Fast.Composed do
     end
   end
 
-  # A turn is 2^64, at which integers begin anew: what is left of it has all the type's digits.
+  # A turn is 2^64, at which integers begin anew. A step is a double's, whose error the position multiplies;
+  # what is left of the turn is rounded to the type.
   defp angles(positions, %{base: base, scale: scale}, nil, pairs, type) do
     turn = 2 ** 64
 

@@ -13,9 +13,9 @@ ops! {
     /// scale · (offset + t) · base^(−i / n), or by scale · (offset + t) / freqs\[i\]: (a, b) becomes
     /// (a · cos − b · sin, a · sin + b · cos).
     ///
-    /// An angle may have three roundings of the dtype that is computed in. A base's is within a turn before
-    /// it is rounded, so that it is as good however far the position; that of `freqs`, which are rounded
-    /// themselves, need not be.
+    /// An angle may have eight roundings of `f64`, each relative to all of it, so that it loses digits as the
+    /// position grows, and then three of the dtype that is computed in. These are of what a base's angle is
+    /// within a turn; of `freqs`' angles, which are rounded themselves, they may be of all of it.
     pub struct Rope = Row {
         name: "rope",
         operands: &["tensor", "offset", "freqs"],
