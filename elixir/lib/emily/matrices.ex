@@ -3,6 +3,7 @@ defmodule Emily.Matrices do
   # Tensors whose last two axes are those of matrices: picked by index, multiplied, and checked as the engine
   # checks them. `refuse` is called with a sentence and raises it as an error of the call at hand.
 
+  alias Emily.Placement
   alias Nx.Tensor, as: T
 
   @doc "A shape as errors name it."
@@ -17,7 +18,10 @@ defmodule Emily.Matrices do
   @doc "Indices of all matrices, in the shape of their leading axes."
   def all_indices(%T{} = operand) do
     leading = leading(operand.shape)
-    Nx.iota({Enum.product(leading)}, type: :s32) |> Nx.reshape(List.to_tuple(leading))
+
+    Placement.beside([operand], fn ->
+      Nx.iota({Enum.product(leading)}, type: :s32) |> Nx.reshape(List.to_tuple(leading))
+    end)
   end
 
   @doc "Refuses vectorized tensors."

@@ -7,7 +7,7 @@ defmodule Emily.Fast.Composed do
   import Emily.Matrices, only: [accumulated_in: 1]
 
   alias Emily.Fast
-  alias Emily.Matrices
+  alias Emily.{Matrices, Placement}
   alias Nx.Tensor, as: T
 
   def softmax(%Fast.Softmax{axes: axes}, tensor) do
@@ -318,9 +318,11 @@ defmodule Emily.Fast.Composed do
   defp rounded(tensors, fun) do
     type = type(tensors)
 
-    tensors
-    |> Enum.map(&(&1 |> Nx.as_type(type) |> Nx.as_type(wide(type))))
-    |> fun.()
-    |> Nx.as_type(type)
+    Placement.beside(tensors, fn ->
+      tensors
+      |> Enum.map(&(&1 |> Nx.as_type(type) |> Nx.as_type(wide(type))))
+      |> fun.()
+      |> Nx.as_type(type)
+    end)
   end
 end

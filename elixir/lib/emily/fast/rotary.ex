@@ -6,13 +6,13 @@ defmodule Emily.Fast.Rotary do
   import Emily.Matrices, only: [dims: 1]
 
   alias Emily.Fast.{Composed, Rope}
+  alias Emily.Placement
 
   def run(tensor, opts) do
-    offset = opts[:offset]
-    offset = if is_integer(offset), do: Nx.tensor(offset, type: :s64), else: Nx.to_tensor(offset)
+    tensor = Nx.to_tensor(tensor)
+    offset = offset(opts[:offset], tensor)
     freqs = opts[:freqs] && Nx.to_tensor(opts[:freqs])
-    operands = Enum.reject([Nx.to_tensor(tensor), offset, freqs], &is_nil/1)
-    [tensor | _] = operands
+    operands = Enum.reject([tensor, offset, freqs], &is_nil/1)
     call = call("rope", operands)
     Enum.each([tensor | List.wrap(freqs)], &real!(call, "rope", &1))
 
@@ -23,14 +23,20 @@ defmodule Emily.Fast.Rotary do
     block = struct!(Rope, Keyword.take(opts, [:dims, :traditional, :base, :scale]))
 
     case {tensor.vectorized_axes, offset.vectorized_axes} do
-      {[], []} -> turn(block, tensor, offset, freqs)
+      {[], []} -> rotate(block, tensor, offset, freqs)
       {_, _} -> each_vector(block, tensor, offset, freqs)
     end
   end
 
-  defp turn(%{dims: 0}, tensor, _offset, _freqs), do: Nx.as_type(tensor, type([tensor]))
+  defp offset(offset, tensor) when is_integer(offset) do
+    Placement.beside([tensor], fn -> Nx.tensor(offset, type: :s64) end)
+  end
 
-  defp turn(block, tensor, offset, freqs) do
+  defp offset(offset, _tensor), do: Nx.to_tensor(offset)
+
+  defp rotate(%{dims: 0}, tensor, _offset, _freqs), do: Nx.as_type(tensor, type([tensor]))
+
+  defp rotate(block, tensor, offset, freqs) do
     out = Nx.template(tensor.shape, type([tensor]), names: tensor.names)
 
     case freqs do
@@ -58,7 +64,7 @@ defmodule Emily.Fast.Rotary do
     tensor
     |> Nx.devectorize(keep_names: false)
     |> Nx.reshape(List.to_tuple([count * batch | rest]), names: unnamed)
-    |> then(&turn(block, &1, offsets, freqs))
+    |> then(&rotate(block, &1, offsets, freqs))
     |> Nx.reshape(List.to_tuple(Keyword.values(vectors) ++ sizes),
       names: List.duplicate(nil, length(vectors)) ++ tensor.names
     )

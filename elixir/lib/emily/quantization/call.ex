@@ -5,7 +5,7 @@ defmodule Emily.Quantization.Call do
 
   import Emily.Matrices, only: [dims: 1, leading: 1, own: 1]
 
-  alias Emily.Matrices
+  alias Emily.{Matrices, Placement}
   alias Emily.Quantization.Block
   alias Nx.Tensor, as: T
 
@@ -35,6 +35,10 @@ defmodule Emily.Quantization.Call do
   end
 
   def run(%{op: op, attrs: attrs, tensors: tensors}, out, composed) do
+    composed = fn tensors, attrs ->
+      Placement.beside(tensors, fn -> composed.(tensors, attrs) end)
+    end
+
     default =
       case tensors do
         [_] ->
