@@ -149,7 +149,7 @@ fn differentiable(
         .collect();
     let results = op.infer(&types).ok()?;
     if let Op::ScaledDotProductAttention(op) = op
-        && op.has_blind_queries(&types)
+        && op.has_fully_masked_queries(&types)
     {
         return None;
     }

@@ -65,11 +65,11 @@ mod tests {
     fn only_what_lies_in_memory_row_by_row_has_bytes() {
         let ty = TensorType::new(DType::U8, [2, 2]);
         let matrix = mlx::upload(&ty, &[1, 2, 3, 4]).unwrap();
-        let turned = matrix.transpose_axes(&[1, 0]).unwrap();
+        let transposed = matrix.transpose_axes(&[1, 0]).unwrap();
         assert_eq!(*Bytes::new(matrix).unwrap(), [1, 2, 3, 4]);
         let refused = |array| Bytes::new(array).unwrap_err().kind;
-        assert_eq!(refused(mlx::clone_array(&turned)), ErrorKind::Internal);
-        turned.eval().unwrap();
-        assert_eq!(refused(turned), ErrorKind::Internal);
+        assert_eq!(refused(mlx::clone_array(&transposed)), ErrorKind::Internal);
+        transposed.eval().unwrap();
+        assert_eq!(refused(transposed), ErrorKind::Internal);
     }
 }

@@ -30,11 +30,11 @@ pub use error::{Context, Error, ErrorKind, Result};
 pub use fnv::fnv1a;
 pub use listing::fingerprint;
 pub use op::{
-    AllClose, ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, Attended, Axes, Bitcast,
-    Broadcast, Cholesky, Clip, Compare, Concatenate, Constant, Conv, Cumulative, Dequantize,
-    Determinant, Direction, Dot, DynamicPutSlice, DynamicSlice, Eigh, Einsum, Epsilon, Eye,
-    Fourier, Fourier2, FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatmul, Gather,
-    GatherMm, GatherQmm, Indexed, IndexedAxes, Iota, Logsumexp, Lu, Norm, Op, OpKind, Pad,
+    AllClose, ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, AttentionOperands, Axes,
+    Bitcast, Broadcast, Cholesky, Clip, Compare, Concatenate, Constant, Conv, Cumulative,
+    Dequantize, Determinant, Direction, Dot, DynamicPutSlice, DynamicSlice, Eigh, Einsum, Epsilon,
+    Eye, Fourier, Fourier2, FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatmul,
+    Gather, GatherMm, GatherQmm, Indexed, IndexedAxes, Iota, Logsumexp, Lu, Norm, Op, OpKind, Pad,
     PutSlice, Qr, QrMode, Quantifier, Quantize, QuantizedMatmul, ROWS, Reduce, Reduction, Reshape,
     Reverse, Rope, ScaledDotProductAttention, Scan, Scattering, Select, Slice, Sliding, Softmax,
     Solve, Sort, SpatialAxis, Squeeze, Stack, Svd, Take, TakeAlongAxis, TieBreak, TopK, Transform,

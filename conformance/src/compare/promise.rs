@@ -472,6 +472,7 @@ mod tests {
         let in_order = judge("f32[2,2] 1 0 0 1", "f32[2,2] 1 0 4 1", "f32[2,2] 1 2 0 -2");
         assert!(in_order.broken.unwrap().contains("not the largest"));
     }
+
     #[test]
     fn eigenvectors_may_turn_and_eigenvalues_keep_their_order() {
         let a = tensor("f32[2,2] 6 9 2 9");
@@ -484,6 +485,7 @@ mod tests {
         let other = judge("f32[2] 5 10", &format!("f32[2,2] {s} {r} -{r} {s}"));
         assert!(other.broken.unwrap().contains("descend"));
     }
+
     #[test]
     fn singular_values_are_not_negative_and_descend() {
         let a = tensor("f32[2,1] -3 4");

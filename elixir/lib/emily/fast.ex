@@ -18,6 +18,7 @@ defmodule Emily.Fast do
   """
 
   import Emily.Fast.Call
+  import Emily.Matrices, only: [dims: 1]
   import Nx.Defn
 
   alias Emily.Fast.{
@@ -27,19 +28,19 @@ defmodule Emily.Fast do
     GatherMm,
     LayerNorm,
     LogSumExp,
-    Picks,
     RmsNorm,
     Rotary,
     Softmax
   }
 
+  alias Emily.Matrices
   alias Nx.Tensor, as: T
 
   @doc """
-  The shares of the exponentials along axes: `e^x / sum(e^x)`.
+  The exponentials along axes over their sum: `e^x / sum(e^x)`.
 
-  The largest element is subtracted first, so that nothing overflows. Elements of `-∞` have the share 0,
-  as a mask wants it. Where all are `-∞`, and where there is an infinity or a NaN, all shares are NaN.
+  The largest element is subtracted first, so that nothing overflows. An element of `-∞` becomes 0,
+  as a mask wants it. Where all are `-∞`, and where there is an infinity or a NaN, all become NaN.
 
   The result has the tensor's shape and floating type.
 
@@ -218,19 +219,19 @@ defmodule Emily.Fast do
 
     indices =
       for {indices, operand} <- [{lhs_indices, a}, {rhs_indices, b}] do
-        if indices, do: Nx.to_tensor(indices), else: Picks.all(operand)
+        if indices, do: Nx.to_tensor(indices), else: Matrices.all_indices(operand)
       end
 
     call = call("gather_mm", operands ++ indices)
     refuse = &raise(ArgumentError, "#{call}: #{&1}")
-    Picks.plain!(operands ++ indices, refuse)
-    [[m, k], [inner, n]] = for t <- operands, do: Picks.matrix!(t, refuse)
+    Matrices.check_vectorized!(operands ++ indices, refuse)
+    [[m, k], [inner, n]] = for t <- operands, do: Matrices.own!(t, refuse)
 
     if k != inner do
       refuse.("a #{dims(a)} has rows of #{k} elements, and b #{dims(b)} columns of #{inner}")
     end
 
-    shape = List.to_tuple(Picks.leading!(indices, refuse) ++ [m, n])
+    shape = List.to_tuple(Matrices.pairs!(indices, refuse) ++ [m, n])
     out = Nx.template(shape, Nx.Type.merge(a.type, b.type))
     Nx.block(%GatherMm{}, operands ++ indices, out, &Composed.gather_mm/5)
   end
@@ -240,27 +241,27 @@ defmodule Emily.Fast do
 
   `query` is `{batch, heads, queries, features}`, `key` `{batch, shared_heads, keys, features}` and `value`
   `{batch, shared_heads, keys, width}`; the result is `{batch, heads, queries, width}`. There may be fewer
-  heads of keys and values than of queries: as many heads of queries in a row share each.
+  heads of keys and values than of queries: as many consecutive heads of queries share each.
 
-  A query all of whose keys are hidden is NaN, unless there are sinks; where there are no keys at all, the
-  result is 0. A value that a query does not see is multiplied by 0, so that a NaN or an infinity there shows.
+  A fully masked query is NaN, unless there are sinks; where there are no keys at all, the result is 0. The
+  value of a masked key has the weight 0 and is multiplied by it, so that a NaN or an infinity there shows.
 
   The scores, `batch * heads * queries * keys` numbers in `f32` or `f64`, are held in memory.
 
-  The result has the floating type of query, key and value. Products and shares are computed in `f32`, or
+  The result has the floating type of query, key and value. Scores and weights are computed in `f32`, or
   `f64`; mask and sinks are taken in that.
 
   ## Options
 
-    * `:scale` - what products are multiplied by. Defaults to one over the root of `features`.
+    * `:scale` - what products of queries and keys are multiplied by. Defaults to one over the root of `features`.
     * `:causal` - the last query sees all keys, the one before it all but the last, and so on. Defaults to
       `false`.
     * `:mask` - a tensor that broadcasts to `{batch, heads, queries, keys}`. Of integers, a key is seen where
-      it is not 0; of floats, it is added to the products, and `-∞` hides a key. With `:causal`, both count.
-    * `:sinks` - a tensor `{heads}` of products that take a share of their own, for no value.
+      it is not 0; of floats, it is added to the scores, and `-∞` hides a key. With `:causal`, both count.
+    * `:sinks` - a tensor `{heads}` of scores whose weights are of no value: what they take of the sum is dropped.
 
   With `config :emily, debug_detect_nan_inf: true` a NaN or an infinity in the result is an
-  `ArithmeticError` (`Emily.Backend`); a query that sees no key is one.
+  `ArithmeticError` (`Emily.Backend`); a fully masked query is one.
 
   ## Examples
 
@@ -287,24 +288,25 @@ defmodule Emily.Fast do
   end
 
   @doc """
-  Rotary position embedding: pairs of features turned by an angle that grows with the position.
+  Rotary position embedding: pairs of features rotated by an angle that grows with the position.
 
-  The last two axes of `tensor` are positions and features. Of `2n` features that are turned, the pair `i`
-  at position `t` is turned by `scale * (offset + t) * base ** (-i / n)`: `{a, b}` becomes
-  `{a * cos - b * sin, a * sin + b * cos}`. An angle is computed in `f64` and reduced to within a turn before
-  it is rounded: up to the position 2^26 an `f32` has all its digits.
+  The last two axes of `tensor` are positions and features. Of `2n` features that are rotated, the pair `i`
+  at position `t` is rotated by `scale * (offset + t) * base ** (-i / n)`: `{a, b}` becomes
+  `{a * cos - b * sin, a * sin + b * cos}`. An angle is computed in `f64` and off by up to 2^-50 of itself,
+  so it loses digits as the position grows: at an angle of 2^26, by as much as the last digit of an `f32`
+  near 1. On other backends what is left of it within a turn is also rounded to the type.
 
   The result has the tensor's shape and floating type.
 
   ## Options
 
-    * `:dims` - how many of the features are turned, the first ones; an even number. Defaults to all.
+    * `:dims` - how many of the features are rotated, the first ones; an even number. Defaults to all.
     * `:traditional` - whether neighbours are pairs, features `2i` and `2i + 1`. Else the first half of the
       features pairs with the second, `i` and `i + n`, as most models have it. Defaults to `false`.
     * `:base` - defaults to `10_000`.
     * `:freqs` - a tensor `{n}` in place of `:base`. As in MLX these are periods: the angle is
       `scale * (offset + t) / freqs[i]`, so for a model's inverse frequencies pass their reciprocals.
-      Angles may then have the type's roundings.
+      Angles may then have the type's roundings, of all of the angle.
     * `:scale` - what positions, offset included, are multiplied by. Defaults to 1.
     * `:offset` - the first position: an integer, or a tensor of integers of shape `{}` or, one for each of
       the first axis, `{batch}`. As a tensor it may be an argument of a compiled function, which then is
@@ -312,13 +314,13 @@ defmodule Emily.Fast do
 
   ## Examples
 
-      iex> turned = Emily.Fast.rope(Nx.tensor([[1.0, 0.0], [1.0, 0.0]]))
-      iex> turned |> Nx.to_flat_list() |> Enum.map(&Float.round(&1, 3))
+      iex> rotated = Emily.Fast.rope(Nx.tensor([[1.0, 0.0], [1.0, 0.0]]))
+      iex> rotated |> Nx.to_flat_list() |> Enum.map(&Float.round(&1, 3))
       [1.0, 0.0, 0.54, 0.841]
 
       iex> x = Nx.tensor([[[1.0, 0.0]], [[1.0, 0.0]]])
-      iex> turned = Emily.Fast.rope(x, offset: Nx.tensor([0, 1]), freqs: Nx.tensor([2.0]))
-      iex> turned |> Nx.to_flat_list() |> Enum.map(&Float.round(&1, 3))
+      iex> rotated = Emily.Fast.rope(x, offset: Nx.tensor([0, 1]), freqs: Nx.tensor([2.0]))
+      iex> rotated |> Nx.to_flat_list() |> Enum.map(&Float.round(&1, 3))
       [1.0, 0.0, 0.878, 0.479]
 
   """

@@ -131,8 +131,6 @@ defmodule Emily.Native do
   ## Examples
 
       iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-      iex> {:ok, [t]} = Emily.Native.iota(worker, [], %{dtype: :u8, shape: {3}})
-      iex> :ok = Emily.Native.eval(t)
       iex> Emily.Native.queue_depth(worker)
       0
 

@@ -39,7 +39,7 @@ defmodule Emily.Quantization do
   import Emily.Quantization.Call
   import Nx.Defn
 
-  alias Emily.Fast.Picks
+  alias Emily.Matrices
   alias Emily.Quantization.Composed
 
   @defaults [group_size: 64, bits: 4]
@@ -249,7 +249,11 @@ defmodule Emily.Quantization do
   """
   deftransform gather_qmm(x, packed, scales, biases, lhs_indices, rhs_indices, opts \\ []) do
     [x, packed] = Enum.map([x, packed], &Nx.to_tensor/1)
-    indices = [lhs_indices || Picks.all(x), rhs_indices || Picks.all(packed)]
+
+    indices = [
+      lhs_indices || Matrices.all_indices(x),
+      rhs_indices || Matrices.all_indices(packed)
+    ]
 
     case Keyword.pop(opts, :mode, :affine) do
       {:affine, opts} -> affine_gather(x, packed, scales, biases, indices, opts)

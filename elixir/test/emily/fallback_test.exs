@@ -162,6 +162,34 @@ defmodule Emily.FallbackTest do
     assert Emily.TelemetryLog.flush() == []
   end
 
+  test "a block's default function runs on Emily, whatever the default backend" do
+    Emily.TelemetryLog.attach([[:emily, :block, :fallback]])
+    square = Nx.tensor([[4.0, 1.0], [1.0, 3.0]], type: :c64)
+
+    # MLX decomposes real matrices only.
+    calls = [
+      &elem(Nx.LinAlg.eigh(&1), 0),
+      &elem(Nx.LinAlg.qr(&1), 1),
+      &elem(Nx.LinAlg.lu(&1), 2),
+      &Nx.LinAlg.cholesky/1,
+      &Nx.LinAlg.solve(&1, &1),
+      &Nx.LinAlg.determinant/1
+    ]
+
+    for call <- calls, default <- [Nx.BinaryBackend, {Emily.Backend, device: :cpu}] do
+      Nx.with_default_backend(default, fn ->
+        before = Nx.default_backend()
+        got = square |> Nx.backend_copy(Emily.Backend) |> call.()
+        assert %Emily.Backend{} = got.data
+        assert Nx.default_backend() == before
+        got = Nx.backend_copy(got, Nx.BinaryBackend)
+        assert got |> Nx.all_close(call.(square), rtol: 1.0e-3) |> Nx.to_number() == 1
+      end)
+    end
+
+    assert Emily.TelemetryLog.flush() != []
+  end
+
   test "the default backend of the caller is as it was" do
     Nx.with_default_backend({Emily.Backend, device: :cpu}, fn ->
       reduce(3)

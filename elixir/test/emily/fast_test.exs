@@ -108,6 +108,20 @@ defmodule Emily.FastTest do
   end
 
   for name <- @functions do
+    test "#{name} runs where its operands are, whatever the default backend" do
+      {fun, shapes} = call(unquote(name))
+      Nx.default_backend(Nx.BinaryBackend)
+      assert %{data: %Emily.Backend{}} = native = apply(fun, operands(shapes))
+      # A type that Emily does not take there.
+      wide = for operand <- operands(shapes, Nx.BinaryBackend), do: Nx.as_type(operand, :f64)
+      composed = apply(fun, wide)
+      assert_near(Nx.as_type(composed, :f32), native)
+      Nx.default_backend(@emily)
+      result = apply(fun, wide)
+      assert %{data: %Nx.BinaryBackend{}, type: {:f, 64}} = result
+      assert Nx.to_binary(result) == Nx.to_binary(composed)
+    end
+
     test "#{name} of vectors is that of each" do
       {fun, shapes} = call(unquote(name))
       [first | rest] = operands(shapes)

@@ -277,6 +277,17 @@ defmodule Emily.QuantizationTest do
       end
     end
 
+    test "runs where its operands are, whatever the default backend" do
+      opts = [group_size: 32, bits: 4]
+      operands = [Nx.as_type(wave({3, 64}, 0.3), :f64) | packed(opts, :f64)]
+      call = fn -> apply(Quantization, :quantized_matmul, operands ++ [opts]) end
+      composed = Nx.with_default_backend(Nx.BinaryBackend, call)
+      # Which takes no f64.
+      result = Nx.with_default_backend({Emily.Backend, device: :cpu}, call)
+      assert %{data: %Nx.BinaryBackend{}, type: {:f, 64}} = result
+      assert Nx.to_binary(result) == Nx.to_binary(composed)
+    end
+
     test "of small floats is one operation on Emily, and composed elsewhere to the same meaning" do
       for mode <- [:mxfp4, :mxfp8, :nvfp4],
           transpose <- [true, false],

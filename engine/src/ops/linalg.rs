@@ -10,7 +10,7 @@ mod spectral;
 
 pub(super) use decompose::{cholesky, lu, qr};
 pub(super) use determinant::determinant;
-pub(super) use gathered::{gather_mm, in_a_row, only_picked, picked_product};
+pub(super) use gathered::{flatten_leading, gather_mm, only_picked, picked_product};
 pub(super) use solve::{solve, triangular_solve};
 pub(super) use spectral::{eigh, svd};
 
@@ -146,7 +146,7 @@ fn wide(x: &Array, dtype: DType) -> Result<Array> {
 }
 
 /// Rows become columns.
-fn transposed(x: &Array) -> Result<Array> {
+pub(super) fn transposed(x: &Array) -> Result<Array> {
     x.swap_axes(-1, -2)
 }
 

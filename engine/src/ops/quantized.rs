@@ -9,10 +9,12 @@ pub(super) use float::{fp_dequantize, fp_gather_qmm, fp_quantize, fp_quantized_m
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 
-/// The matrices that rows are multiplied by the columns of.
-fn turned(matrix: Array, transpose: bool) -> Result<Array> {
+use super::linalg::transposed;
+
+/// The matrices, or their transposes.
+fn transposed_if(transpose: bool, matrix: Array) -> Result<Array> {
     match transpose {
-        true => matrix.swap_axes(-1, -2),
+        true => transposed(&matrix),
         false => Ok(matrix),
     }
 }

@@ -92,17 +92,17 @@ fn mirrored(x: &ArrayD<C>, axis: usize, n: usize) -> ArrayD<C> {
     })
 }
 
-/// For each k along the axis the sum of xⱼ turned by j·k n-ths of a circle.
+/// For each k along the axis the sum of xⱼ rotated by j·k n-ths of a circle.
 fn transform(x: &ArrayD<C>, axis: usize, direction: Direction) -> ArrayD<C> {
     let n = x.shape()[axis];
     ArrayD::from_shape_fn(x.raw_dim(), |index| {
         let mut at = index.clone();
         let terms = (0..n).map(|j| {
             at[axis] = j;
-            let turns = j * index[axis] % n;
+            let steps = j * index[axis] % n;
             Wide::Complex(match direction {
-                Direction::Forward => turned(x[&at], (n - turns) % n, n),
-                Direction::Inverse => turned(x[&at], turns, n),
+                Direction::Forward => rotated(x[&at], (n - steps) % n, n),
+                Direction::Inverse => rotated(x[&at], steps, n),
             })
         });
         let total = accumulate::sum(Class::Complex, terms).value.complex();
@@ -113,17 +113,17 @@ fn transform(x: &ArrayD<C>, axis: usize, direction: Direction) -> ArrayD<C> {
     })
 }
 
-/// The number turned by `turns` n-ths of a circle; by quarters of one its parts move.
-fn turned(x: C, turns: usize, n: usize) -> C {
-    if (4 * turns).is_multiple_of(n) {
-        return match 4 * turns / n {
+/// The number rotated by `steps` n-ths of a circle; by quarters of one its parts move.
+fn rotated(x: C, steps: usize, n: usize) -> C {
+    if (4 * steps).is_multiple_of(n) {
+        return match 4 * steps / n {
             0 => x,
             1 => C::new(-x.im, x.re),
             2 => -x,
             _ => C::new(x.im, -x.re),
         };
     }
-    x * C::cis(TAU * turns as f64 / n as f64)
+    x * C::cis(TAU * steps as f64 / n as f64)
 }
 
 /// The values with what their errors are relative to: of a transform of N elements by s stages

@@ -23,6 +23,7 @@ fn packed(codes: &[u64], bits: usize) -> Vec<Wide> {
         .map(|w| Wide::Int(word(w)))
         .collect()
 }
+
 /// An element of a matrix of packed codes.
 #[derive(Clone, Copy)]
 struct Element {
@@ -30,6 +31,7 @@ struct Element {
     /// |scale · code| + |bias|.
     magnitude: f64,
 }
+
 /// The sums of products of the rows of `x` with those of the matrices, batch axes broadcast. Each rounding
 /// of an element of a matrix counts as a term more.
 fn products(
@@ -69,6 +71,7 @@ fn row<'a, T>(array: &'a ArrayD<T>, batch: &[usize], row: usize) -> ArrayView1<'
         .expect("two axes are left");
     part.index_axis_move(Axis(0), row)
 }
+
 /// The matrix of these elements, whose codes are of so many bits.
 fn unpacked(packed: &WideArray, bits: usize, elements: Vec<Element>) -> Result<ArrayD<Element>> {
     let mut shape = packed.shape().to_vec();

@@ -6,7 +6,7 @@ mod attention;
 mod einsum;
 mod rope;
 
-pub use attention::{Attended, ScaledDotProductAttention};
+pub use attention::{AttentionOperands, ScaledDotProductAttention};
 pub use einsum::Einsum;
 pub use rope::Rope;
 
@@ -34,8 +34,8 @@ const FAST: Row = Row {
 };
 
 ops! {
-    /// Shares of the exponentials: e^x over the sum of e^x along axes. What is less than the largest
-    /// share by more than the range of the dtype is 0; with an infinity or a NaN, all are NaN.
+    /// The exponentials over their sum along axes: e^x / Σ e^x. What is less than the largest by more
+    /// than the range of the dtype is 0; with an infinity or a NaN, all are NaN.
     pub struct Softmax = Row {
         name: "softmax",
         range: Range::NonNegative,

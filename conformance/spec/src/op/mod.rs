@@ -30,7 +30,7 @@ pub use conv::{Conv, SpatialAxis};
 pub use creation::{Constant, Eye, Iota};
 pub use cumulative::{Cumulative, Scan};
 pub use fast::{
-    Attended, Einsum, Epsilon, Logsumexp, Norm, Rope, ScaledDotProductAttention, Softmax,
+    AttentionOperands, Einsum, Epsilon, Logsumexp, Norm, Rope, ScaledDotProductAttention, Softmax,
 };
 pub use fft::{Fourier, Fourier2, Transform, Transform2};
 pub use index::{

@@ -1,8 +1,12 @@
 //! Matrices whose elements are codes of a few bits, and products with them.
 //!
-//! A row is cut into groups of `group_size` elements, each group with a scale and a bias of its own: an
-//! element is scale · code + bias. Codes are whole numbers of `bits` bits, packed into 32-bit words from
-//! the lowest bit of a row's first word up, one after the other, across the ends of words.
+//! A row is cut into groups of `group_size` elements, each group with a scale of its own. Codes of `bits`
+//! bits are packed into 32-bit words from the lowest bit of a row's first word up, one after the other,
+//! across the ends of words.
+//!
+//! In the affine mode a code is a whole number and a group has a bias too: an element is
+//! scale · code + bias. In the modes mxfp4, mxfp8 and nvfp4 a code is a small float, and so is a scale: an
+//! element is scale · code.
 
 mod affine;
 mod float;

@@ -111,10 +111,10 @@ pub(super) fn rope(row: &'static Row) -> BoxedStrategy<Specimen> {
         .prop_flat_map(move |(attrs, [each, with_freqs], sizes, dtypes)| {
             let (traditional, part, base, scale) = attrs;
             let (batch, length, pairs, more) = sizes;
-            // An odd number of features is turned in part.
+            // An odd number of features is rotated in part.
             let dims = (part || more % 2 == 1).then_some(2 * pairs);
             let features = 2 * pairs + more;
-            let turned = dims.unwrap_or(features) / 2;
+            let rotated = dims.unwrap_or(features) / 2;
             let op = Op::Rope(Rope {
                 dims,
                 traditional,
@@ -127,7 +127,7 @@ pub(super) fn rope(row: &'static Row) -> BoxedStrategy<Specimen> {
                 Some(_) | None => Shape::scalar(),
             };
             let mut types = vec![(dtypes.0, tensor), (dtypes.1, offset)];
-            types.extend(with_freqs.then(|| (dtypes.2, Shape::from([turned]))));
+            types.extend(with_freqs.then(|| (dtypes.2, Shape::from([rotated]))));
             specimen(row, Just(op).boxed(), types)
         })
         .boxed()

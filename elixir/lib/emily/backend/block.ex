@@ -6,7 +6,7 @@ defmodule Emily.Backend.Block do
   import Emily.Backend.Fast, only: [is_fast: 1]
 
   alias Emily.Backend.{Call, Cumulative, Fast, FFT, Index, Quantized, Reduce, Sort, Unary}
-  alias Emily.{Quantization, Telemetry}
+  alias Emily.{Placement, Quantization, Telemetry}
   alias Nx.Block
   alias Nx.Tensor, as: T
 
@@ -23,8 +23,7 @@ defmodule Emily.Backend.Block do
   # MLX decomposes real matrices only.
   def block(%module{} = struct, out, args, default) when module in @linalg do
     if Enum.any?(args, &Nx.Type.complex?(&1.type)) do
-      note_default(struct, args)
-      apply(default, [struct | args])
+      composed(struct, args, default)
     else
       linalg(struct, out, args)
     end
@@ -93,8 +92,7 @@ defmodule Emily.Backend.Block do
   end
 
   def block(struct, _out, args, default) do
-    note_default(struct, args)
-    apply(default, [struct | args])
+    composed(struct, args, default)
   end
 
   defp linalg(%Block.LinAlg.Cholesky{}, out, args), do: Call.run(:cholesky, out, args)
@@ -129,6 +127,11 @@ defmodule Emily.Backend.Block do
 
   defp of_type(%T{type: type} = tensor, type), do: tensor
   defp of_type(tensor, type), do: Nx.as_type(tensor, type)
+
+  defp composed(struct, args, default) do
+    note_default(struct, args)
+    Placement.beside(args, fn -> apply(default, [struct | args]) end)
+  end
 
   defp note_default(%module{}, args) do
     metadata = args |> Telemetry.inputs() |> Map.put(:block, module)

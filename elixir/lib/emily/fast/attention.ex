@@ -3,6 +3,7 @@ defmodule Emily.Fast.Attention do
   # `Emily.Fast.scaled_dot_product_attention/4`: what it checks, and its vectors.
 
   import Emily.Fast.Call
+  import Emily.Matrices, only: [dims: 1]
 
   alias Emily.Fast.{Composed, ScaledDotProductAttention}
 

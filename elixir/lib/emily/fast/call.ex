@@ -2,17 +2,13 @@ defmodule Emily.Fast.Call do
   @moduledoc false
   # What a call of `Emily.Fast` says of itself and of its operands.
 
-  alias Nx.Tensor, as: T
+  import Emily.Matrices, only: [dims: 1]
 
   @doc "The call as errors name it."
   def call(name, tensors) do
     operands = Enum.map_join(tensors, ", ", &"#{Nx.Type.to_string(&1.type)}#{dims(&1)}")
     "Emily.Fast.#{name}(#{operands})"
   end
-
-  @doc "A shape as errors name it."
-  def dims(%T{shape: shape}), do: dims(shape)
-  def dims(shape), do: "[#{shape |> Tuple.to_list() |> Enum.join(",")}]"
 
   @doc "Raises for complex numbers."
   def real!(call, name, tensor) do
@@ -30,8 +26,4 @@ defmodule Emily.Fast.Call do
   @doc "The type that this one is computed in."
   def wide({:f, 64}), do: {:f, 64}
   def wide(_type), do: {:f, 32}
-
-  @doc "The type that products of this one are added up in."
-  def summed_in(type) when type in [{:f, 16}, {:bf, 16}], do: {:f, 32}
-  def summed_in(type), do: type
 end

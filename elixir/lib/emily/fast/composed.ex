@@ -3,9 +3,11 @@ defmodule Emily.Fast.Composed do
   # The default functions of `Emily.Fast`'s blocks, made of Nx's: what another backend runs, and what a
   # gradient is derived from. As the native operations they compute in f32 at least, and round once.
 
-  import Emily.Fast.Call, only: [summed_in: 1, type: 1, wide: 1]
+  import Emily.Fast.Call, only: [type: 1, wide: 1]
+  import Emily.Matrices, only: [accumulated_in: 1]
 
   alias Emily.Fast
+  alias Emily.{Matrices, Placement}
   alias Nx.Tensor, as: T
 
   def softmax(%Fast.Softmax{axes: axes}, tensor) do
@@ -48,7 +50,7 @@ defmodule Emily.Fast.Composed do
     attend(block, [query, key, value], mask, sinks)
   end
 
-  # Heads that share one of keys are rows of one matrix.
+  # The queries of heads that share one of keys are rows of one matrix.
   defp attend(%{scale: scale} = block, data, mask \\ nil, sinks \\ nil) do
     rounded(data, fn [query, key, value] ->
       {batch, heads, queries, features} = query.shape
@@ -67,9 +69,9 @@ defmodule Emily.Fast.Composed do
         |> with_sinks(sinks)
 
       {_largest, powers} = powers(scores, [3])
-      shares = Nx.divide(powers, Nx.sum(powers, axes: [3], keep_axes: true))
+      weights = Nx.divide(powers, Nx.sum(powers, axes: [3], keep_axes: true))
 
-      shares[[.., .., .., 0..(keys - 1)]]
+      weights[[.., .., .., 0..(keys - 1)]]
       |> Nx.reshape({batch, shared, rows, keys})
       |> Nx.dot([3], [0, 1], nameless(value), [2], [0, 1])
       |> Nx.reshape({batch, heads, queries, width})
@@ -121,7 +123,7 @@ defmodule Emily.Fast.Composed do
       first = Nx.subtract(Nx.multiply(a, cos), Nx.multiply(b, sin))
       second = Nx.add(Nx.multiply(a, sin), Nx.multiply(b, cos))
 
-      turned =
+      rotated =
         if block.traditional do
           apart = Nx.stack([first, second], axis: axis + 1)
           Nx.reshape(apart, put_elem(x.shape, axis, dims), names: x.names)
@@ -131,10 +133,10 @@ defmodule Emily.Fast.Composed do
 
       case Nx.axis_size(x, axis) - dims do
         0 ->
-          turned
+          rotated
 
         rest ->
-          Nx.concatenate([turned, Nx.slice_along_axis(x, dims, rest, axis: axis)], axis: axis)
+          Nx.concatenate([rotated, Nx.slice_along_axis(x, dims, rest, axis: axis)], axis: axis)
       end
     end)
   end
@@ -169,7 +171,8 @@ defmodule Emily.Fast.Composed do
     end
   end
 
-  # A turn is 2^64, at which integers begin anew: what is left of it has all the type's digits.
+  # A turn is 2^64, at which integers begin anew. A step is a double's, whose error the position multiplies;
+  # what is left of the turn is rounded to the type.
   defp angles(positions, %{base: base, scale: scale}, nil, pairs, type) do
     turn = 2 ** 64
 
@@ -197,7 +200,7 @@ defmodule Emily.Fast.Composed do
   # From left to right, what neither the result nor a later operand has summed over.
   def einsum(%Fast.Einsum{labels: labels, result: result}, tensors) do
     type = tensors |> Enum.map(& &1.type) |> Enum.reduce(&Nx.Type.merge/2)
-    wide = summed_in(type)
+    wide = accumulated_in(type)
 
     {operands, []} =
       Enum.map_reduce(tensors, labels, fn tensor, labels ->
@@ -279,35 +282,11 @@ defmodule Emily.Fast.Composed do
     type = Nx.Type.merge(a.type, b.type)
     # Cast to the type first, which may hold less than what is computed in.
     [a, b] =
-      for t <- [a, b], do: t |> in_a_row() |> Nx.as_type(type) |> Nx.as_type(summed_in(type))
+      for t <- [a, b] do
+        t |> Matrices.flatten_leading() |> Nx.as_type(type) |> Nx.as_type(accumulated_in(type))
+      end
 
-    a |> Nx.take(lhs_indices) |> product(Nx.take(b, rhs_indices), [-2]) |> Nx.as_type(type)
-  end
-
-  @doc false
-  # The matrices of all leading axes, one after the other.
-  def in_a_row(tensor) do
-    {leading, own} = tensor |> Nx.shape() |> Tuple.to_list() |> Enum.split(-2)
-    Nx.reshape(tensor, List.to_tuple([Enum.product(leading) | own]))
-  end
-
-  @doc false
-  # The rows of matrices times the vectors along an axis of others, of leading axes that are broadcast: Nx's
-  # batch axes are of one size.
-  def product(a, b, inner) do
-    [of_a, of_b] = for t <- [a, b], do: t |> Nx.shape() |> Tuple.to_list() |> Enum.drop(-2)
-    rank = max(length(of_a), length(of_b))
-    padded = for dims <- [of_a, of_b], do: List.duplicate(1, rank - length(dims)) ++ dims
-    leading = Enum.zip_with(padded, fn [x, y] -> if x == 1, do: y, else: x end)
-    axes = Enum.to_list(0..(length(leading) - 1)//1)
-    Nx.dot(stretched(a, leading), [-1], axes, stretched(b, leading), inner, axes)
-  end
-
-  defp stretched(tensor, []), do: tensor
-
-  defp stretched(tensor, leading) do
-    own = tensor |> Nx.shape() |> Tuple.to_list() |> Enum.take(-2)
-    Nx.broadcast(tensor, List.to_tuple(leading ++ own))
+    a |> Nx.take(lhs_indices) |> Matrices.product(Nx.take(b, rhs_indices), -2) |> Nx.as_type(type)
   end
 
   # Rows over the root of their mean square. Elements are taken as parts of the largest, or of the root
@@ -339,9 +318,11 @@ defmodule Emily.Fast.Composed do
   defp rounded(tensors, fun) do
     type = type(tensors)
 
-    tensors
-    |> Enum.map(&(&1 |> Nx.as_type(type) |> Nx.as_type(wide(type))))
-    |> fun.()
-    |> Nx.as_type(type)
+    Placement.beside(tensors, fn ->
+      tensors
+      |> Enum.map(&(&1 |> Nx.as_type(type) |> Nx.as_type(wide(type))))
+      |> fun.()
+      |> Nx.as_type(type)
+    end)
   end
 end

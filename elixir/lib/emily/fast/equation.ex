@@ -3,6 +3,7 @@ defmodule Emily.Fast.Equation do
   # `Emily.Fast.einsum/2`: its equation, read and fitted to the operands.
 
   import Emily.Fast.Call
+  import Emily.Matrices, only: [dims: 1]
 
   alias Emily.Fast.{Composed, Einsum}
 

@@ -3,15 +3,16 @@ defmodule Emily.Fast.Rotary do
   # `Emily.Fast.rope/2`: what it checks, and its vectors.
 
   import Emily.Fast.Call
+  import Emily.Matrices, only: [dims: 1]
 
   alias Emily.Fast.{Composed, Rope}
+  alias Emily.Placement
 
   def run(tensor, opts) do
-    offset = opts[:offset]
-    offset = if is_integer(offset), do: Nx.tensor(offset, type: :s64), else: Nx.to_tensor(offset)
+    tensor = Nx.to_tensor(tensor)
+    offset = offset(opts[:offset], tensor)
     freqs = opts[:freqs] && Nx.to_tensor(opts[:freqs])
-    operands = Enum.reject([Nx.to_tensor(tensor), offset, freqs], &is_nil/1)
-    [tensor | _] = operands
+    operands = Enum.reject([tensor, offset, freqs], &is_nil/1)
     call = call("rope", operands)
     Enum.each([tensor | List.wrap(freqs)], &real!(call, "rope", &1))
 
@@ -22,14 +23,20 @@ defmodule Emily.Fast.Rotary do
     block = struct!(Rope, Keyword.take(opts, [:dims, :traditional, :base, :scale]))
 
     case {tensor.vectorized_axes, offset.vectorized_axes} do
-      {[], []} -> turn(block, tensor, offset, freqs)
+      {[], []} -> rotate(block, tensor, offset, freqs)
       {_, _} -> each_vector(block, tensor, offset, freqs)
     end
   end
 
-  defp turn(%{dims: 0}, tensor, _offset, _freqs), do: Nx.as_type(tensor, type([tensor]))
+  defp offset(offset, tensor) when is_integer(offset) do
+    Placement.beside([tensor], fn -> Nx.tensor(offset, type: :s64) end)
+  end
 
-  defp turn(block, tensor, offset, freqs) do
+  defp offset(offset, _tensor), do: Nx.to_tensor(offset)
+
+  defp rotate(%{dims: 0}, tensor, _offset, _freqs), do: Nx.as_type(tensor, type([tensor]))
+
+  defp rotate(block, tensor, offset, freqs) do
     out = Nx.template(tensor.shape, type([tensor]), names: tensor.names)
 
     case freqs do
@@ -57,7 +64,7 @@ defmodule Emily.Fast.Rotary do
     tensor
     |> Nx.devectorize(keep_names: false)
     |> Nx.reshape(List.to_tuple([count * batch | rest]), names: unnamed)
-    |> then(&turn(block, &1, offsets, freqs))
+    |> then(&rotate(block, &1, offsets, freqs))
     |> Nx.reshape(List.to_tuple(Keyword.values(vectors) ++ sizes),
       names: List.duplicate(nil, length(vectors)) ++ tensor.names
     )
@@ -78,7 +85,7 @@ defmodule Emily.Fast.Rotary do
         "the tensor is #{dims(tensor)}; its last two axes must be positions and features"
 
       not is_integer(dims) or dims < 0 or rem(dims, 2) == 1 or dims > features ->
-        "#{inspect(dims)} of #{features} features cannot be turned in pairs; " <>
+        "#{inspect(dims)} of #{features} features cannot be rotated in pairs; " <>
           "dims must be even and no more than there are"
 
       true ->

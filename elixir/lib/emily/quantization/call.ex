@@ -3,7 +3,9 @@ defmodule Emily.Quantization.Call do
   # The calls of `Emily.Quantization`'s operations, checked as the engine checks them: what does not fit is
   # an `ArgumentError` that names the operation and its operands.
 
-  alias Emily.Fast.Picks
+  import Emily.Matrices, only: [dims: 1, leading: 1, own: 1]
+
+  alias Emily.{Matrices, Placement}
   alias Emily.Quantization.Block
   alias Nx.Tensor, as: T
 
@@ -21,7 +23,7 @@ defmodule Emily.Quantization.Call do
       attrs: opts |> Keyword.validate!(defaults) |> Map.new()
     }
 
-    Enum.each(call.tensors, &check_vectorized!(call, &1))
+    Matrices.check_vectorized!(call.tensors, &refuse!(call, &1))
     call
   end
 
@@ -33,6 +35,10 @@ defmodule Emily.Quantization.Call do
   end
 
   def run(%{op: op, attrs: attrs, tensors: tensors}, out, composed) do
+    composed = fn tensors, attrs ->
+      Placement.beside(tensors, fn -> composed.(tensors, attrs) end)
+    end
+
     default =
       case tensors do
         [_] ->
@@ -55,12 +61,6 @@ defmodule Emily.Quantization.Call do
       end
 
     Nx.block(%Block{op: op, attrs: attrs}, tensors, out, default)
-  end
-
-  defp check_vectorized!(_call, %T{vectorized_axes: []}), do: :ok
-
-  defp check_vectorized!(call, %T{}) do
-    refuse!(call, "vectorized tensors are not taken; use Nx.devectorize/2 first")
   end
 
   # The group size and bits of small floats.
@@ -133,13 +133,13 @@ defmodule Emily.Quantization.Call do
   def product!(call, x, matrix) do
     own = factors!(call, x, matrix)
     [batch, batches] = for shape <- [Nx.shape(x), matrix], do: leading(shape)
-    List.to_tuple(Picks.broadcast!(batch, batches, &refuse!(call, &1)) ++ own)
+    List.to_tuple(Matrices.broadcast!(batch, batches, &refuse!(call, &1)) ++ own)
   end
 
   # The shape of matrices picked by index, multiplied.
   def picked_product!(call, x, matrix, indices) do
     own = factors!(call, x, matrix)
-    List.to_tuple(Picks.leading!(indices, &refuse!(call, &1)) ++ own)
+    List.to_tuple(Matrices.pairs!(indices, &refuse!(call, &1)) ++ own)
   end
 
   # The rows and columns of the product of two matrices, the latter of which may be transposed.
@@ -160,9 +160,6 @@ defmodule Emily.Quantization.Call do
 
     [m, outer]
   end
-
-  defp leading(shape), do: shape |> Tuple.to_list() |> Enum.drop(-2)
-  defp own(shape), do: shape |> Tuple.to_list() |> Enum.take(-2)
 
   defp packed!(call, %T{type: type} = packed) do
     if type != {:u, 32} do
@@ -202,8 +199,4 @@ defmodule Emily.Quantization.Call do
     inputs = Enum.map_join(tensors, ", ", &(Nx.Type.to_string(&1.type) <> dims(&1)))
     raise ArgumentError, "#{op}(#{inputs}): #{sentence}"
   end
-
-  defp dims(dims) when is_tuple(dims), do: dims |> Tuple.to_list() |> dims()
-  defp dims(dims) when is_list(dims), do: "[#{Enum.join(dims, ",")}]"
-  defp dims(tensor), do: tensor |> Nx.shape() |> Tuple.to_list() |> dims()
 end

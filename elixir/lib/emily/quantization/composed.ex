@@ -3,8 +3,9 @@ defmodule Emily.Quantization.Composed do
   # The functions of `Emily.Quantization` out of Nx's own, for backends that have no operation for them.
 
   import Bitwise, only: [<<<: 2]
+  import Emily.Matrices, only: [accumulated_in: 1]
 
-  alias Emily.Fast
+  alias Emily.Matrices
 
   def quantize([matrix], %{group_size: group_size, bits: bits}) do
     type = matrix.type
@@ -78,15 +79,15 @@ defmodule Emily.Quantization.Composed do
   def fp_gather_qmm([x, packed, scales, lhs, rhs], %{format: format, transpose: transpose}) do
     type = x.type
     x = x |> widened(type) |> picked(lhs)
-    matrix = fp_matrix(picked(packed, rhs), picked(scales, rhs), format, wide(type))
+    matrix = fp_matrix(picked(packed, rhs), picked(scales, rhs), format, accumulated_in(type))
     x |> product(matrix, transpose) |> Nx.as_type(type)
   end
 
-  defp picked(tensor, indices), do: tensor |> Fast.Composed.in_a_row() |> Nx.take(indices)
+  defp picked(tensor, indices), do: tensor |> Matrices.flatten_leading() |> Nx.take(indices)
 
   # Rows times the matrices' rows, or their columns.
   defp product(x, matrix, transpose) do
-    Fast.Composed.product(x, matrix, if(transpose, do: [-1], else: [-2]))
+    Matrices.product(x, matrix, if(transpose, do: -1, else: -2))
   end
 
   def fp_quantize([matrix], %{format: format}) do
@@ -150,11 +151,11 @@ defmodule Emily.Quantization.Composed do
   defp word(value), do: Nx.tensor(value, type: :u32)
 
   def fp_dequantize([packed, scales], %{format: format, dtype: type}) do
-    packed |> fp_matrix(scales, format, wide(type)) |> Nx.as_type(type)
+    packed |> fp_matrix(scales, format, accumulated_in(type)) |> Nx.as_type(type)
   end
 
   def fp_quantized_matmul([x, packed, scales], %{format: format, transpose: transpose}) do
-    matrix = fp_matrix(packed, scales, format, wide(x.type))
+    matrix = fp_matrix(packed, scales, format, accumulated_in(x.type))
     x |> widened(x.type) |> product(matrix, transpose) |> Nx.as_type(x.type)
   end
 
@@ -203,7 +204,7 @@ defmodule Emily.Quantization.Composed do
 
     packed
     |> codes(bits)
-    |> Nx.as_type(wide(type))
+    |> Nx.as_type(accumulated_in(type))
     |> Nx.reshape(List.to_tuple(rows ++ [groups, group_size]))
     |> Nx.multiply(per_group.(scales))
     |> Nx.add(per_group.(biases))
@@ -225,9 +226,5 @@ defmodule Emily.Quantization.Composed do
   defp merged(tensors), do: tensors |> Enum.map(& &1.type) |> Enum.reduce(&Nx.Type.merge/2)
 
   # An operand in the type, as wide as that is computed in.
-  defp widened(tensor, type), do: tensor |> Nx.as_type(type) |> Nx.as_type(wide(type))
-
-  # Small floats are computed in f32.
-  defp wide({_class, 16}), do: {:f, 32}
-  defp wide(type), do: type
+  defp widened(tensor, type), do: tensor |> Nx.as_type(type) |> Nx.as_type(accumulated_in(type))
 end

@@ -3,7 +3,7 @@
 //! MLX's own has a scale of `f32`, also for `f64`, and on the CPU multiplies `f16` and `bf16` in their
 //! few digits.
 
-use emily_spec::{Attended, ScaledDotProductAttention, Softmax, TensorType};
+use emily_spec::{AttentionOperands, ScaledDotProductAttention, Softmax, TensorType};
 use mlx_rs::Array;
 use mlx_rs::error::{Exception, Result};
 use mlx_rs::ops::{broadcast_to, concatenate, select, tri, zeros_dtype};
@@ -21,7 +21,7 @@ pub(in crate::ops) fn attention(
     ty: &TensorType,
     cx: &Cx,
 ) -> Result<Array> {
-    let Some(Attended { data, mask, sinks }) = op.operands(inputs) else {
+    let Some(AttentionOperands { data, mask, sinks }) = op.operands(inputs) else {
         return Err(Exception::custom("attention has no such operands"));
     };
     if ty.shape.contains(&0) || data[1].dim(2) == 0 {
@@ -51,15 +51,15 @@ pub(in crate::ops) fn attention(
     }
     let along_keys = Softmax { axes: [3].into() };
     let all = TensorType::new(dtype_of(&scores), shape_of(&scores));
-    let shares = softmax(&along_keys, &scores, &all, cx)?;
-    let shares = slice_axis(&shares, 3, 0..keys)?.reshape(&[batch, shared, rows, keys])?;
-    shares
+    let weights = softmax(&along_keys, &scores, &all, cx)?;
+    let weights = slice_axis(&weights, 3, 0..keys)?.reshape(&[batch, shared, rows, keys])?;
+    weights
         .matmul(&value)?
         .reshape(&dims(&ty.shape))?
         .as_dtype(to_mlx(ty.dtype))
 }
 
-/// Products, −∞ where a key is not seen.
+/// Scores, −∞ where a key is masked.
 fn masked(op: &ScaledDotProductAttention, scores: &Array, mask: Option<&Array>) -> Result<Array> {
     let dtype = dtype_of(scores);
     let unseen = real(dtype, f64::NEG_INFINITY);

@@ -15,14 +15,14 @@ use crate::ops::float::widened;
 use crate::ops::unary::function::{cos, sin};
 use crate::ops::{Cx, dims, length};
 
-/// Each pair of features turned by the angle of its position.
+/// Each pair of features rotated by the angle of its position.
 pub(in crate::ops) fn rope(op: &Rope, inputs: &[Array], ty: &TensorType, cx: &Cx) -> Result<Array> {
     let x = widened(&cast(&inputs[0], ty.dtype)?)?;
     let pairs = length(op.pairs(ty.shape.last().copied().unwrap_or(0)))?;
     if x.size() == 0 || pairs == 0 {
         return x.as_dtype(to_mlx(ty.dtype));
     }
-    let [sine, cosine] = cx.on_cpu(|| turns(op, inputs, ty, x.dtype(), cx))?;
+    let [sine, cosine] = cx.on_cpu(|| sines_and_cosines(op, inputs, ty, x.dtype(), cx))?;
 
     let axis = x.ndim() - 1;
     let [a, b] = match op.traditional {
@@ -34,14 +34,14 @@ pub(in crate::ops) fn rope(op: &Rope, inputs: &[Array], ty: &TensorType, cx: &Cx
     };
     let first = a.multiply(&cosine)?.subtract(b.multiply(&sine)?)?;
     let second = a.multiply(&sine)?.add(b.multiply(&cosine)?)?;
-    let mut turned = dims(&ty.shape);
-    turned[axis] = 2 * pairs;
-    let turned = match op.traditional {
-        true => stack(&[first, second], -1)?.reshape(&turned)?,
+    let mut rotated = dims(&ty.shape);
+    rotated[axis] = 2 * pairs;
+    let rotated = match op.traditional {
+        true => stack(&[first, second], -1)?.reshape(&rotated)?,
         false => concatenate(&[first, second], -1)?,
     };
     let rest = slice_axis(&x, axis, 2 * pairs..x.dim(-1))?;
-    concatenate(&[turned, rest], -1)?.as_dtype(to_mlx(ty.dtype))
+    concatenate(&[rotated, rest], -1)?.as_dtype(to_mlx(ty.dtype))
 }
 
 /// Every second feature from this one on.
@@ -54,7 +54,7 @@ fn every_second(x: &Array, from: i32, pairs: i32) -> Result<Array> {
 }
 
 /// Sines and cosines for each position and pair, of angles in `f64`, which only the CPU has.
-fn turns(
+fn sines_and_cosines(
     op: &Rope,
     inputs: &[Array],
     ty: &TensorType,

@@ -14,7 +14,7 @@ use crate::ops::index::inside;
 use crate::ops::{Cx, complex, dims, fits, length};
 
 pub(in crate::ops) fn gather_mm(inputs: &[Array], ty: &TensorType, cx: &mut Cx) -> Result<Array> {
-    let (a, b) = (in_a_row(&inputs[0])?, in_a_row(&inputs[1])?);
+    let (a, b) = (flatten_leading(&inputs[0])?, flatten_leading(&inputs[1])?);
     let indices = [
         inside(&a, &inputs[2], 0, cx)?,
         inside(&b, &inputs[3], 0, cx)?,
@@ -59,8 +59,8 @@ pub(in crate::ops) fn picked_product(
     product.reshape(&shape)
 }
 
-/// The matrices of all leading axes, one after the other.
-pub(in crate::ops) fn in_a_row(x: &Array) -> Result<Array> {
+/// The matrices of all leading axes in one, which indices count.
+pub(in crate::ops) fn flatten_leading(x: &Array) -> Result<Array> {
     let (leading, own) = x.shape().split_at(x.ndim() - 2);
     let count = leading.iter().map(|&dim| dim as usize).product();
     x.reshape(&[&[length(count)?], own].concat())

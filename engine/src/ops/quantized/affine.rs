@@ -5,13 +5,13 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{max_axis, min_axis, select, zeros_dtype};
 use mlx_rs::{Array, Dtype, ops};
 
-use super::turned;
+use super::transposed_if;
 use crate::Device;
 use crate::mlx::{dtype_of, real, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
 use crate::ops::index::inside;
-use crate::ops::linalg::{in_a_row, only_picked, picked_product};
+use crate::ops::linalg::{flatten_leading, only_picked, picked_product};
 use crate::ops::{Cx, dims};
 
 /// In `f32`, of which MLX's kernel rounds each step. What has no code is refused, and 0 stands there.
@@ -93,7 +93,7 @@ pub(in crate::ops) fn quantized_matmul(
         ops::quantized_matmul(&x, &codes, &scales, &biases, op.transpose, group_size, bits)?
     } else {
         let matrix = ops::dequantize(packed, &scales, &biases, group_size, bits)?;
-        x.matmul(turned(matrix, op.transpose)?)?
+        x.matmul(transposed_if(op.transpose, matrix)?)?
     };
     cast(&product, ty.dtype)
 }
@@ -105,7 +105,7 @@ pub(in crate::ops) fn gather_qmm(
     ty: &TensorType,
     cx: &mut Cx,
 ) -> Result<Array> {
-    let (x, packed) = (in_a_row(&inputs[0])?, in_a_row(&inputs[1])?);
+    let (x, packed) = (flatten_leading(&inputs[0])?, flatten_leading(&inputs[1])?);
     let lhs = inside(&x, &inputs[4], 0, cx)?;
     let rhs = inside(&packed, &inputs[5], 0, cx)?;
     if ty.shape.contains(&0) || x.size() == 0 || packed.size() == 0 {
@@ -114,12 +114,15 @@ pub(in crate::ops) fn gather_qmm(
     let by_codes = cx.device == Device::Cpu && ty.dtype != DType::F64;
     let at = |x: &Array| widened(&cast(x, ty.dtype)?);
     let x = at(&x)?;
-    let [scales, biases] = [at(&in_a_row(&inputs[2])?)?, at(&in_a_row(&inputs[3])?)?];
+    let [scales, biases] = [
+        at(&flatten_leading(&inputs[2])?)?,
+        at(&flatten_leading(&inputs[3])?)?,
+    ];
     let (group_size, bits) = (op.group_size as i32, op.bits as i32);
     if !by_codes {
         let ([packed, scales, biases], rhs) = only_picked([packed, scales, biases], rhs)?;
         let matrix = ops::dequantize(&packed, &scales, &biases, group_size, bits)?;
-        let matrix = turned(matrix, op.transpose)?;
+        let matrix = transposed_if(op.transpose, matrix)?;
         let wide = TensorType::new(dtype_of(&x), ty.shape.clone());
         return cast(
             &picked_product([&x, &matrix], [lhs, rhs], &wide, cx)?,

@@ -7,12 +7,12 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{max_axis, maximum, minimum, select, zeros_dtype};
 use mlx_rs::{Array, Dtype};
 
-use super::turned;
+use super::transposed_if;
 use crate::mlx::{arange, bitwise_and, dtype_of, integer, left_shift, real, right_shift, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
 use crate::ops::index::inside;
-use crate::ops::linalg::{in_a_row, only_picked, picked_product};
+use crate::ops::linalg::{flatten_leading, only_picked, picked_product};
 use crate::ops::{Cx, dims};
 
 /// In integers, but for quotients and their rounding. MLX's own has other scales, and takes halves down.
@@ -100,7 +100,7 @@ pub(in crate::ops) fn fp_quantized_matmul(
     }
     let x = widened(&inputs[0])?;
     let matrix = matrix(op.format, &inputs[1], &inputs[2], dtype_of(&x))?;
-    cast(&x.matmul(turned(matrix, op.transpose)?)?, ty.dtype)
+    cast(&x.matmul(transposed_if(op.transpose, matrix)?)?, ty.dtype)
 }
 
 /// As `fp_quantized_matmul`. Where fewer matrices are picked than there are, none but those are looked up.
@@ -110,17 +110,17 @@ pub(in crate::ops) fn fp_gather_qmm(
     ty: &TensorType,
     cx: &mut Cx,
 ) -> Result<Array> {
-    let (x, packed) = (in_a_row(&inputs[0])?, in_a_row(&inputs[1])?);
+    let (x, packed) = (flatten_leading(&inputs[0])?, flatten_leading(&inputs[1])?);
     let lhs = inside(&x, &inputs[3], 0, cx)?;
     let rhs = inside(&packed, &inputs[4], 0, cx)?;
     if ty.shape.contains(&0) || x.size() == 0 || packed.size() == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
-    let ([packed, scales], rhs) = only_picked([packed, in_a_row(&inputs[2])?], rhs)?;
+    let ([packed, scales], rhs) = only_picked([packed, flatten_leading(&inputs[2])?], rhs)?;
     let x = widened(&x)?;
     let wide = TensorType::new(dtype_of(&x), ty.shape.clone());
     let matrix = matrix(op.format, &packed, &scales, wide.dtype)?;
-    let matrix = turned(matrix, op.transpose)?;
+    let matrix = transposed_if(op.transpose, matrix)?;
     let product = picked_product([&x, &matrix], [lhs, rhs], &wide, cx)?;
     cast(&product, ty.dtype)
 }

@@ -1,6 +1,8 @@
 //! Attention, query by query.
 
-use emily_spec::{Attended, Class, Error, ErrorKind, Result, ScaledDotProductAttention, Shape};
+use emily_spec::{
+    AttentionOperands, Class, Error, ErrorKind, Result, ScaledDotProductAttention, Shape,
+};
 
 use super::{Rounded, answer, computed, largest};
 use crate::array::{self, WideArray};
@@ -9,13 +11,13 @@ use crate::format::Format;
 use crate::ops::accumulate;
 use crate::value::Wide;
 
-/// What each query takes of the values: Σ p · v, where p is the softmax of its products with the keys.
+/// What each query takes of the values: Σ p · v, where p is the softmax of its scores.
 pub(crate) fn attention(
     op: &ScaledDotProductAttention,
     inputs: &[WideArray],
     target: Target,
 ) -> Result<WideAnswer> {
-    let Some(Attended { data, mask, sinks }) = op.operands(inputs) else {
+    let Some(AttentionOperands { data, mask, sinks }) = op.operands(inputs) else {
         return Err(Error::new(ErrorKind::Internal, "no such operands"));
     };
     let [query, key, value] = data.map(|operand| operand.mapv(|x| target.cast(x).float()));
@@ -34,7 +36,7 @@ pub(crate) fn attention(
             let terms = (0..features).map(|f| (query[[b, h, i, f]], key[[b, h / group, j, f]]));
             let product = Score::of(terms, scale, format);
             let masked = match mask.as_ref().map(|mask| mask[[b, h, i, j]]) {
-                Some(Wide::Int(0)) => Score::UNSEEN,
+                Some(Wide::Int(0)) => Score::MASKED,
                 None | Some(Wide::Int(_)) => product,
                 Some(added @ (Wide::Float(_) | Wide::Complex(_))) => {
                     product.plus(added.float(), format)
@@ -42,14 +44,14 @@ pub(crate) fn attention(
             };
             // The last query sees all keys.
             let seen = !op.causal || j + queries <= i + keys;
-            if seen { masked } else { Score::UNSEEN }
+            if seen { masked } else { Score::MASKED }
         };
         let mut scores: Vec<Score> = (0..keys).map(score).collect();
         scores.extend(sinks.map(|sinks| Score::exact(within(sinks[[h]].float(), format))));
-        let shares = Share::of(&scores, format);
+        let weights = Weight::of(&scores, format);
         for e in 0..value.shape()[3] {
             let values = (0..keys).map(|j| value[[b, h / group, j, e]]);
-            elements.push(taken(&shares, values, format));
+            elements.push(taken(&weights, values, format));
         }
     }
     answer(elements, target)
@@ -70,7 +72,7 @@ struct Score {
 }
 
 impl Score {
-    const UNSEEN: Score = Score::exact(f64::NEG_INFINITY);
+    const MASKED: Score = Score::exact(f64::NEG_INFINITY);
 
     const fn exact(value: f64) -> Score {
         Score { value, error: 0.0 }
@@ -104,21 +106,21 @@ impl Score {
     }
 }
 
-/// A value's share.
+/// A value's weight in the sum.
 #[derive(Clone, Copy)]
-struct Share {
+struct Weight {
     value: f64,
     /// By how much it may be off.
     error: f64,
 }
 
-impl Share {
-    /// The softmax of scores. With each score s off by ε at most, a share e^s / Σ e^s is between
+impl Weight {
+    /// The softmax of scores. With each score s off by ε at most, a weight e^s / Σ e^s is between
     /// e^(s−ε) / Σ e^(s+ε) and e^(s+ε) / Σ e^(s−ε).
     ///
     /// To ε count a unit of s − m for its rounding, two more and 8 for the exponential, as in softmax, and
     /// as many units as there are terms for the sum; then the quotient has two.
-    fn of(scores: &[Score], format: Format) -> Vec<Share> {
+    fn of(scores: &[Score], format: Format) -> Vec<Weight> {
         let values: Vec<f64> = scores.iter().map(|score| score.value).collect();
         let most = largest(&values);
         let unit = format.eps() / 2.0;
@@ -139,34 +141,34 @@ impl Share {
             accumulate::sum(Class::Float, powers).value.float()
         };
         let [least, sum, greatest] = [&low, &middle, &high].map(|powers| total(powers));
-        let share = |((low, middle), high): ((f64, f64), f64)| {
+        let weight = |((low, middle), high): ((f64, f64), f64)| {
             let value = middle / sum;
             let over = (high / least).min(1.0) - value;
             let under = value - low / greatest;
-            Share {
+            Weight {
                 value,
                 error: over.max(under),
             }
         };
-        low.into_iter().zip(middle).zip(high).map(share).collect()
+        low.into_iter().zip(middle).zip(high).map(weight).collect()
     }
 }
 
-/// Σ p · v, which rounds once for each value, beside a share's own error. An exponential below the normal
+/// Σ p · v, which rounds once for each value, beside a weight's own error. An exponential below the normal
 /// range may be 0.
-fn taken(shares: &[Share], values: impl Iterator<Item = f64>, format: Format) -> Rounded {
-    let terms: Vec<(Share, f64)> = shares.iter().copied().zip(values).collect();
+fn taken(weights: &[Weight], values: impl Iterator<Item = f64>, format: Format) -> Rounded {
+    let terms: Vec<(Weight, f64)> = weights.iter().copied().zip(values).collect();
     let pairs = terms
         .iter()
-        .map(|(share, v)| (Wide::Float(share.value), Wide::Float(*v)));
+        .map(|(weight, v)| (Wide::Float(weight.value), Wide::Float(*v)));
     let total = accumulate::dot(Class::Float, pairs);
     let unit = format.eps() / 2.0;
-    let of_shares: f64 = terms
+    let of_weights: f64 = terms
         .iter()
-        .map(|(share, v)| (share.error + format.tiny()) * v.abs())
+        .map(|(weight, v)| (weight.error + format.tiny()) * v.abs())
         .sum();
     Rounded {
         value: total.value.float(),
-        on_the_way: of_shares / unit + total.magnitude * terms.len() as f64 + format.tiny(),
+        on_the_way: of_weights / unit + total.magnitude * terms.len() as f64 + format.tiny(),
     }
 }

@@ -11,7 +11,7 @@ use crate::eval::{Target, WideAnswer};
 use crate::format::Format;
 use crate::value::Wide;
 
-/// Each pair of features turned by the angle of its position.
+/// Each pair of features rotated by the angle of its position.
 pub(crate) fn rope(op: &Rope, inputs: &[WideArray], target: Target) -> Result<WideAnswer> {
     let tensor = inputs[0].mapv(|x| target.cast(x).float());
     let features = tensor.shape()[tensor.ndim() - 1];
@@ -64,8 +64,8 @@ pub(crate) fn rope(op: &Rope, inputs: &[WideArray], target: Target) -> Result<Wi
             _ => offsets.get([place[0]]),
         };
         let offset = offset.map_or(f64::NAN, |&offset| number(offset));
-        let turned = angle(offset + place[tensor.ndim() - 2] as f64, pair).turn(a, b, format);
-        if second { turned.1 } else { turned.0 }
+        let rotated = angle(offset + place[tensor.ndim() - 2] as f64, pair).turn(a, b, format);
+        if second { rotated.1 } else { rotated.0 }
     });
     answer(elements.collect(), target)
 }

@@ -9,7 +9,7 @@ use crate::eval::{Target, WideAnswer};
 
 /// For each pair of indices the sums of products of the rows of one matrix with the columns of the other.
 pub(crate) fn gather_mm(inputs: &[WideArray], target: Target) -> Result<WideAnswer> {
-    let [a, b] = [&inputs[0], &inputs[1]].map(|x| in_a_row(&x.mapv(|x| target.cast(x))));
+    let [a, b] = [&inputs[0], &inputs[1]].map(|x| flatten_leading(&x.mapv(|x| target.cast(x))));
     let (a, b) = (a?, b?);
     let (a, b) = (&a, &b);
     let picks = picks([a.shape(), b.shape()], &inputs[2..], target)?;
@@ -25,8 +25,8 @@ pub(crate) fn gather_mm(inputs: &[WideArray], target: Target) -> Result<WideAnsw
     accumulate::products(target, a.shape()[2], elements)
 }
 
-/// The matrices of all leading axes, one after the other.
-fn in_a_row<T: Clone>(x: &ArrayD<T>) -> Result<Array3<T>> {
+/// The matrices of all leading axes in one, which indices count.
+fn flatten_leading<T: Clone>(x: &ArrayD<T>) -> Result<Array3<T>> {
     let (leading, own) = x.shape().split_at(x.ndim() - 2);
     let count: usize = leading.iter().product();
     let matrices = x.to_shape((count, own[0], own[1]));
@@ -72,7 +72,7 @@ pub(crate) fn picked<A: Clone, B: Clone>(
 
 /// These matrices, of these leading axes.
 fn selected<T: Clone>(x: &ArrayD<T>, indices: &[usize], leading: &[usize]) -> Result<ArrayD<T>> {
-    let selected = in_a_row(x)?.select(Axis(0), indices);
+    let selected = flatten_leading(x)?.select(Axis(0), indices);
     let shape = [leading, &selected.shape()[1..]].concat();
     let selected = selected.to_shape(shape);
     let selected = selected.map_err(|err| Error::new(ErrorKind::Internal, err.to_string()))?;

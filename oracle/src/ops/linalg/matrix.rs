@@ -152,7 +152,7 @@ pub(super) fn substitute<T: Number>(t: &Array2<T>, b: &Array2<T>) -> Array2<T> {
 }
 
 /// Rows and columns from the last to the first: of an upper triangular matrix, a lower one.
-pub(super) fn turned<T: Number>(a: &Array2<T>) -> Array2<T> {
+pub(super) fn reversed<T: Number>(a: &Array2<T>) -> Array2<T> {
     let (m, n) = a.dim();
     Array2::from_shape_fn((m, n), |(i, j)| a[[m - 1 - i, n - 1 - j]])
 }

@@ -11,7 +11,7 @@ use num_complex::Complex;
 
 use super::super::accumulate::Growth;
 use super::matrix::{
-    Eliminated, Number, eliminate, flipped, matrices, moduli, product, substitute, turned,
+    Eliminated, Number, eliminate, flipped, matrices, moduli, product, reversed, substitute,
 };
 use crate::Magnitude;
 use crate::array::{self, WideArray};
@@ -92,7 +92,7 @@ fn triangular<T: Number>(op: &TriangularSolve, a: Array2<T>, b: Array2<T>) -> Re
     };
     let b = if op.right { b.reversed_axes() } else { b };
     let (t, b) = if upper {
-        (turned(&a), flipped(&b))
+        (reversed(&a), flipped(&b))
     } else {
         (a, b)
     };
@@ -148,7 +148,7 @@ fn substituted(eliminated: &Eliminated<f64>, b: &Array2<f64>) -> Array2<f64> {
     let Eliminated { rows, l, u } = eliminated;
     let b = Array2::from_shape_fn(b.dim(), |(i, j)| b[[rows[i], j]]);
     let y = substitute(l, &b);
-    flipped(&substitute(&turned(u), &flipped(&y)))
+    flipped(&substitute(&reversed(u), &flipped(&y)))
 }
 
 fn check_pivots<T: Number>(t: &Array2<T>) -> Result<()> {

@@ -61,6 +61,7 @@ fn scale_and_bias(group: &[f32], bits: usize) -> Result<(f32, f32)> {
         false => (edge / whole, edge),
     })
 }
+
 /// scale · code + bias, element by element.
 pub(crate) fn dequantize(
     op: &Dequantize,

@@ -9,19 +9,20 @@ use crate::{
 };
 
 ops! {
-    /// What each query takes of the values: its products with the keys, scaled and masked, go through a
-    /// softmax, which gives each value's share. Operands have the axes batch, heads, length, features;
-    /// several heads of queries in a row may share one of keys and values. A query that sees no key has
-    /// NaN, the shares of nothing; a value with the share 0 is still multiplied by it.
+    /// What each query takes of the values: their sum, each times its weight. The weights are the softmax
+    /// of the query's scores, its products with the keys, scaled and masked. Operands have the axes batch,
+    /// heads, length, features; several consecutive heads of queries may share one of keys and values. A
+    /// fully masked query has NaN, as a softmax of −∞ alone has; a value of weight 0 is still multiplied by
+    /// it.
     ///
-    /// A mask broadcasts to batch, heads, queries, keys: of integers, a key is seen where it is not zero;
-    /// of floats, it is added to the products. Sinks are a product more for each head of queries, whose
-    /// share is dropped. Mask and sinks are taken in the dtype that is computed in.
+    /// A mask broadcasts to batch, heads, queries, keys: of integers, it hides a key where it is zero; of
+    /// floats, it is added to the scores. Sinks are a score more for each head of queries, whose weight is
+    /// dropped. Mask and sinks are taken in the dtype that is computed in.
     pub struct ScaledDotProductAttention = Row {
         name: "scaled_dot_product_attention",
         operands: &["query", "key", "value", "mask", "sinks"],
         arity: Arity::Within(3, 5),
-        // A share may vanish that the definition gives a sign to.
+        // A weight may vanish that the definition gives a sign to.
         open_zero: Dtypes::FLOAT,
         // Of a mask that hides all keys no slope is a number. A slope is of differences between a value and
         // the mean, of which the values drawn may leave an eighth.
@@ -37,7 +38,7 @@ ops! {
         }),
         ..FAST
     }; {
-        /// What products are multiplied by, a real number; one over the root of the number of features
+        /// What products of queries and keys are multiplied by, a real number; one over the root of the number of features
         /// when absent.
         scale: Option<Scalar>,
         /// The last query sees all keys, and each one before it one less.
@@ -51,18 +52,18 @@ ops! {
 
 /// The operands of attention by their part in it.
 #[derive(Clone, Copy, Debug)]
-pub struct Attended<'a, T> {
+pub struct AttentionOperands<'a, T> {
     /// Query, key and value.
     pub data: [&'a T; 3],
-    /// What each query sees, where there is a mask.
+    /// What hides keys from queries, where there is a mask.
     pub mask: Option<&'a T>,
-    /// A product more per head of queries, where there are any.
+    /// A score more per head of queries, where there are any.
     pub sinks: Option<&'a T>,
 }
 
 impl ScaledDotProductAttention {
     /// The operands by their part; none where there are too many or too few of them.
-    pub fn operands<'a, T>(&self, inputs: &'a [T]) -> Option<Attended<'a, T>> {
+    pub fn operands<'a, T>(&self, inputs: &'a [T]) -> Option<AttentionOperands<'a, T>> {
         let (data, rest) = inputs.split_first_chunk::<3>()?;
         let (mask, sinks) = match (self.sinks, rest) {
             (false, []) => (None, None),
@@ -71,20 +72,20 @@ impl ScaledDotProductAttention {
             (true, [mask, sinks]) => (Some(mask), Some(sinks)),
             (false | true, _) => return None,
         };
-        Some(Attended {
+        Some(AttentionOperands {
             data: data.each_ref(),
             mask,
             sinks,
         })
     }
 
-    /// True where a query sees no key, whatever the mask, and there are no sinks.
-    pub fn has_blind_queries(&self, inputs: &[TensorType]) -> bool {
+    /// True where causality alone hides every key from a query, and there are no sinks.
+    pub fn has_fully_masked_queries(&self, inputs: &[TensorType]) -> bool {
         let length = |at: usize| inputs.get(at).and_then(|ty| ty.shape.get(2));
         self.causal && !self.sinks && length(0) > length(1)
     }
 
-    /// What products of this many features are multiplied by; none where that is no real number.
+    /// What products of vectors of this many features are multiplied by; none where that is no real number.
     pub fn factor(&self, features: usize) -> Option<f64> {
         self.scale
             .map_or_else(|| Some(1.0 / (features as f64).sqrt()), Scalar::real)
@@ -93,7 +94,7 @@ impl ScaledDotProductAttention {
 
 impl Attributes for ScaledDotProductAttention {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let Some(Attended { data, mask, sinks }) = self.operands(inputs) else {
+        let Some(AttentionOperands { data, mask, sinks }) = self.operands(inputs) else {
             return Err(Error::new(
                 ErrorKind::Argument,
                 "sinks are the last operand, after a mask if there is one; say sinks: true",
@@ -132,7 +133,7 @@ impl Attributes for ScaledDotProductAttention {
         )])
     }
 
-    /// A product and a share for each query and key, in four buffers, and two copies of the operands, in
+    /// A score and a weight for each query and key, in four buffers, and two copies of the operands, in
     /// the dtype that is computed in.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let cost = row.price.of(inputs, results)?;

@@ -8,14 +8,14 @@ use crate::{
 };
 
 ops! {
-    /// Rotary position embedding: pairs of features are turned by an angle that grows with the position.
-    /// The last two axes are positions and features. At position t pair i of n is turned by
+    /// Rotary position embedding: pairs of features are rotated by an angle that grows with the position.
+    /// The last two axes are positions and features. At position t pair i of n is rotated by
     /// scale · (offset + t) · base^(−i / n), or by scale · (offset + t) / freqs\[i\]: (a, b) becomes
     /// (a · cos − b · sin, a · sin + b · cos).
     ///
-    /// An angle may have three roundings of the dtype that is computed in. A base's is within a turn before
-    /// it is rounded, so that it is as good however far the position; that of `freqs`, which are rounded
-    /// themselves, need not be.
+    /// An angle may have eight roundings of `f64`, each relative to all of it, so that it loses digits as the
+    /// position grows, and then three of the dtype that is computed in. These are of what a base's angle is
+    /// within a turn; of `freqs`' angles, which are rounded themselves, they may be of all of it.
     pub struct Rope = Row {
         name: "rope",
         operands: &["tensor", "offset", "freqs"],
@@ -29,7 +29,7 @@ ops! {
         }),
         ..FAST
     }; {
-        /// How many of the features are turned, the first ones: an even number. All when absent.
+        /// How many of the features are rotated, the first ones: an even number. All when absent.
         dims: Option<usize>,
         /// Features 2i and 2i + 1 are a pair; else i and i + n of 2n are.
         #[serde(default)]
@@ -42,7 +42,7 @@ ops! {
 }
 
 impl Rope {
-    /// The number of pairs that are turned, of a tensor with this many features.
+    /// The number of pairs that are rotated, of a tensor with this many features.
     pub fn pairs(&self, features: usize) -> usize {
         self.dims.unwrap_or(features) / 2
     }
@@ -88,7 +88,7 @@ impl Attributes for Rope {
         let dims = self.dims.unwrap_or(features);
         if !dims.is_multiple_of(2) || dims > features {
             return misfit(format!(
-                "{dims} of {features} features cannot be turned in pairs; dims must be even and no more \
+                "{dims} of {features} features cannot be rotated in pairs; dims must be even and no more \
                  than there are"
             ));
         }
