@@ -24,7 +24,7 @@ pub use config::Config;
 pub use device::Device;
 pub use ending::wind_down;
 pub use mlx::version;
-pub use worker::{Backlog, Handle, Worker};
+pub use worker::{Backlog, Handle, Reply, Worker};
 
 /// The release of MLX this engine is written for; [`Worker::start`] refuses any other.
 pub const MLX_VERSION: &str = "0.32.2";

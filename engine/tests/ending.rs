@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use emily_engine::{Config, Device, Handle, Worker, wind_down};
+use emily_engine::{Bytes, Config, Device, Handle, Reply, Worker, wind_down};
 use emily_spec::{Arithmetic, DType, Dot, ErrorKind, Op, TensorType};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -227,7 +227,7 @@ fn multiply_on(count: usize) {
     for _ in 0..count {
         let worker = worker();
         let tensor = ones(&worker, 1500, 1500);
-        chain(&worker, &dot(), &tensor, 1000).read_with(drop);
+        chain(&worker, &dot(), &tensor, 1000).read_with(Reply::new(drop));
         // It keeps its thread for itself.
         std::mem::forget(worker);
     }
@@ -306,9 +306,10 @@ fn wind_down_first() -> ExitCode {
         // An error says that the other end was dropped, which is the sign.
         let _ = held.recv();
     });
-    chain(&worker, &dot(), &tensor, 3).read_with(move |result| {
+    let reply: Reply<Bytes> = Reply::new(move |result| {
         sender.send(result.map(drop)).expect("it is waited for");
     });
+    chain(&worker, &dot(), &tensor, 3).read_with(reply);
     assert!(!wind_down(Duration::ZERO));
     drop(let_go);
     let queued = refused

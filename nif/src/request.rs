@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use emily_engine::Reply;
 use emily_spec::Result;
 use rustler::env::SavedTerm;
 use rustler::thread::is_scheduler_thread;
@@ -81,6 +82,16 @@ impl Letter {
             .env
             .send_and_clear(&self.to, |env| (tag.load(env), content(env)));
         self.state.change(SENDING, SENT);
+    }
+
+    /// The reply that posts `{:ok, term}` or `{:error, map}`, wanted until the caller gives up or dies.
+    pub(crate) fn reply<T: Send + 'static>(
+        self,
+        encode: impl for<'a> FnOnce(Env<'a>, T) -> Term<'a> + Send + 'static,
+    ) -> Reply<T> {
+        let state = self.state.clone();
+        Reply::new(move |result| self.post_result(result, encode))
+            .while_wanted(move || state.0.load(Ordering::Acquire) != WITHDRAWN)
     }
 
     /// Posts `{:ok, term}` or `{:error, map}`.

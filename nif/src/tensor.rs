@@ -1,6 +1,5 @@
 //! Tensors: from bytes, to bytes, and their end.
 
-use emily_spec::Result;
 use rustler::{Binary, Encoder, Env, Reference, ResourceArc, Term};
 
 use crate::atoms;
@@ -50,9 +49,8 @@ fn upload<'a>(
 #[rustler::nif]
 fn read<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>, tag: Reference<'a>) -> Term<'a> {
     request::ask(env, tag, |letter| {
-        tensor.0.read_with(move |result| {
-            letter.post_result(result, |env, bytes| Buffer::binary(env, bytes).to_term(env));
-        });
+        let reply = letter.reply(|env, bytes| Buffer::binary(env, bytes).to_term(env));
+        tensor.0.read_with(reply);
     })
 }
 
@@ -60,9 +58,8 @@ fn read<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>, tag: Reference<'a>) ->
 #[rustler::nif]
 fn eval<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>, tag: Reference<'a>) -> Term<'a> {
     request::ask(env, tag, |letter| {
-        tensor.0.eval_with(move |result: Result<()>| {
-            letter.post_result(result, |env, ()| atoms::done().to_term(env));
-        });
+        let reply = letter.reply(|env, ()| atoms::done().to_term(env));
+        tensor.0.eval_with(reply);
     })
 }
 

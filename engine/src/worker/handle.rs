@@ -28,10 +28,9 @@ impl Handle {
     /// # Errors
     /// What `reply` receives: the first cause, when this op or one it depends on failed, and
     /// [`ErrorKind::Argument`] where the tensor was released.
-    pub fn read_with(&self, reply: impl FnOnce(Result<Bytes>) + Send + 'static) {
-        let reply = Reply::new(reply);
+    pub fn read_with(&self, reply: Reply<Bytes>) {
         match self.0.check_held() {
-            Ok(()) => self.0.thread.push(Job::Read(Use::of(&self.0), reply)),
+            Ok(()) => drop(self.0.thread.push(Job::Read(Use::of(&self.0), reply))),
             Err(error) => reply.send(Err(error)),
         }
     }
@@ -40,10 +39,9 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Handle::read_with`].
-    pub fn eval_with(&self, reply: impl FnOnce(Result<()>) + Send + 'static) {
-        let reply = Reply::new(reply);
+    pub fn eval_with(&self, reply: Reply<()>) {
         match self.0.check_held() {
-            Ok(()) => self.0.thread.push(Job::Eval(Use::of(&self.0), reply)),
+            Ok(()) => drop(self.0.thread.push(Job::Eval(Use::of(&self.0), reply))),
             Err(error) => reply.send(Err(error)),
         }
     }
@@ -82,9 +80,9 @@ impl Handle {
 }
 
 /// Turns a callback into a blocking call.
-fn wait<T: Send + 'static>(start: impl FnOnce(Box<dyn FnOnce(Result<T>) + Send>)) -> Result<T> {
+fn wait<T: Send + 'static>(start: impl FnOnce(Reply<T>)) -> Result<T> {
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-    start(Box::new(move |result| {
+    start(Reply::new(move |result| {
         // The receiver lives until it has received, so this only fails after a panic there.
         let _ = sender.send(result);
     }));

@@ -8,6 +8,7 @@ mod guard;
 mod handle;
 mod pool;
 mod queue;
+mod reply;
 mod runner;
 mod scheduling;
 mod slot;
@@ -18,15 +19,18 @@ use std::sync::Arc;
 
 use emily_spec::{Context, DType, Error, ErrorKind, Op, Result, TensorType};
 
+use smallvec::SmallVec;
+
 use crate::{Config, Device, ending, memory, mlx};
 
 pub(crate) use guard::Guards;
 pub use handle::Handle;
 pub(crate) use pool::wind_down;
 pub use queue::Backlog;
+pub use reply::Reply;
 pub(crate) use runner::Origin;
 use slot::{Slot, State, Use, Value};
-pub(crate) use thread::{Apply, Gate, Input, Job, Lane, Reply, Thread};
+pub(crate) use thread::{Apply, Gate, Input, Job, Lane, Thread};
 
 /// A lane on which ops run in the order of submission.
 ///
@@ -123,6 +127,7 @@ impl Worker {
             .iter()
             .map(|ty| Handle(Slot::new(ty.clone(), self.thread.clone(), State::Pending)))
             .collect();
+        let (operands, mut full) = self.import(inputs);
         let apply = Apply {
             origin: Arc::new(Context {
                 op,
@@ -131,12 +136,14 @@ impl Worker {
             }),
             results,
             bytes,
-            inputs: inputs.iter().map(|input| self.import(input)).collect(),
+            inputs: operands,
             outputs: outputs.iter().map(|out| Arc::downgrade(&out.0)).collect(),
             lane: self.lane.clone(),
         };
-        let backlog = self.thread.push_bounded(Job::Apply(apply));
-        Ok((outputs, backlog))
+        if self.thread.push(Job::Apply(apply)) {
+            full.push(self.thread.clone());
+        }
+        Ok((outputs, Backlog::of(full)))
     }
 
     /// [`Worker::submit`], waiting while the queue is over its bound.
@@ -154,12 +161,12 @@ impl Worker {
     /// Starts the evaluation of everything that was submitted before, then calls `done` on the
     /// worker's thread. What fails is told by the handle that is read, not here.
     pub fn flush(&self, done: impl FnOnce(Result<()>) + Send + 'static) {
-        self.thread.push(Job::Flush(Reply::new(done)));
+        let _over = self.thread.push(Job::Flush(Reply::new(done)));
     }
 
     /// Runs `f` on the worker's thread, after what was submitted before.
     pub fn call(&self, f: impl FnOnce() + Send + 'static) {
-        self.thread.push(Job::Call(Box::new(f)));
+        let _over = self.thread.push(Job::Call(Box::new(f)));
     }
 
     /// Refuses new work and fails what is queued with [`ErrorKind::Stopped`]. What is already
@@ -168,17 +175,27 @@ impl Worker {
         self.lane.stop();
     }
 
-    /// A foreign tensor is evaluated by its own thread first. That order is fixed here, at the
-    /// call, so that two threads can never wait for each other in a circle.
-    fn import(&self, input: &Handle) -> Input {
-        if Arc::ptr_eq(&input.0.thread, &self.thread) {
-            return Input::Here(Use::of(&input.0));
-        }
-        let gate = Arc::new(Gate::default());
-        let open = gate.clone();
-        let reply = Reply::new(move |_: Result<()>| open.open());
-        input.0.thread.push(Job::Eval(Use::of(&input.0), reply));
-        Input::Foreign(Use::of(&input.0), gate)
+    /// The operands as a job has them, and the threads whose queues that leaves over their bounds.
+    ///
+    /// A foreign tensor that is not computed yet is computed by its own thread first. That order is fixed
+    /// here, at the call, so that two threads can never wait for each other in a circle.
+    fn import(&self, inputs: &[Handle]) -> (SmallVec<[Input; 3]>, SmallVec<[Arc<Thread>; 1]>) {
+        let mut full = SmallVec::new();
+        let operand = |Handle(slot): &Handle| {
+            if Arc::ptr_eq(&slot.thread, &self.thread) || slot.is_computed() {
+                return Input::Ready(Use::of(slot));
+            }
+            let gate = Arc::new(Gate::default());
+            let weak = Arc::downgrade(&gate);
+            let wanted = weak.clone();
+            let open = move |_: Result<()>| drop(weak.upgrade().inspect(|gate| gate.open()));
+            let reply = Reply::new(open).while_wanted(move || wanted.strong_count() > 0);
+            if slot.thread.push(Job::Eval(Use::of(slot), reply)) {
+                full.push(slot.thread.clone());
+            }
+            Input::Foreign(Use::of(slot), gate)
+        };
+        (inputs.iter().map(operand).collect(), full)
     }
 
     /// The results' size in bytes.

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::worker::Reply;
+use smallvec::SmallVec;
+
+use crate::worker::{Reply, Thread};
 
 /// Jobs that may wait before a caller is asked to.
 const BOUND: usize = 4096;
@@ -133,9 +135,17 @@ impl<J, T> Queue<J, T> {
         std::mem::swap(&mut inner.trash, trash);
     }
 
-    /// Counts a job as done, and lets waiting callers go on when that leaves half the bound free.
-    pub(crate) fn done(&self) {
-        if self.depth.fetch_sub(1, Ordering::SeqCst) != ROOM + 1 {
+    /// Takes what has come since, waiting for nothing.
+    pub(crate) fn take_more(&self, jobs: &mut VecDeque<J>) {
+        let mut inner = self.lock();
+        inner.urgent = false;
+        jobs.append(&mut inner.jobs);
+    }
+
+    /// Counts jobs as done, and lets waiting callers go on when that leaves half the bound free.
+    pub(crate) fn done(&self, count: usize) {
+        let before = self.depth.fetch_sub(count, Ordering::SeqCst);
+        if before <= ROOM || before - count > ROOM {
             return;
         }
         let waiting = std::mem::take(&mut self.lock().waiting);
@@ -164,12 +174,27 @@ impl<J, T> Queue<J, T> {
 
 /// The queue is over its bound: the caller should wait before it submits more.
 #[must_use = "submitting on without waiting lets the queue grow"]
-pub struct Backlog(pub(crate) std::sync::Arc<crate::worker::Thread>);
+pub struct Backlog(SmallVec<[Arc<Thread>; 1]>);
 
 impl Backlog {
-    /// Calls `f` once there is room, on the worker's thread or this one.
-    pub fn notify(self, f: impl FnOnce() + Send + 'static) {
-        self.0.when_room(Reply::new(move |_| f()));
+    /// The backlog of these threads, where there are any.
+    pub(crate) fn of(threads: SmallVec<[Arc<Thread>; 1]>) -> Option<Backlog> {
+        (!threads.is_empty()).then_some(Backlog(threads))
+    }
+
+    /// Calls `f` once there is room in all of them, on a worker's thread or this one.
+    pub fn notify(mut self, f: impl FnOnce() + Send + 'static) {
+        self.notify_boxed(Box::new(f));
+    }
+
+    fn notify_boxed(&mut self, f: Box<dyn FnOnce() + Send>) {
+        let Some(thread) = self.0.pop() else {
+            return f();
+        };
+        let mut rest = Backlog(std::mem::take(&mut self.0));
+        thread
+            .queue()
+            .when_room(Reply::new(move |_| rest.notify_boxed(f)));
     }
 
     /// Blocks until there is room.
@@ -186,7 +211,10 @@ impl Backlog {
 
 impl fmt::Debug for Backlog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Backlog({})", self.0.depth())
+        let depths = self.0.iter().map(|thread| thread.depth());
+        f.debug_tuple("Backlog")
+            .field(&depths.collect::<Vec<_>>())
+            .finish()
     }
 }
 

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use emily_spec::{Context, Error, ErrorKind, Result, panic_text};
 use mlx_rs::{Array, Stream, with_stream};
@@ -11,9 +12,10 @@ use smallvec::SmallVec;
 
 use crate::bytes::Bytes;
 use crate::ops::{self, Cx};
+use crate::worker::Reply;
 use crate::worker::guard::{Guard, Guards};
 use crate::worker::slot::{Slot, State, Use, Value};
-use crate::worker::thread::{Apply, Input, Job, Reply, Thread};
+use crate::worker::thread::{Apply, Input, Job, Thread};
 use crate::worker::turn;
 use crate::{Device, ending, memory, mlx};
 
@@ -21,6 +23,9 @@ use crate::{Device, ending, memory, mlx};
 /// graph wide, little enough that the device is never idle for long.
 const PENDING_OPS: usize = 64;
 const PENDING_BYTES: usize = 64 << 20;
+
+/// Jobs that wait for longer than this are looked at again: their callers may be gone.
+const STALE: Duration = Duration::from_millis(1);
 
 /// The call a value came from, for errors that only its evaluation shows.
 pub(crate) type Origin = Arc<Context>;
@@ -72,13 +77,18 @@ impl Runner {
                     std::mem::forget(std::mem::take(&mut trash));
                 }
                 trash.clear();
+                let mut looked = self.prune(&mut jobs);
                 while let Some(job) = jobs.pop_front() {
                     if ending::begun() {
                         self.refuse(job);
                     } else {
                         self.job(job);
                     }
-                    self.thread.queue().done();
+                    self.thread.queue().done(1);
+                    if looked.elapsed() >= STALE {
+                        self.thread.queue().take_more(&mut jobs);
+                        looked = self.prune(&mut jobs);
+                    }
                     count += 1;
                     // What MLX makes at its first use of something is there before the handler
                     // comes first again.
@@ -88,6 +98,15 @@ impl Runner {
                 }
             }
         });
+    }
+
+    /// Drops what nobody waits for any more, and says when that was looked at.
+    fn prune(&self, jobs: &mut VecDeque<Job>) -> Instant {
+        let dropped = Job::prune(jobs);
+        if dropped > 0 {
+            self.thread.queue().done(dropped);
+        }
+        Instant::now()
     }
 
     /// One job. A panic in it is caught.
@@ -140,6 +159,9 @@ impl Runner {
         reply: Reply<T>,
         compute: impl FnOnce(&mut Runner, &Arc<Slot>) -> Result<T>,
     ) {
+        if !reply.is_wanted() {
+            return;
+        }
         let slot = tensor.slot();
         let caught = catch_unwind(AssertUnwindSafe(|| compute(self, slot)));
         let result = caught.unwrap_or_else(|panic| {
@@ -316,7 +338,7 @@ impl Input {
     /// The operand's value; for a foreign one, after its own thread has evaluated it.
     fn value(&self) -> std::result::Result<Value, Arc<Error>> {
         match self {
-            Input::Here(tensor) => tensor.slot().value(),
+            Input::Ready(tensor) => tensor.slot().value(),
             Input::Foreign(tensor, gate) => {
                 gate.wait();
                 tensor.slot().value()

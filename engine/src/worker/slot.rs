@@ -111,6 +111,11 @@ impl Slot {
         self.thread.discard(old);
     }
 
+    /// True once the value is in memory without conditions, so that any thread may read it.
+    pub(crate) fn is_computed(&self) -> bool {
+        matches!(&*self.state(), State::Ready(value) if value.evaluated && value.guards.is_empty())
+    }
+
     /// Refuses a tensor that was released.
     pub(crate) fn check_held(&self) -> Result<()> {
         if self.released.load(Ordering::Acquire) {

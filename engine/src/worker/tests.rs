@@ -338,3 +338,30 @@ fn a_flush_comes_after_what_was_submitted_before() {
     worker.stop();
     assert_eq!(floats(&two.read().unwrap()), [2.0]);
 }
+
+#[test]
+fn a_computed_tensor_of_a_busy_worker_is_used_at_once() {
+    let (busy, idle) = (worker(), worker());
+    let one = vector(&busy, &[1.0]);
+    let two = add(&busy, &one, &one);
+    two.eval().unwrap();
+    let release = hold(&busy);
+    let (sender, receiver) = mpsc::channel();
+    add(&idle, &one, &two).read_with(Reply::new(move |bytes| sender.send(bytes).unwrap()));
+    let bytes = receiver.recv_timeout(Duration::from_secs(20));
+    assert_eq!(*bytes.unwrap().unwrap(), 3f32.to_le_bytes());
+    drop(release);
+}
+
+#[test]
+fn operands_of_another_worker_count_against_its_bound() {
+    let (busy, idle) = (worker(), worker());
+    let one = vector(&busy, &[1.0]);
+    let two = add(&busy, &one, &one);
+    let release = hold(&busy);
+    let call = || idle.submit(Op::from(Arithmetic::Add), &[two.clone(), two.clone()]);
+    let full = (0..3000).find_map(|_| call().unwrap().1);
+    let backlog = full.expect("the busy worker's queue is full before that of the idle one");
+    drop(release);
+    backlog.wait();
+}

@@ -1,5 +1,6 @@
 //! The part of a worker thread that callers see: its queue, and what can be put into it.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak, mpsc};
@@ -9,7 +10,8 @@ use emily_spec::{Error, ErrorKind, Result, TensorType};
 use smallvec::SmallVec;
 
 use crate::bytes::Bytes;
-use crate::worker::queue::{Backlog, Queue};
+use crate::worker::Reply;
+use crate::worker::queue::Queue;
 use crate::worker::runner::{Origin, Runner};
 use crate::worker::scheduling;
 use crate::worker::slot::{Slot, State, Use, Value};
@@ -37,6 +39,33 @@ impl Job {
             Job::Read(..) | Job::Eval(..) | Job::Flush(_) | Job::Call(_) | Job::Settle(_) => true,
         }
     }
+
+    /// Whether somebody still waits for what it does.
+    fn is_wanted(&self) -> bool {
+        match self {
+            Job::Apply(apply) => apply.outputs.iter().any(|slot| slot.strong_count() > 0),
+            Job::Read(_, reply) => reply.is_wanted(),
+            Job::Eval(_, reply) => reply.is_wanted(),
+            Job::Flush(_) | Job::Call(_) | Job::Settle(_) => true,
+        }
+    }
+
+    /// Drops the jobs that nobody waits for, the last first: a job holds its operands, which may be all
+    /// that an earlier one was wanted for. Returns how many.
+    pub(crate) fn prune(jobs: &mut VecDeque<Job>) -> usize {
+        if jobs.iter().all(Job::is_wanted) {
+            return 0;
+        }
+        let before = jobs.len();
+        let mut wanted = VecDeque::with_capacity(before);
+        while let Some(job) = jobs.pop_back() {
+            if job.is_wanted() {
+                wanted.push_front(job);
+            }
+        }
+        *jobs = wanted;
+        before - jobs.len()
+    }
 }
 
 /// An op, its operands and the slots it fills. The slots are weak: work nobody waits for any more
@@ -54,8 +83,8 @@ pub(crate) struct Apply {
 
 /// An operand.
 pub(crate) enum Input {
-    /// On the same thread, so its graph can be built upon.
-    Here(Use),
+    /// On the same thread, so that its graph can be built upon, or computed.
+    Ready(Use),
     /// On another thread, which opens the gate once it has evaluated it.
     Foreign(Use, Arc<Gate>),
 }
@@ -79,34 +108,6 @@ impl Gate {
             .opened
             .wait_while(open, |open| !*open)
             .unwrap_or_else(PoisonError::into_inner);
-    }
-}
-
-/// A callback that is called exactly once: dropped unsent, it says so.
-pub(crate) struct Reply<T>(Option<Callback<T>>);
-
-type Callback<T> = Box<dyn FnOnce(Result<T>) + Send>;
-
-impl<T> Reply<T> {
-    pub(crate) fn new(callback: impl FnOnce(Result<T>) + Send + 'static) -> Reply<T> {
-        Reply(Some(Box::new(callback)))
-    }
-
-    pub(crate) fn send(mut self, result: Result<T>) {
-        if let Some(callback) = self.0.take() {
-            callback(result);
-        }
-    }
-}
-
-impl<T> Drop for Reply<T> {
-    fn drop(&mut self) {
-        if let Some(callback) = self.0.take() {
-            callback(Err(Error::new(
-                ErrorKind::Internal,
-                "the worker dropped this request; please report it",
-            )));
-        }
     }
 }
 
@@ -218,20 +219,10 @@ impl Thread {
         self.queue.depth()
     }
 
-    pub(crate) fn when_room(&self, reply: Reply<()>) {
-        self.queue.when_room(reply);
-    }
-
-    /// Queues a job that has its own way of waiting.
-    pub(crate) fn push(&self, job: Job) {
+    /// Queues a job; true when that leaves the queue over its bound.
+    pub(crate) fn push(&self, job: Job) -> bool {
         let urgent = job.urgent();
-        self.queue.push(job, urgent);
-    }
-
-    /// Queues a job; the backlog says that the caller should wait.
-    pub(crate) fn push_bounded(self: &Arc<Thread>, job: Job) -> Option<Backlog> {
-        let urgent = job.urgent();
-        self.queue.push(job, urgent).then(|| Backlog(self.clone()))
+        self.queue.push(job, urgent)
     }
 
     /// Drops what a slot held, on the thread that may.
