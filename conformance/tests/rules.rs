@@ -1,9 +1,10 @@
 //! fixtures/rules.toml: what is known of MLX leads to cases and tests that exist.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use emily_conformance::case::Reading;
 use emily_conformance::fixtures::{Fixtures, repository};
 use serde::Deserialize;
 
@@ -18,6 +19,8 @@ struct Rules {
 struct Rule {
     mlx: String,
     #[serde(default)]
+    dtypes: BTreeSet<String>,
+    #[serde(default)]
     cases: Vec<String>,
     #[serde(default)]
     tests: Vec<String>,
@@ -28,17 +31,32 @@ fn every_rule_leads_to_cases_or_tests() {
     let text = fs::read_to_string(repository().join("fixtures/rules.toml")).expect("rules");
     let rules: Rules = toml::from_str(&text).expect("rules.toml is sound");
     let fixtures = Fixtures::load(&repository()).expect("the cases are sound");
-    let names = fixtures.cases.iter();
-    let names: BTreeSet<String> = names
-        .map(|case| format!("{}::{}", case.row.name, case.name))
+    let readings: BTreeMap<String, &[Reading]> = fixtures
+        .cases
+        .iter()
+        .map(|case| {
+            let name = format!("{}::{}", case.row.name, case.name);
+            (name, &case.readings[..])
+        })
         .collect();
-    for Rule { mlx, cases, tests } in &rules.rule {
+    for Rule {
+        mlx,
+        mut dtypes,
+        cases,
+        tests,
+    } in rules.rule
+    {
         assert!(!cases.is_empty() || !tests.is_empty(), "{mlx}: no case");
-        for case in cases {
-            assert!(names.contains(case), "{mlx}: there is no case {case}");
+        for case in &cases {
+            let readings = readings.get(case);
+            let readings = readings.unwrap_or_else(|| panic!("{mlx}: there is no case {case}"));
+            for reading in *readings {
+                dtypes.remove(&reading.dtype);
+            }
         }
+        assert!(dtypes.is_empty(), "{mlx}: no case at {dtypes:?}");
         for test in tests {
-            assert!(exists(test), "{mlx}: there is no test {test}");
+            assert!(exists(&test), "{mlx}: there is no test {test}");
         }
     }
 }

@@ -54,6 +54,21 @@ fn picked_matrices() {
 }
 
 #[test]
+fn what_decompositions_count_in_31_bits() {
+    let of = |name: &str, attrs: Value, shape: &[usize]| {
+        is_out_of_memory(name, attrs, &[(DType::F32, shape)]);
+    };
+    // A block of each of the columns.
+    of("qr", json!({}), &[1, 1 << 26]);
+    // The columns beside it that make Q complete.
+    of("qr", json!({"mode": "complete"}), &[3, 30_000, 1]);
+    // The squares that singular values and eigenvectors are found in.
+    of("svd", json!({}), &[21_000, 21_000]);
+    of("eigh", json!({}), &[33_000, 33_000]);
+    of("determinant", json!({}), &[50_000, 50_000]);
+}
+
+#[test]
 fn vectors_of_singular_values() {
     let batch: (DType, &[usize]) = (DType::F32, &[300, 4096, 1]);
     is_out_of_memory("svd", json!({"full_matrices": true}), &[batch]);

@@ -353,3 +353,17 @@ fn call(name: &str, op: impl FnOnce(*mut mlx_array, mlx_stream) -> c_int) -> Res
     unsafe { mlx_sys::mlx_array_free(handle) };
     Err(Exception::custom(format!("{name} was refused")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_mlx_refuses_is_an_error_and_the_process_goes_on() {
+        let of = |elements: &[i32]| Array::from_slice(elements, &[elements.len() as i32]);
+        let error = bitwise_and(&of(&[1, 2]), &of(&[1, 2, 3])).expect_err("shapes differ");
+        assert!(error.what().contains("bitwise_and"), "{}", error.what());
+        let sum = bitwise_or(&of(&[1, 2]), &of(&[4, 4])).expect("shapes fit");
+        assert_eq!(sum.as_slice::<i32>(), [5, 6]);
+    }
+}

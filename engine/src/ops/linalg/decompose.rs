@@ -5,7 +5,7 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, ones_dtype, select, tril, triu, zeros_dtype};
 use mlx_rs::{Array, Dtype, linalg};
 
-use super::{transposed, wide};
+use super::{BLOCK, countable, sizes, transposed, wide};
 use crate::mlx::{arange, clone_array, dtype_of, real, slice_axis};
 use crate::ops::cast::cast;
 use crate::ops::{Cx, dims};
@@ -23,6 +23,12 @@ pub(super) fn narrowed<const N: usize>(
 pub(in crate::ops) fn qr(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
     let columns = *dims(&results[0].shape).last().unwrap_or(&0);
     let x = wide(x, results[0].dtype)?;
+    let [batch, m, n] = sizes(&x);
+    let n = n.max(columns as usize);
+    countable([
+        batch.saturating_mul(m).saturating_mul(n),
+        n.saturating_mul(BLOCK),
+    ])?;
     let factors = cx.on_cpu(|| -> Result<_> {
         let (finite, x) = finite(&x)?;
         let (scaled, back) = moderate(&x, &[-2])?;
@@ -110,6 +116,8 @@ pub(super) fn moderate(x: &Array, axes: &[i32]) -> Result<(Array, Array)> {
 /// diagonal; MLX takes no notice.
 pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Result<Array> {
     let x = wide(x, ty.dtype)?;
+    let [_, n, _] = sizes(&x);
+    countable([n.saturating_mul(n)])?;
     let (l, failed) = cx.on_cpu(|| -> Result<_> {
         let l = linalg::cholesky(&x, None)?;
         let pivots = l.diagonal(None, -2, -1)?;
@@ -145,6 +153,8 @@ pub(in crate::ops) fn lu(x: &Array, results: &[TensorType], cx: &Cx) -> Result<V
 /// and write beyond them. So MLX sees none of 1 × 1.
 pub(super) fn eliminated(x: &Array) -> Result<(Array, Array, Array)> {
     if x.dim(-1) > 1 {
+        let [_, n, _] = sizes(x);
+        countable([n.saturating_mul(n)])?;
         return linalg::lu(x);
     }
     let rows = zeros_dtype(&x.shape()[..x.ndim() - 1], Dtype::Uint32)?;

@@ -6,7 +6,7 @@ use mlx_rs::ops::{concatenate, select};
 use mlx_rs::{Array, Dtype, linalg};
 
 use super::decompose::moderate;
-use super::{block, rows, wide};
+use super::{block, countable, rows, sizes, wide};
 use crate::mlx::{arange, clone_array, integer, real, slice_axis};
 use crate::ops::cast::cast;
 use crate::ops::{Cx, dims};
@@ -44,6 +44,8 @@ fn expanded(x: &Array) -> Result<Array> {
 /// The product of the pivots, turned by each exchange of rows; NaN of a NaN, which elimination may
 /// not come across.
 fn eliminated(x: &Array) -> Result<Array> {
+    let [_, n, _] = sizes(x);
+    countable([n.saturating_mul(n)])?;
     let (moderate, back) = moderate(x, &[-2])?;
     let (factors, exchanged) = linalg::lu_factor(moderate)?;
     let pivots = cast(&factors.diagonal(None, -2, -1)?, DType::F64)?;

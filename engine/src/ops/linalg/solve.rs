@@ -12,7 +12,7 @@ use super::decompose::{eliminated, moderate};
 use super::{block, rows, transposed, wide};
 use crate::mlx::{arange, clone_array, conjugate, dtype_of, integer, real, to_mlx};
 use crate::ops::cast::cast;
-use crate::ops::{Cx, complex, dims};
+use crate::ops::{Cx, complex, dims, length};
 
 pub(in crate::ops) fn triangular_solve(
     op: &TriangularSolve,
@@ -51,6 +51,7 @@ pub(in crate::ops) fn solve(inputs: &[Array], ty: &TensorType, cx: &mut Cx) -> R
 /// B's rows as L·U has them: row i of A, and of B, is row `of_row[i]` of L·U.
 fn in_order(b: &Array, of_row: &Array) -> Result<Array> {
     let n = b.dim(-2);
+    length(of_row.size())?;
     let order = argsort_axis(of_row, -1)?
         .as_dtype(Dtype::Int32)?
         .reshape(&[-1, n])?;

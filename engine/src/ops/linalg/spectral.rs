@@ -6,12 +6,14 @@ use mlx_rs::ops::argsort_axis;
 use mlx_rs::{Array, linalg};
 
 use super::decompose::{finite, moderate, narrowed, or_nan};
-use super::{transposed, wide};
-use crate::ops::{Cx, length};
+use super::{BLOCK, countable, sizes, transposed, wide};
+use crate::ops::Cx;
 
 /// λ and V. MLX has them ascending.
 pub(in crate::ops) fn eigh(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
     let x = wide(x, results[0].dtype)?;
+    let [_, n, _] = sizes(&x);
+    countable([workspace(2, n, n)])?;
     let factors = cx.on_cpu(|| -> Result<_> {
         let (finite, x) = finite(&x)?;
         let (values, vectors) = linalg::eigh(&x, None)?;
@@ -24,6 +26,12 @@ pub(in crate::ops) fn eigh(x: &Array, results: &[TensorType], cx: &Cx) -> Result
     narrowed(factors, results)
 }
 
+/// The elements that LAPACK works in: so many squares, and some columns of blocks.
+fn workspace(squares: usize, side: usize, longer: usize) -> usize {
+    let squares = squares.saturating_mul(side).saturating_mul(side);
+    squares.saturating_add(longer.saturating_mul(2 * BLOCK))
+}
+
 /// U, S and Vᵀ.
 pub(in crate::ops) fn svd(
     op: &Svd,
@@ -32,13 +40,16 @@ pub(in crate::ops) fn svd(
     cx: &Cx,
 ) -> Result<Vec<Array>> {
     let x = wide(x, results[0].dtype)?;
+    let [batch, m, n] = sizes(&x);
+    // A long matrix is made square first, unless its vectors are to be, too.
+    let least = m.min(n);
+    let side = if op.full_matrices { m.max(n) } else { least };
+    countable([
+        x.size(),
+        batch.saturating_mul(side).saturating_mul(side),
+        workspace(5, least, side),
+    ])?;
     let factors = cx.on_cpu(|| -> Result<_> {
-        // LAPACK's U and V are found by offsets of 31 bits.
-        let side = x.dim(-2).max(x.dim(-1)) as usize;
-        let batch = x.size() / (x.dim(-2) * x.dim(-1)).max(1) as usize;
-        if op.full_matrices {
-            length(batch.saturating_mul(side).saturating_mul(side))?;
-        }
         let (finite, x) = finite(&x)?;
         let (x, back) = moderate(&x, &[-2, -1])?;
         let (u, s, v) = match op.full_matrices {
