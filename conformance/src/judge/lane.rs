@@ -140,7 +140,12 @@ impl<'a> Lane<'a> {
             (None, true, _, _) => Outcome::Passed,
             (Some(_), true, _, _) if is_open => Outcome::Passed,
             (_, _, _, Some(_)) => Outcome::Blocked,
-            (None, false, _, None) if foreign && self.refused == self.tally.failed() => {
+            // Also where Nx leaves the answer open: there is none.
+            (entry, false, _, None)
+                if foreign
+                    && (entry.is_none() || is_open)
+                    && self.refused == self.tally.failed() =>
+            {
                 Outcome::Refused
             }
             (Some(_), false, true, None) if is_open => Outcome::Open,

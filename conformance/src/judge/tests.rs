@@ -375,7 +375,7 @@ fn a_foreign_backend_is_right_or_wrong_or_refuses() {
     assert_eq!(of(dies, ""), Outcome::Failed);
     assert_eq!(of(|results| results, open), Outcome::Passed);
     assert_eq!(of(truncated, open), Outcome::Open);
-    assert_eq!(of(raises, open), Outcome::Open);
+    assert_eq!(of(raises, open), Outcome::Refused);
     assert!(of(dies, open).is_red());
 }
 

@@ -255,7 +255,11 @@ impl Layer for Beam {
             Kind::Nif => true,
             Kind::Nx => expressible::in_nx(question) && referee::takes(question),
             Kind::Peer(_) => expressible::in_nx(question) && referee::is_meant(question),
-            Kind::Backend | Kind::Compiler | Kind::Grad => expressible::in_nx(question),
+            Kind::Backend | Kind::Compiler => expressible::in_nx(question),
+            Kind::Grad => {
+                let by = emily_oracle::grad::operands(question.op, question.types);
+                !by.is_empty() && expressible::in_nx(question)
+            }
         }
     }
 

@@ -24,6 +24,10 @@ defmodule Emily.Backend do
   has no primitive for the others (`f8`, `f8_e4m3fn`, `c128`, and integers below 8 bits): those are
   an `ArgumentError` that names a type to use instead.
 
+  Pointers are refused, as MLX can neither know how long foreign memory lives nor say how long a buffer of
+  its own does: instead of `Nx.from_pointer/5` use `Nx.from_binary/3`, and of `Nx.to_pointer/2`
+  `Nx.to_binary/1`.
+
   ## When things are computed
 
   An operation is queued and its result is a handle; reading (`Nx.to_binary/1` and everything

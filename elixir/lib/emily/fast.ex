@@ -15,6 +15,21 @@ defmodule Emily.Fast do
   `f32` and rounded once. Complex numbers are an `ArgumentError`. Vectorized tensors are computed
   vector by vector. `einsum/2` and `gather_mm/4`, which multiply and add only, take complex numbers too, and
   integers as they are; of `gather_mm/4` vectorized tensors are refused.
+
+  Shapes, types and options that do not fit are an `ArgumentError` that names the function, its operands and
+  what would fit.
+
+  ## Sources
+
+  | function | defined in |
+  |---|---|
+  | `softmax/2`, `logsumexp/2` | Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax functions" (2021), shifted by the largest element |
+  | `rms_norm/3` | Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019) |
+  | `layer_norm/4` | Ba, Kiros and Hinton, "Layer Normalization" (2016) |
+  | `scaled_dot_product_attention/4` | Vaswani et al., "Attention Is All You Need" (2017); heads that share keys in Ainslie et al., "GQA" (2023) |
+  | `rope/2` | Su et al., "RoFormer" (2021) |
+  | `einsum/2` | the notation of NumPy's `einsum` |
+  | `gather_mm/4` | MLX's operation of the name, with Nx's rules for types |
   """
 
   import Emily.Fast.Call

@@ -27,6 +27,11 @@ defmodule Emily.Quantization do
   Shapes, types and options that do not fit are an `ArgumentError` that names the function and its
   operands. Vectorized tensors are refused: devectorize them first.
 
+  ## Sources
+
+  The affine codes and the order of packed bits are MLX's. `:mxfp4` and `:mxfp8` are defined in the Open
+  Compute Project's "OCP Microscaling Formats (MX) Specification" 1.0, `:nvfp4` by NVIDIA.
+
       iex> packed = Nx.tensor([[0x76543210, 0xFEDCBA98, 0x76543210, 0xFEDCBA98]], type: :u32)
       iex> matrix = Emily.Quantization.dequantize(packed, Nx.tensor([[0.5]]), Nx.tensor([[-1.0]]), group_size: 32)
       iex> Nx.shape(matrix)

@@ -39,6 +39,32 @@ defmodule Emily.TypeTest do
     end
   end
 
+  test "an integer beyond 64 bits is rounded once, and counts modulo 2^64" do
+    constant = &(&1 |> Nx.tensor(type: &2, backend: Emily.Backend) |> Nx.to_number())
+    two = &Integer.pow(2, &1)
+
+    # Above a tie, on which a double would lie; on one, to even; below one.
+    for {rest, up} <- [{two.(46) + 1, two.(47)}, {two.(46), 0}, {two.(46) - 1, 0}] do
+      assert constant.(two.(70) + rest, :f32) == two.(70) + up
+      assert constant.(-two.(70) - rest, :f32) == -two.(70) - up
+    end
+
+    assert constant.(two.(70) + two.(62) + 1, :bf16) == two.(70) + two.(63)
+    assert constant.(two.(64) + 3, :u8) == 3
+    assert constant.(two.(64) - 1, :f32) == two.(64)
+    assert constant.(-two.(64) - 3, :s64) == -3
+    f64 = Nx.tensor(two.(70) + two.(17) + 1, type: :f64, backend: @f64)
+    assert Nx.to_number(f64) == two.(70) + two.(18)
+  end
+
+  test "indices beyond 2^24 are rounded to f32 one by one" do
+    for axis <- [nil, 0] do
+      iota = Nx.iota({16_777_222}, type: :f32, axis: axis, backend: Emily.Backend)
+      want = [16_777_215.0, 16_777_216.0, 16_777_216.0, 16_777_218.0, 16_777_220.0, 16_777_220.0]
+      assert Nx.to_list(iota[16_777_215..16_777_220]) == want
+    end
+  end
+
   test "f64 needs the cpu, asked for by name" do
     assert_raise ArgumentError, ~r/f64: true needs device: :cpu/, fn ->
       Nx.default_backend({Emily.Backend, f64: true})

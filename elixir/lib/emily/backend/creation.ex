@@ -2,6 +2,8 @@ defmodule Emily.Backend.Creation do
   @moduledoc false
   # Tensors from nothing, and from bytes.
 
+  import Bitwise
+
   alias Emily.Backend.Call
   alias Emily.Lane
   alias Nx.Tensor, as: T
@@ -14,15 +16,26 @@ defmodule Emily.Backend.Creation do
   defp value(_type, %Complex{re: re, im: im}), do: [re, im]
 
   # An integer of any length counts modulo 2^64 in an integer type, and is a number in a float one.
-  defp value({kind, _bits}, number) when is_integer(number) do
+  defp value({kind, _bits} = type, number) when is_integer(number) do
     cond do
       number in -0x8000_0000_0000_0000..0xFFFF_FFFF_FFFF_FFFF -> number
-      kind in [:u, :s] -> Bitwise.band(number, 0xFFFF_FFFF_FFFF_FFFF)
-      true -> double!(number)
+      kind in [:u, :s] -> number &&& 0xFFFF_FFFF_FFFF_FFFF
+      type == {:f, 64} -> double!(number)
+      number < 0 -> -double!(to_odd(-number))
+      true -> double!(to_odd(number))
     end
   end
 
   defp value(_type, number), do: number
+
+  # A double that rounds to a narrower float as the integer does: its first 53 bits, of which the last says
+  # also whether there is more.
+  defp to_odd(number) do
+    rest = length(Integer.digits(number, 2)) - 53
+    bits = number >>> rest
+    bits = if bits <<< rest == number, do: bits, else: bits ||| 1
+    bits <<< rest
+  end
 
   defp double!(number) do
     number * 1.0
