@@ -7,10 +7,11 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use emily_spec::{Error, Result};
+use emily_spec::Result;
 use mlx_rs::Array;
 
 use super::Origin;
+use super::failure::{Failure, Moment};
 use super::runner::at;
 use crate::mlx;
 use crate::ops::Condition;
@@ -21,8 +22,9 @@ pub(crate) struct Guard {
     open: Mutex<Option<Open>>,
     outcome: AtomicU8,
     /// Written before the outcome is that it failed.
-    error: OnceLock<Arc<Error>>,
+    failure: OnceLock<Arc<Failure>>,
     origin: Origin,
+    made: Moment,
 }
 
 /// A condition of which nothing is known yet.
@@ -46,8 +48,9 @@ impl Guard {
         Ok(Guard {
             open: Mutex::new(Some(Open { any, condition })),
             outcome: AtomicU8::new(UNKNOWN),
-            error: OnceLock::new(),
+            failure: OnceLock::new(),
             origin,
+            made: Moment::now(),
         })
     }
 
@@ -68,7 +71,8 @@ impl Guard {
             let outcome = match any.try_item_exact::<bool>().unwrap_or(true) {
                 true => {
                     let error = condition.fault.error(&condition.failed);
-                    self.error.get_or_init(|| Arc::new(at(error, &self.origin)));
+                    let failure = || Failure::at(at(error, &self.origin), self.made);
+                    self.failure.get_or_init(failure);
                     FAILED
                 }
                 false => HOLDS,
@@ -77,10 +81,10 @@ impl Guard {
         }
     }
 
-    /// The error, where the condition is known to have failed.
-    fn error(&self) -> Option<&Arc<Error>> {
+    /// Why, where the condition is known to have failed.
+    fn failure(&self) -> Option<&Arc<Failure>> {
         match self.outcome() {
-            FAILED => self.error.get(),
+            FAILED => self.failure.get(),
             _ => None,
         }
     }
@@ -98,8 +102,11 @@ impl Guards {
     /// Adds another value's conditions, each once.
     pub(crate) fn join(&mut self, other: &Guards) {
         for guard in &other.0 {
-            if guard.outcome() != HOLDS && !self.0.iter().any(|have| Arc::ptr_eq(have, guard)) {
-                self.0.push(guard.clone());
+            let place = self.0.binary_search_by_key(&guard.made, |have| have.made);
+            if let Err(place) = place
+                && guard.outcome() != HOLDS
+            {
+                self.0.insert(place, guard.clone());
             }
         }
     }
@@ -118,11 +125,11 @@ impl Guards {
     }
 
     /// Looks at the arrays, which are evaluated: the first cause, if any failed.
-    pub(crate) fn settle(&self) -> std::result::Result<(), Arc<Error>> {
+    pub(crate) fn settle(&self) -> std::result::Result<(), Arc<Failure>> {
         for guard in &self.0 {
             guard.settle();
-            if let Some(error) = guard.error() {
-                return Err(error.clone());
+            if let Some(failure) = guard.failure() {
+                return Err(failure.clone());
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! live as long as the process, each with one MLX stream, because MLX never frees a stream. Workers
 //! beyond the pool's size share threads.
 
+mod failure;
 mod guard;
 mod handle;
 mod pool;

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use crate::bytes::Bytes;
 use crate::ops::{self, Cx};
 use crate::worker::Reply;
+use crate::worker::failure::Failure;
 use crate::worker::guard::{Guard, Guards};
 use crate::worker::slot::{Slot, State, Use, Value};
 use crate::worker::thread::{Apply, Input, Job, Thread};
@@ -116,7 +117,7 @@ impl Runner {
             Job::Read(tensor, reply) => self.answer(tensor, reply, Runner::read),
             Job::Eval(tensor, reply) => self.answer(tensor, reply, |runner, slot| {
                 let outcome = runner.eval(slot).map(drop);
-                outcome.map_err(|error| (*error).clone())
+                outcome.map_err(|failure| failure.error.clone())
             }),
             Job::Flush(reply) => {
                 self.flush();
@@ -134,9 +135,9 @@ impl Runner {
     fn refuse(&mut self, job: Job) {
         match job {
             Job::Apply(apply) => {
-                let error = Arc::new(at(ending::refusal(), &apply.origin));
+                let failure = Failure::new(at(ending::refusal(), &apply.origin));
                 for slot in &apply.outputs {
-                    fill(slot, State::Failed(error.clone()));
+                    fill(slot, State::Failed(failure.clone()));
                 }
             }
             Job::Read(ref tensor, _) | Job::Eval(ref tensor, _) => {
@@ -144,7 +145,7 @@ impl Runner {
                 if let Ok(value) = slot.value()
                     && !value.evaluated
                 {
-                    slot.fill(State::Failed(Arc::new(of(ending::refusal(), &value))));
+                    slot.fill(State::Failed(Failure::new(of(ending::refusal(), &value))));
                 }
                 self.job(job);
             }
@@ -170,7 +171,7 @@ impl Runner {
                 Ok(value) => of(error, &value),
                 Err(_) => error,
             };
-            slot.fill(State::Failed(Arc::new(error.clone())));
+            slot.fill(State::Failed(Failure::new(error.clone())));
             Err(error)
         });
         // The use ends before the reply, so that a release right after it frees at once.
@@ -183,30 +184,43 @@ impl Runner {
             return;
         }
         let computed = catch_unwind(AssertUnwindSafe(|| self.compute(&apply)))
-            .unwrap_or_else(|panic| Err(Arc::new(at(panicked(&*panic), &apply.origin))));
+            .unwrap_or_else(|panic| Err(Failure::new(at(panicked(&*panic), &apply.origin))));
         match computed {
             Ok(()) => self.account(apply.outputs, apply.bytes),
-            Err(error) => {
+            Err(failure) => {
                 for slot in &apply.outputs {
-                    fill(slot, State::Failed(error.clone()));
+                    fill(slot, State::Failed(failure.clone()));
                 }
             }
         }
     }
 
     /// Builds the op's graph on its operands' values, and fills its slots.
-    fn compute(&mut self, apply: &Apply) -> std::result::Result<(), Arc<Error>> {
+    fn compute(&mut self, apply: &Apply) -> std::result::Result<(), Arc<Failure>> {
         let origin = &apply.origin;
-        let here = |error| Arc::new(at(error, origin));
+        let here = |error| Failure::new(at(error, origin));
         if apply.lane.stopped() {
             return Err(here(apply.lane.stopped_error()));
         }
         let mut guards = Guards::default();
         let mut arrays = SmallVec::<[Array; 3]>::new();
+        let mut failed = None;
         for input in &apply.inputs {
-            let value = input.value()?;
-            guards.join(&value.guards);
-            arrays.push(value.array);
+            match input.value() {
+                Ok(value) => {
+                    guards.join(&value.guards);
+                    arrays.push(value.array);
+                }
+                Err(failure) => {
+                    let first = failed
+                        .take()
+                        .map(|other| Failure::first(other, failure.clone()));
+                    failed = Some(first.unwrap_or(failure));
+                }
+            }
+        }
+        if let Some(failure) = failed {
+            return Err(self.first_of(failure, &guards));
         }
         self.make_room(apply.bytes).map_err(here)?;
         let mut cx = Cx::new(self.thread.device, &self.cpu);
@@ -224,6 +238,19 @@ impl Runner {
             fill(slot, State::Ready(value));
         }
         Ok(())
+    }
+
+    /// The first in time of a failure and those that the conditions turn out to be.
+    fn first_of(&self, failure: Arc<Failure>, guards: &Guards) -> Arc<Failure> {
+        let arrays: Vec<Array> = guards.arrays().collect();
+        match turn::finish(&arrays, self.thread.device) {
+            Ok(()) => match guards.settle() {
+                Ok(()) => failure,
+                Err(other) => Failure::first(failure, other),
+            },
+            // What could not be looked at is no earlier cause that anybody knows.
+            Err(_) => failure,
+        }
     }
 
     /// Sees that large results fit beside what is in use: computes what is pending, so that its
@@ -286,7 +313,7 @@ impl Runner {
     }
 
     fn read(&mut self, slot: &Arc<Slot>) -> Result<Bytes> {
-        let array = self.eval(slot).map_err(|error| (*error).clone())?;
+        let array = self.eval(slot).map_err(|failure| failure.error.clone())?;
         if mlx::is_row_contiguous(&array) {
             return Bytes::new(array);
         }
@@ -296,7 +323,7 @@ impl Runner {
     }
 
     /// Evaluates a slot's value and the conditions on it, and records the outcome in the slot.
-    fn eval(&mut self, slot: &Arc<Slot>) -> std::result::Result<Array, Arc<Error>> {
+    fn eval(&mut self, slot: &Arc<Slot>) -> std::result::Result<Array, Arc<Failure>> {
         let mut value = slot.value()?;
         if value.evaluated {
             return Ok(value.array);
@@ -310,9 +337,9 @@ impl Runner {
                 slot.fill(State::Ready(value));
                 Ok(array)
             }
-            Err(error) => {
-                slot.fill(State::Failed(error.clone()));
-                Err(error)
+            Err(failure) => {
+                slot.fill(State::Failed(failure.clone()));
+                Err(failure)
             }
         }
     }
@@ -326,17 +353,17 @@ fn fill(slot: &Weak<Slot>, state: State) {
 }
 
 /// Evaluates a value with its conditions.
-fn evaluate(value: &Value, device: Device) -> std::result::Result<(), Arc<Error>> {
+fn evaluate(value: &Value, device: Device) -> std::result::Result<(), Arc<Failure>> {
     let mut arrays: Vec<Array> = value.guards.arrays().collect();
     arrays.push(mlx::clone_array(&value.array));
     turn::finish(&arrays, device)
-        .map_err(|exception| Arc::new(of(mlx::from_mlx(exception), value)))?;
+        .map_err(|exception| Failure::new(of(mlx::from_mlx(exception), value)))?;
     value.guards.settle()
 }
 
 impl Input {
     /// The operand's value; for a foreign one, after its own thread has evaluated it.
-    fn value(&self) -> std::result::Result<Value, Arc<Error>> {
+    fn value(&self) -> std::result::Result<Value, Arc<Failure>> {
         match self {
             Input::Ready(tensor) => tensor.slot().value(),
             Input::Foreign(tensor, gate) => {
@@ -422,7 +449,7 @@ mod tests {
         let call = "exp(f32[1]): the worker panicked";
         assert!(error.to_string().starts_with(call), "{error}");
         assert!(error.to_string().ends_with("(on worker 0)"), "{error}");
-        assert_eq!(slot.value().err().as_deref(), Some(&error));
+        assert_eq!(slot.value().err().unwrap().error, error);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use emily_spec::{Error, ErrorKind, Result, TensorType};
 use mlx_rs::Array;
 
+use super::failure::Failure;
 use super::{Guards, Origin, Thread};
 use crate::mlx;
 
@@ -54,7 +55,7 @@ pub(crate) enum State {
     /// Part of the lazy graph, or evaluated.
     Ready(Value),
     /// It failed, or something it was computed from did: the first cause.
-    Failed(Arc<Error>),
+    Failed(Arc<Failure>),
     /// [`Slot::release`] took the value away.
     Released,
 }
@@ -140,12 +141,12 @@ impl Slot {
     }
 
     /// A share of the value, or why there is none.
-    pub(crate) fn value(&self) -> std::result::Result<Value, Arc<Error>> {
+    pub(crate) fn value(&self) -> std::result::Result<Value, Arc<Failure>> {
         match &*self.state() {
             State::Ready(value) => Ok(value.share()),
-            State::Failed(error) => Err(error.clone()),
-            State::Released => Err(Arc::new(released(&self.ty))),
-            State::Pending => Err(Arc::new(Error::new(
+            State::Failed(failure) => Err(failure.clone()),
+            State::Released => Err(Failure::new(released(&self.ty))),
+            State::Pending => Err(Failure::new(Error::new(
                 ErrorKind::Internal,
                 format!("{} was read before its op ran", self.ty),
             ))),

@@ -365,3 +365,33 @@ fn operands_of_another_worker_count_against_its_bound() {
     drop(release);
     backlog.wait();
 }
+
+#[test]
+fn of_several_causes_the_first_in_time_is_reported() {
+    let worker = worker();
+    let one = integers(&worker, &[1]);
+    let zero = integers(&worker, &[0]);
+    let apply = |op: Op, inputs: &[&Handle]| {
+        let inputs: Vec<Handle> = inputs.iter().map(|&input| input.clone()).collect();
+        worker.apply(&op, &inputs).unwrap().remove(0)
+    };
+    let first = apply(Op::from(Arithmetic::Remainder), &[&one, &zero]);
+    let second = apply(Op::from(Arithmetic::Quotient), &[&one, &zero]);
+    let cause = |a: &Handle, b: &Handle| {
+        let error = apply(Op::from(Arithmetic::Add), &[a, b]).read();
+        error.unwrap_err().context.unwrap().op
+    };
+    for round in ["neither known", "both known"] {
+        for (a, b) in [(&first, &second), (&second, &first)] {
+            assert_eq!(cause(a, b), Op::from(Arithmetic::Remainder), "{round}");
+        }
+        second.read().unwrap_err();
+        // The later one is known to have failed, the first one not yet.
+        assert_eq!(
+            cause(&second, &first),
+            Op::from(Arithmetic::Remainder),
+            "{round}"
+        );
+        first.read().unwrap_err();
+    }
+}
