@@ -7,8 +7,9 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use emily_spec::Result;
+use emily_spec::{Error, ErrorKind, Result};
 use mlx_rs::Array;
+use mlx_rs::error::ConversionError;
 
 use super::Origin;
 use super::failure::{Failure, Moment};
@@ -64,21 +65,30 @@ impl Guard {
     }
 
     /// Looks at the evaluated array.
-    fn settle(&self) {
-        let mut open = self.open();
-        if let Some(Open { any, condition }) = open.take() {
-            // An array that cannot be read fails too: the error is the nearest thing to the truth.
-            let outcome = match any.try_item_exact::<bool>().unwrap_or(true) {
-                true => {
-                    let error = condition.fault.error(&condition.failed);
-                    let failure = || Failure::at(at(error, &self.origin), self.made);
-                    self.failure.get_or_init(failure);
-                    FAILED
-                }
-                false => HOLDS,
-            };
-            self.outcome.store(outcome, Ordering::Release);
-        }
+    ///
+    /// # Errors
+    /// MLX's, which is then the outcome too: the nearest thing to the truth.
+    fn settle(&self) -> Result<()> {
+        let Some(Open { any, condition }) = self.open().take() else {
+            return Ok(());
+        };
+        let item = any.try_item_exact::<bool>();
+        let error = match &item {
+            Ok(false) => None,
+            Ok(true) => Some(condition.fault.error(&condition.failed)),
+            Err(error) => Some(Error::new(ErrorKind::Internal, error.to_string())),
+        };
+        let outcome = match error {
+            Some(error) => {
+                let failure = || Failure::at(at(error, &self.origin), self.made);
+                self.failure.get_or_init(failure);
+                FAILED
+            }
+            None => HOLDS,
+        };
+        self.outcome.store(outcome, Ordering::Release);
+        let failed = |error: ConversionError| Error::new(ErrorKind::Internal, error.to_string());
+        item.map(drop).map_err(failed)
     }
 
     /// Why, where the condition is known to have failed.
@@ -127,7 +137,8 @@ impl Guards {
     /// Looks at the arrays, which are evaluated: the first cause, if any failed.
     pub(crate) fn settle(&self) -> std::result::Result<(), Arc<Failure>> {
         for guard in &self.0 {
-            guard.settle();
+            // What MLX reports is the outcome too.
+            let _ = guard.settle();
             if let Some(failure) = guard.failure() {
                 return Err(failure.clone());
             }
@@ -136,11 +147,15 @@ impl Guards {
     }
 
     /// Looks at the arrays that happen to be computed already, waiting for none.
-    pub(crate) fn settle_available(&self) {
+    ///
+    /// # Errors
+    /// MLX's, which need not be about any of them.
+    pub(crate) fn settle_available(&self) -> Result<()> {
         for guard in &self.0 {
             if guard.array().is_some_and(|array| mlx::is_available(&array)) {
-                guard.settle();
+                guard.settle()?;
             }
         }
+        Ok(())
     }
 }

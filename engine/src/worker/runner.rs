@@ -38,6 +38,26 @@ pub(crate) struct Runner {
     /// For what MLX has on the CPU only; the same stream on a CPU worker.
     cpu: Stream,
     pending: Pending,
+    poison: Poison,
+}
+
+/// MLX's failures that no op is known to have caused.
+///
+/// A kernel that fails marks its stream, and whoever waits for it next is told, whatever it waits for;
+/// the failed array itself then reads as if it were whole. So nothing that was in the graph is.
+#[derive(Default)]
+struct Poison {
+    /// How many there were. A value that is not evaluated and of an earlier era is lost.
+    era: u32,
+    last: Option<Arc<Failure>>,
+}
+
+impl Poison {
+    /// Why a value of this thread is lost, if it is.
+    fn of(&self, value: &Value) -> Option<Arc<Failure>> {
+        let lost = !value.evaluated && value.era < self.era;
+        lost.then(|| self.last.clone()).flatten()
+    }
 }
 
 /// Results whose evaluation has not been started.
@@ -62,6 +82,7 @@ impl Runner {
             stream,
             cpu,
             pending: Pending::default(),
+            poison: Poison::default(),
         })
     }
 
@@ -206,7 +227,13 @@ impl Runner {
         let mut arrays = SmallVec::<[Array; 3]>::new();
         let mut failed = None;
         for input in &apply.inputs {
-            match input.value() {
+            let value = input
+                .value()
+                .and_then(|value| match self.poison.of(&value) {
+                    Some(failure) => Err(failure),
+                    None => Ok(value),
+                });
+            match value {
                 Ok(value) => {
                     guards.join(&value.guards);
                     arrays.push(value.array);
@@ -234,6 +261,7 @@ impl Runner {
                 guards: guards.clone(),
                 evaluated: false,
                 origin: Some(origin.clone()),
+                era: self.poison.era,
             };
             fill(slot, State::Ready(value));
         }
@@ -266,7 +294,10 @@ impl Runner {
             return Ok(());
         }
         self.flush();
-        mlx::synchronize(&self.stream)?;
+        if let Err(error) = mlx::synchronize(&self.stream) {
+            self.poison(Failure::new(error.clone()));
+            return Err(error);
+        }
         memory::clear_cache()?;
         if fits()? {
             return Ok(());
@@ -298,18 +329,33 @@ impl Runner {
         let mut arrays = Vec::with_capacity(live.len());
         for slot in &live {
             if let Ok(value) = slot.value() {
-                value.guards.settle_available();
+                if let Err(error) = value.guards.settle_available() {
+                    self.poison(Failure::new(error));
+                }
                 arrays.extend(value.guards.arrays());
                 arrays.push(value.array);
             }
         }
-        if turn::start(&arrays, self.thread.device).is_err() {
-            // One of them failed; evaluating each alone tells which, and leaves the others whole.
+        if let Err(exception) = turn::start(&arrays, self.thread.device) {
+            let error = mlx::from_mlx(exception);
+            if error.kind != ErrorKind::Memory {
+                self.poison(Failure::new(error));
+            }
+            // One of them did not fit; evaluating each alone tells which, and leaves the others whole.
             for slot in &live {
                 // The slot keeps the error for its reader.
                 let _ = self.eval(slot);
             }
         }
+    }
+
+    /// Gives up what is in the graph.
+    fn poison(&mut self, failure: Arc<Failure>) {
+        // What the stream still has to say is of the same failure.
+        let _ = mlx::synchronize(&self.stream);
+        let _ = mlx::synchronize(&self.cpu);
+        self.poison.era += 1;
+        self.poison.last = Some(failure);
     }
 
     fn read(&mut self, slot: &Arc<Slot>) -> Result<Bytes> {
@@ -322,13 +368,30 @@ impl Runner {
         Bytes::new(dense)
     }
 
+    /// Evaluates a value with its conditions.
+    fn evaluate(&mut self, value: &Value) -> std::result::Result<(), Arc<Failure>> {
+        let mut arrays: Vec<Array> = value.guards.arrays().collect();
+        arrays.push(mlx::clone_array(&value.array));
+        turn::finish(&arrays, self.thread.device).map_err(|exception| {
+            let failure = Failure::new(of(mlx::from_mlx(exception), value));
+            if failure.error.kind != ErrorKind::Memory {
+                self.poison(failure.clone());
+            }
+            failure
+        })?;
+        value.guards.settle()
+    }
+
     /// Evaluates a slot's value and the conditions on it, and records the outcome in the slot.
     fn eval(&mut self, slot: &Arc<Slot>) -> std::result::Result<Array, Arc<Failure>> {
         let mut value = slot.value()?;
         if value.evaluated {
             return Ok(value.array);
         }
-        let outcome = evaluate(&value, self.thread.device);
+        let outcome = match self.poison.of(&value) {
+            Some(failure) => Err(failure),
+            None => self.evaluate(&value),
+        };
         match outcome {
             Ok(()) => {
                 let array = mlx::clone_array(&value.array);
@@ -350,15 +413,6 @@ fn fill(slot: &Weak<Slot>, state: State) {
     if let Some(slot) = slot.upgrade() {
         slot.fill(state);
     }
-}
-
-/// Evaluates a value with its conditions.
-fn evaluate(value: &Value, device: Device) -> std::result::Result<(), Arc<Failure>> {
-    let mut arrays: Vec<Array> = value.guards.arrays().collect();
-    arrays.push(mlx::clone_array(&value.array));
-    turn::finish(&arrays, device)
-        .map_err(|exception| Failure::new(of(mlx::from_mlx(exception), value)))?;
-    value.guards.settle()
 }
 
 impl Input {
@@ -422,6 +476,7 @@ mod tests {
             guards: Guards::default(),
             evaluated: false,
             origin: Some(Arc::new(origin)),
+            era: 0,
         };
         let slot = Slot::new(ty, thread, State::Ready(value));
         (runner, slot)
@@ -450,6 +505,42 @@ mod tests {
         assert!(error.to_string().starts_with(call), "{error}");
         assert!(error.to_string().ends_with("(on worker 0)"), "{error}");
         assert_eq!(slot.value().err().unwrap().error, error);
+    }
+
+    /// MLX tells the first who waits of a kernel's failure, and nobody after that.
+    #[test]
+    fn a_failure_that_no_op_is_known_to_have_caused_is_everybody_s() {
+        for failed_first in [true, false] {
+            let (mut runner, slot) = runner();
+            let stream = runner.stream.clone();
+            with_stream(&stream, || {
+                let ready = |array| {
+                    State::Ready(Value {
+                        array,
+                        ..slot.value().unwrap()
+                    })
+                };
+                let new = |array| Slot::new(slot.ty.clone(), slot.thread.clone(), ready(array));
+                let singular = Array::from_slice(&[0f32; 4], &[2, 2]);
+                let failed = new(mlx_rs::linalg::inv(&singular).unwrap());
+                let other = new(slot.value().unwrap().array.exp().unwrap());
+                runner.pending.slots = vec![Arc::downgrade(&failed), Arc::downgrade(&other)];
+                runner.flush();
+                let slots = match failed_first {
+                    true => [&failed, &other],
+                    false => [&other, &failed],
+                };
+                for slot in slots {
+                    let failure = runner.eval(slot).unwrap_err();
+                    assert_eq!(failure.error.kind, ErrorKind::Numeric, "{}", failure.error);
+                }
+                // What comes after is none the worse.
+                let mut later = slot.value().unwrap();
+                later.era = runner.poison.era;
+                let later = Slot::new(slot.ty.clone(), slot.thread.clone(), State::Ready(later));
+                assert!(runner.eval(&later).is_ok());
+            });
+        }
     }
 
     #[test]

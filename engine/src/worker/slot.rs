@@ -67,6 +67,8 @@ pub(crate) struct Value {
     pub(crate) evaluated: bool,
     /// The call that made it; `None` for uploaded data.
     pub(crate) origin: Option<Origin>,
+    /// How often its thread had been poisoned when it was made.
+    pub(crate) era: u32,
 }
 
 impl Value {
@@ -77,6 +79,7 @@ impl Value {
             guards: self.guards.clone(),
             evaluated: self.evaluated,
             origin: self.origin.clone(),
+            era: self.era,
         }
     }
 }

@@ -1,8 +1,12 @@
 //! Eigenvalues and singular values, with their vectors.
+//!
+//! Both are found step by step, and LAPACK may give up. So they are evaluated here: the error names the call,
+//! and nobody else is told of it.
 
 use emily_spec::{Svd, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::ops::argsort_axis;
+use mlx_rs::transforms::eval;
 use mlx_rs::{Array, linalg};
 
 use super::decompose::{finite, moderate, narrowed, or_nan};
@@ -17,6 +21,7 @@ pub(in crate::ops) fn eigh(x: &Array, results: &[TensorType], cx: &Cx) -> Result
     let factors = cx.on_cpu(|| -> Result<_> {
         let (finite, x) = finite(&x)?;
         let (values, vectors) = linalg::eigh(&x, None)?;
+        eval([&values, &vectors])?;
         let order = argsort_axis(values.abs()?.negative()?, -1)?;
         let values = values.take_along_axis(&order, -1)?;
         let vectors = vectors.take_along_axis(order.expand_dims(-2)?, -1)?;
@@ -53,7 +58,7 @@ pub(in crate::ops) fn svd(
         let (finite, x) = finite(&x)?;
         let (x, back) = moderate(&x, &[-2, -1])?;
         let (u, s, v) = match op.full_matrices {
-            true => linalg::svd(&x)?,
+            true => all(&x)?,
             false => thin(&x)?,
         };
         let s = s.multiply(back.squeeze_axes(&[-1])?)?;
@@ -61,6 +66,13 @@ pub(in crate::ops) fn svd(
         Ok([or_nan(&finite, &u)?, s, or_nan(&finite, &v)?])
     })?;
     narrowed(factors, results)
+}
+
+/// U, S and Vᵀ, U and V square.
+fn all(x: &Array) -> Result<(Array, Array, Array)> {
+    let (u, s, v) = linalg::svd(x)?;
+    eval([&u, &s, &v])?;
+    Ok((u, s, v))
 }
 
 /// MLX has square U and V only, which of a long matrix take far more memory than the matrix: with
@@ -72,9 +84,9 @@ fn thin(x: &Array) -> Result<(Array, Array, Array)> {
         return Ok((transposed(&u)?, s, transposed(&v)?));
     }
     if m == n {
-        return linalg::svd(x);
+        return all(x);
     }
     let (q, r) = linalg::qr(x)?;
-    let (u, s, v) = linalg::svd(&r)?;
+    let (u, s, v) = all(&r)?;
     Ok((q.matmul(&u)?, s, v))
 }
