@@ -129,14 +129,28 @@ fn read_linearly(input: &Input) -> Result<Input> {
 
 /// Whether operands are repeated to the result's shape.
 fn broadcasts(row: &Row, _: Group) -> bool {
-    match row.kind {
-        OpKind::Arithmetic(_)
-        | OpKind::Compare(_)
-        | OpKind::Select
-        | OpKind::AllClose
-        | OpKind::Broadcast => true,
-        OpKind::Unary(_)
-        | OpKind::AsType
+    matches!(reach(row.kind), Reach::Pair | Reach::Repeated)
+}
+
+/// What elements of the operands an element of the result is made of.
+#[derive(Clone, Copy)]
+pub(super) enum Reach {
+    /// The one in its place.
+    Place,
+    /// Those in its place of two operands, which are repeated to its shape.
+    Pair,
+    /// Others too, or not all of them, of operands that are repeated to one shape.
+    Repeated,
+    /// Any, of operands that are taken as they are.
+    Any,
+}
+
+pub(super) fn reach(kind: OpKind) -> Reach {
+    match kind {
+        OpKind::Unary(_) => Reach::Place,
+        OpKind::Arithmetic(_) | OpKind::Compare(_) => Reach::Pair,
+        OpKind::Select | OpKind::AllClose | OpKind::Broadcast => Reach::Repeated,
+        OpKind::AsType
         | OpKind::Bitcast
         | OpKind::Iota
         | OpKind::Eye
@@ -192,7 +206,7 @@ fn broadcasts(row: &Row, _: Group) -> bool {
         | OpKind::Norm(_)
         | OpKind::ScaledDotProductAttention
         | OpKind::Rope
-        | OpKind::Einsum => false,
+        | OpKind::Einsum => Reach::Any,
     }
 }
 

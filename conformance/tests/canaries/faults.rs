@@ -17,6 +17,8 @@ mod elements;
 mod index;
 mod ops;
 
+use contract::{Reach, reach};
+
 /// A mistake, and where it shows.
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
@@ -70,69 +72,7 @@ impl Fault {
 
 /// The op, where its elements are functions of an element of each operand.
 fn elementwise(row: &Row) -> Option<Op> {
-    let elementwise = match row.kind {
-        OpKind::Unary(_) | OpKind::Arithmetic(_) | OpKind::Compare(_) => true,
-        OpKind::Broadcast
-        | OpKind::Select
-        | OpKind::AsType
-        | OpKind::Bitcast
-        | OpKind::Iota
-        | OpKind::Eye
-        | OpKind::Constant
-        | OpKind::Transpose
-        | OpKind::Reshape
-        | OpKind::Squeeze
-        | OpKind::Reverse
-        | OpKind::Stack
-        | OpKind::Pad
-        | OpKind::Concatenate
-        | OpKind::Slice
-        | OpKind::DynamicSlice
-        | OpKind::Gather
-        | OpKind::Take
-        | OpKind::TakeAlongAxis
-        | OpKind::PutSlice
-        | OpKind::DynamicPutSlice
-        | OpKind::Indexed(_)
-        | OpKind::Clip
-        | OpKind::Quantifier(_)
-        | OpKind::AllClose
-        | OpKind::Sort
-        | OpKind::TopK
-        | OpKind::Reduce(_)
-        | OpKind::ArgReduce(_)
-        | OpKind::Argsort
-        | OpKind::Window(_)
-        | OpKind::WindowScatter(_)
-        | OpKind::Cumulative(_)
-        | OpKind::Dot
-        | OpKind::Conv
-        | OpKind::Fourier(_)
-        | OpKind::Fourier2(_)
-        | OpKind::Qr
-        | OpKind::TriangularSolve
-        | OpKind::Determinant
-        | OpKind::GatherMm
-        | OpKind::Lu
-        | OpKind::Eigh
-        | OpKind::Svd
-        | OpKind::Solve
-        | OpKind::Cholesky
-        | OpKind::Quantize
-        | OpKind::Dequantize
-        | OpKind::FpQuantize
-        | OpKind::FpDequantize
-        | OpKind::FpGatherQmm
-        | OpKind::GatherQmm
-        | OpKind::FpQuantizedMatmul
-        | OpKind::QuantizedMatmul
-        | OpKind::Softmax
-        | OpKind::Logsumexp
-        | OpKind::Norm(_)
-        | OpKind::ScaledDotProductAttention
-        | OpKind::Rope
-        | OpKind::Einsum => false,
-    };
+    let elementwise = matches!(reach(row.kind), Reach::Place | Reach::Pair);
     let op = || Op::read(row.name, serde_json::json!({})).expect("it needs no attributes");
     elementwise.then(op)
 }
