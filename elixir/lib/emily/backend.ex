@@ -53,15 +53,24 @@ defmodule Emily.Backend do
 
   ## What runs where
 
-  `fallbacks/0` lists the callbacks that have no native operation yet; those copy their operands
-  out, run on `Nx.BinaryBackend`, and copy the result in. Each is seen by telemetry
-  (`Emily.Telemetry`), and
+  `fallbacks/0` lists the callbacks that have no native operation, as their function is Elixir's:
+  `reduce` and `window_reduce` copy their operands out, run on `Nx.BinaryBackend`, and copy the
+  result in. Each call is seen by telemetry (`Emily.Telemetry`), and
 
       config :emily, fallback: :warn
 
   logs it, once per operation and shapes; `:raise` makes it a `RuntimeError`, for CI; `:silent` is
   the default. (`warn_on_fallback: true` is the older form of `:warn`.) An `Nx.block/4` without a
-  native operation runs its default function on this backend.
+  native operation runs its default function on this backend, operation by operation: another
+  library's blocks, `Nx.LinAlg`'s `cholesky`, `solve`, `qr`, `eigh`, `lu` and `determinant` of complex
+  matrices, which MLX does not decompose, and `Nx.all_close/3` with tolerances that are tensors.
+
+  ## Where Nx leaves the answer open
+
+    * `Nx.LinAlg.qr/2` has Nx's signs. With `mode: :complete`, `R` multiplies the columns of `Q` after
+      the `n`-th by zero: they complete the basis, but are not those of `Nx.BinaryBackend`.
+    * `Nx.LinAlg.eigh/2` and `Nx.LinAlg.svd/2` order values as Nx does; the signs of their vectors, and
+      which basis the vectors of a repeated value are, differ between backends.
 
   ## Debugging
 
