@@ -76,10 +76,11 @@ defmodule Emily.Backend do
 
   Two flags are compiled in or not there at all:
 
-    * `config :emily, debug_bounds_check: true` - an index out of range is raised where it is
-      called, not where it is read;
-    * `config :emily, debug_detect_nan_inf: true` - a matrix product, or a norm, an attention or
-      an einsum of `Emily.Fast`, with a NaN or an infinity in it is an `ArithmeticError` where it is called.
+    * `config :emily, debug_bounds_check: true` - an index out of range, also of the matrices that
+      `gather_mm` and `gather_qmm` pick, is raised where it is called, not where it is read;
+    * `config :emily, debug_detect_nan_inf: true` - a NaN or an infinity in what a product of
+      matrices gives, packed and picked ones too, a convolution, or a norm, an attention or an einsum of
+      `Emily.Fast`, is an `ArithmeticError` where it is called.
 
   Each waits for the operation it looks at. Leave both off in releases.
 
