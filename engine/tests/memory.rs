@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use emily_engine::{Config, Device, Handle, Reply, Worker, memory};
 use emily_spec::{Arithmetic, DType, ErrorKind, Iota, Op, Shape, TensorType};
@@ -92,6 +93,20 @@ fn memory_is_shared_freed_and_limited() {
     settle(&worker);
     let peak = memory::stats().unwrap().peak;
     assert!(peak < freed + MIB, "peak {peak}");
+
+    // What nobody reads is begun all the same, when the worker has nothing else to do.
+    let unread = [
+        iota(&worker, DType::S32, 2 * MIB),
+        iota(&worker, DType::S32, 256),
+    ];
+    let begun = || memory::stats().unwrap().active >= freed + 8 * MIB + 1024;
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !begun() {
+        assert!(Instant::now() < patience, "nothing was begun");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(unread);
+    settle(&worker);
 
     // A loop over a large tensor runs in bounded memory.
     let mut sum = iota(&worker, DType::S32, MIB);

@@ -21,7 +21,8 @@ use crate::worker::turn;
 use crate::{Device, ending, memory, mlx};
 
 /// Evaluation starts, without waiting, once this many ops or bytes are pending: enough to keep the
-/// graph wide, little enough that the device is never idle for long.
+/// graph wide, little enough that the device is never idle for long. It starts also when the thread has
+/// had nothing else to do for a moment.
 const PENDING_OPS: usize = 64;
 const PENDING_BYTES: usize = 64 << 20;
 
@@ -94,7 +95,11 @@ impl Runner {
             let mut trash = Vec::new();
             let mut count = 0u64;
             loop {
-                self.thread.queue().take(&mut jobs, &mut trash);
+                let free = self.pending.slots.is_empty();
+                self.thread.queue().take(&mut jobs, &mut trash, free);
+                if jobs.is_empty() && !free && !ending::begun() {
+                    self.flush();
+                }
                 if ending::begun() {
                     std::mem::forget(std::mem::take(&mut trash));
                 }
