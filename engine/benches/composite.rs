@@ -76,7 +76,7 @@ const PAIRS: &[Pair] = &[
         ],
         plain: |x| {
             let flat = x[0].reshape(&[-1])?;
-            let parts = x[1].split(2, 1)?;
+            let parts = x[1].split_equal(2, 1)?;
             let places = parts[0].multiply(Array::from_int(1024))?.add(&parts[1])?;
             flat.take_axis(places.reshape(&[-1])?, 0)
         },
