@@ -71,6 +71,15 @@ defmodule Emily.NxDocTest do
     |> Map.merge(Map.new(codes, &{&1, {:promise, broken}}))
   end
 
+  test "an example that is judged in its own way is there, and is not right to the digit" do
+    examples = for module <- @modules, {_function, list} <- Examples.of(module), do: list
+
+    for {code, _condition} <- @conditions do
+      assert [{code, expected}] = for({^code, _} = example <- List.flatten(examples), do: example)
+      assert {:differs, _} = Examples.run([{code, expected}]), code
+    end
+  end
+
   test "any basis of a repeated eigenvalue's vectors is one, and what breaks a promise is told" do
     [half, twice] = [:math.sqrt(0.5), Nx.tensor([1.0, 1.0])]
     turned = Nx.tensor([[half, -half], [half, half]])
