@@ -65,12 +65,17 @@ defmodule Emily.Backend do
   library's blocks, `Nx.LinAlg`'s `cholesky`, `solve`, `qr`, `eigh`, `lu` and `determinant` of complex
   matrices, which MLX does not decompose, and `Nx.all_close/3` with tolerances that are tensors.
 
-  ## Where Nx leaves the answer open
+  ## Where answers are not those of `Nx.BinaryBackend`
 
     * `Nx.LinAlg.qr/2` has Nx's signs. With `mode: :complete`, `R` multiplies the columns of `Q` after
       the `n`-th by zero: they complete the basis, but are not those of `Nx.BinaryBackend`.
     * `Nx.LinAlg.eigh/2` and `Nx.LinAlg.svd/2` order values as Nx does; the signs of their vectors, and
       which basis the vectors of a repeated value are, differ between backends.
+    * `Nx.Random.normal/2` in `bf16` has an infinity in one of 128 draws: the least uniform number that
+      Nx asks for is next to -1 in `f16`, and -1 once it is rounded to `bf16`, which
+      `Nx.BinaryBackend` truncates. Draw in `f32`, and `Nx.as_type/2`.
+
+  DIVERGENCES.md in Emily's repository lists what else differs, with its reason.
 
   ## Debugging
 
