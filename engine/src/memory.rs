@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use emily_spec::{Error, ErrorKind, Result};
 
 use crate::mlx::from_mlx;
+use crate::reaper;
 
 /// What the allocator holds, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +20,13 @@ pub struct Stats {
     pub cache: usize,
 }
 
-/// What the allocator holds now.
+/// What the allocator holds now. Waits for what is being given back, up to 0.1 s for a gigabyte.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when MLX cannot say.
 pub fn stats() -> Result<Stats> {
     use mlx_rs::memory::{active_memory, cache_memory, peak_memory};
+    reaper::settle();
     let active = active_memory().map_err(from_mlx)?;
     Ok(Stats {
         active,
@@ -39,6 +41,7 @@ pub fn stats() -> Result<Stats> {
 /// # Errors
 /// [`ErrorKind::Internal`] when MLX refuses.
 pub fn reset_peak() -> Result<()> {
+    reaper::settle();
     mlx_rs::memory::reset_peak_memory().map_err(from_mlx)
 }
 
@@ -48,6 +51,7 @@ pub fn reset_peak() -> Result<()> {
 /// # Errors
 /// [`ErrorKind::Internal`] when MLX refuses.
 pub fn clear_cache() -> Result<()> {
+    reaper::settle();
     mlx_rs::memory::clear_cache().map_err(from_mlx)
 }
 

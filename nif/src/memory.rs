@@ -9,8 +9,8 @@ use crate::encode::guarded;
 use crate::request;
 use crate::resource::WorkerRef;
 
-/// `{:ok, map}` in bytes.
-#[rustler::nif]
+/// `{:ok, map}` in bytes. Waits for what is being given back.
+#[rustler::nif(schedule = "DirtyIo")]
 fn memory_stats<'a>(env: Env<'a>) -> Term<'a> {
     guarded(env, || {
         let stats = memory::stats()?;
@@ -25,7 +25,8 @@ fn memory_stats<'a>(env: Env<'a>) -> Term<'a> {
     })
 }
 
-#[rustler::nif]
+/// Waits for what is being given back, which is not of the new peak.
+#[rustler::nif(schedule = "DirtyIo")]
 fn reset_peak<'a>(env: Env<'a>) -> Term<'a> {
     guarded(env, || {
         memory::reset_peak()?;

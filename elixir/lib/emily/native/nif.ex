@@ -95,6 +95,7 @@ defmodule Emily.Native.NIF do
   def queue_depth(_worker), do: not_loaded()
   def device(_worker), do: not_loaded()
   def apply_op(_worker, _name, _attrs, _inputs), do: not_loaded()
+  def apply_op_dirty(_worker, _name, _attrs, _inputs), do: not_loaded()
   def from_binary(_worker, _dtype, _shape, _binary), do: not_loaded()
   def from_binary_dirty(_worker, _dtype, _shape, _binary), do: not_loaded()
   def read(_tensor, _ref), do: not_loaded()
