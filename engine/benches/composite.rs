@@ -7,7 +7,7 @@ use emily_engine::{Config, Device, Handle, Worker};
 use emily_spec::{AsType, DType, Op, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::fast;
-use mlx_rs::ops::{conv2d, sort_axis};
+use mlx_rs::ops::{conv2d, softmax_axis, sort_axis};
 use mlx_rs::{Array, Dtype};
 
 /// An operand: its dtype, its shape, and the range its values are from, evenly, in no order.
@@ -67,6 +67,20 @@ const PAIRS: &[Pair] = &[
         ],
         plain: |x| x[0].take_axis(&x[1], 0),
     },
+    Pair {
+        name: "gather",
+        op: r#"{"op":"gather","attrs":{"axes":[0,1]}}"#,
+        operands: &[
+            (F32, &[1024, 1024], -1.0, 1.0),
+            (DType::S32, &[100_000, 2], 0.0, 1023.0),
+        ],
+        plain: |x| {
+            let flat = x[0].reshape(&[-1])?;
+            let parts = x[1].split_equal(2, 1)?;
+            let places = parts[0].multiply(Array::from_int(1024))?.add(&parts[1])?;
+            flat.take_axis(places.reshape(&[-1])?, 0)
+        },
+    },
     // MLX multiplies no matrices of integers; NumPy does (`cargo xtask bench`).
     Pair {
         name: "integer_dot",
@@ -85,6 +99,22 @@ const PAIRS: &[Pair] = &[
         op: r#"{"op":"sum","attrs":{"axes":[1]}}"#,
         operands: &[(DType::Bf16, &[1024, 1024], -1.0, 1.0)],
         plain: |x| x[0].sum_axis(1, false),
+    },
+    Pair {
+        name: "softmax",
+        op: r#"{"op":"softmax","attrs":{"axes":[1]}}"#,
+        operands: &[(F32, &[1024, 1024], -1.0, 1.0)],
+        plain: |x| softmax_axis(&x[0], 1, true),
+    },
+    Pair {
+        name: "layer_norm",
+        op: r#"{"op":"layer_norm","attrs":{"eps":1e-5}}"#,
+        operands: &[
+            (F32, &[1024, 1024], -1.0, 1.0),
+            (F32, &[1024], -1.0, 1.0),
+            (F32, &[1024], -1.0, 1.0),
+        ],
+        plain: |x| fast::layer_norm(&x[0], &x[1], &x[2], 1e-5),
     },
     Pair {
         name: "scaled_dot_product_attention",

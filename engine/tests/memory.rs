@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use emily_engine::{Config, Device, Handle, Reply, Worker, memory};
-use emily_spec::{Arithmetic, DType, ErrorKind, Iota, Op, Shape, TensorType};
+use emily_spec::{Arithmetic, DType, ErrorKind, Iota, Op, Shape, Slice, TensorType};
 
 const MIB: usize = 1 << 20;
 
@@ -16,6 +17,19 @@ fn iota(worker: &Worker, dtype: DType, elements: usize) -> Handle {
         axis: None,
     });
     worker.apply(&op, &[]).unwrap().remove(0)
+}
+
+/// The first elements of a vector.
+fn slice(worker: &Worker, vector: &Handle, elements: usize) -> Handle {
+    let op = Op::Slice(Slice {
+        starts: [0].into(),
+        lengths: [elements].into(),
+        strides: [1].into(),
+    });
+    worker
+        .apply(&op, std::slice::from_ref(vector))
+        .unwrap()
+        .remove(0)
 }
 
 /// The end of a chain of sums, each of 16 MiB.
@@ -88,10 +102,57 @@ fn memory_is_shared_freed_and_limited() {
     let dropped = chain(&worker);
     entered.recv().unwrap();
     drop(dropped);
+    // The worker looks again at what it took a millisecond ago.
+    std::thread::sleep(Duration::from_millis(2));
     let_go.send(()).unwrap();
     settle(&worker);
     let peak = memory::stats().unwrap().peak;
     assert!(peak < freed + MIB, "peak {peak}");
+
+    // A small part of a large tensor does not keep it, nor does a binary of the part; a large part is a
+    // view.
+    let active = || memory::stats().unwrap().active;
+    let large = iota(&worker, DType::S32, 16 * MIB);
+    let half = slice(&worker, &large, 8 * MIB);
+    let small = slice(&worker, &half, MIB / 4);
+    half.eval().unwrap();
+    small.eval().unwrap();
+    settle(&worker);
+    assert!(
+        active() < freed + 66 * MIB,
+        "{} bytes more",
+        active() - freed
+    );
+    let bytes = small.to_bytes().unwrap();
+    drop((large, half));
+    settle(&worker);
+    assert!(
+        active() < freed + 2 * MIB,
+        "{} bytes more",
+        active() - freed
+    );
+    drop(small);
+    assert_eq!(bytes[4..8], 1i32.to_le_bytes());
+    assert!(
+        active() < freed + 2 * MIB,
+        "{} bytes more",
+        active() - freed
+    );
+    drop(bytes);
+
+    // What nobody reads is begun all the same, when the worker has nothing else to do.
+    let unread = [
+        iota(&worker, DType::S32, 2 * MIB),
+        iota(&worker, DType::S32, 256),
+    ];
+    let begun = || memory::stats().unwrap().active >= freed + 8 * MIB + 1024;
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !begun() {
+        assert!(Instant::now() < patience, "nothing was begun");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(unread);
+    settle(&worker);
 
     // A loop over a large tensor runs in bounded memory.
     let mut sum = iota(&worker, DType::S32, MIB);

@@ -20,7 +20,10 @@ const COMPOSITE: &[&str] = &[
     "window_max",
     "cumulative_sum",
     "take",
+    "gather",
     "bf16_sum",
+    "softmax",
+    "layer_norm",
     "scaled_dot_product_attention",
 ];
 

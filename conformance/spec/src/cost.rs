@@ -1,6 +1,6 @@
 //! What a call costs, before it runs.
 
-use crate::{Result, TensorType};
+use crate::{DType, Result, TensorType};
 
 /// An estimate of a call's cost, from its op, attributes and types alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,7 +9,8 @@ pub struct Cost {
     pub work: u64,
     /// Bytes read from operands and written to results.
     pub moved: u64,
-    /// The most bytes that are in use beside operands and results at any time.
+    /// The most bytes that are in use beside operands and results at any time: nearly all that is made on
+    /// the way, as MLX allocates ahead of the kernels that write and let go.
     pub temporaries: u64,
 }
 
@@ -21,6 +22,8 @@ pub struct Price {
     /// Buffers of the results' size that are in use beside them, at four bytes an element or the
     /// result's own, whichever is more: narrow floats are computed in `f32`.
     pub temporaries: u64,
+    /// The same of complex results, which some ops put together of parts.
+    pub complex: u64,
 }
 
 impl Price {
@@ -28,16 +31,19 @@ impl Price {
     pub const MOVE: Price = Price {
         work: 1,
         temporaries: 1,
+        complex: 1,
     };
     /// One machine operation an element.
     pub const SIMPLE: Price = Price {
         work: 1,
         temporaries: 2,
+        complex: 2,
     };
     /// A library's function of each element.
     pub const FUNCTION: Price = Price {
         work: 20,
         temporaries: 4,
+        complex: 4,
     };
 }
 
@@ -61,21 +67,81 @@ pub(crate) fn bytes(types: &[TensorType]) -> Result<u64> {
     })
 }
 
+/// The bytes of an element in what it is computed in, as wide as the widest of these.
+fn width(types: &[TensorType]) -> u64 {
+    types
+        .iter()
+        .map(|ty| ty.dtype.size().max(4))
+        .max()
+        .unwrap_or(4) as u64
+}
+
+/// So many buffers of this tensor's size, in what it is computed in.
+pub(crate) fn buffers(ty: &TensorType, count: u64) -> Result<u64> {
+    let elements = ty.shape.size()? as u64;
+    Ok(elements
+        .saturating_mul(width(std::slice::from_ref(ty)))
+        .saturating_mul(count))
+}
+
+/// What exact products of integers hold: per operand its limbs of 16 bits as `u64` and as `f64`, per
+/// pair of limbs a product in both; nothing for other dtypes.
+pub(crate) fn limbs(dtype: DType, operands: u64, results: u64) -> u64 {
+    if !dtype.is_integer() {
+        return 0;
+    }
+    let limbs = dtype.size().div_ceil(2) as u64;
+    let pairs = limbs * (limbs + 1) / 2;
+    let operands = operands.saturating_mul(8 + 24 * limbs);
+    operands.saturating_add(results.saturating_mul(32 * pairs))
+}
+
+/// What casts of wide integers to small floats hold, which are put together of parts to round once.
+fn casts(inputs: &[TensorType], results: &[TensorType]) -> Result<u64> {
+    if !results.iter().any(|ty| ty.dtype.is_small_float()) {
+        return Ok(0);
+    }
+    let wide = inputs
+        .iter()
+        .filter(|ty| ty.dtype.is_integer() && ty.dtype.size() >= 4);
+    wide.map(|ty| Ok((ty.shape.size()? as u64).saturating_mul(12 * 4)))
+        .try_fold(0u64, |sum, bytes: Result<u64>| {
+            Ok(sum.saturating_add(bytes?))
+        })
+}
+
 impl Price {
+    /// As [`Price::of`], with buffers of the operands' size: the results are small.
+    pub(crate) fn of_operands(self, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let width = width(inputs).max(width(results));
+        Ok(Cost {
+            temporaries: largest(inputs)?
+                .saturating_mul(width)
+                .saturating_mul(self.buffers(inputs)),
+            ..self.of(inputs, results)?
+        })
+    }
+
+    /// How many buffers there are.
+    pub(crate) fn buffers(self, types: &[TensorType]) -> u64 {
+        match types.iter().any(|ty| ty.dtype.is_complex()) {
+            true => self.complex,
+            false => self.temporaries,
+        }
+    }
+
     /// The cost of a call with these operands and results.
     pub(crate) fn of(self, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let elements = largest(inputs)?.max(largest(results)?);
-        let width = results
-            .iter()
-            .map(|ty| ty.dtype.size().max(4))
-            .max()
-            .unwrap_or(4) as u64;
+        let width = width(results);
+        let buffers = self.buffers(results);
         Ok(Cost {
             work: elements.saturating_mul(self.work),
             moved: bytes(inputs)?.saturating_add(bytes(results)?),
             temporaries: largest(results)?
                 .saturating_mul(width)
-                .saturating_mul(self.temporaries),
+                .saturating_mul(buffers)
+                .saturating_add(casts(inputs, results)?),
         })
     }
 }

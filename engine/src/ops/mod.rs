@@ -41,6 +41,21 @@ pub(crate) use cx::{Condition, Cx};
 
 use crate::mlx::{dtype_of, from_mlx, shape_of, to_mlx};
 
+/// Whether the result may be a view of the first operand that is no larger, and keep all of its memory.
+pub(crate) fn may_be_view(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Slice(_)
+            | Op::DynamicSlice(_)
+            | Op::Pad(_)
+            | Op::Reshape(_)
+            | Op::Squeeze(_)
+            | Op::Transpose(_)
+            | Op::Reverse(_)
+            | Op::Bitcast(_)
+    )
+}
+
 /// The op's results, not evaluated, of exactly the types `results`, which `Op::infer` gave.
 ///
 /// Runs on the worker's thread within its stream's scope.

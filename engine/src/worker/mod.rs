@@ -102,6 +102,7 @@ impl Worker {
             guards: Guards::default(),
             evaluated: true,
             origin: None,
+            kept: bytes.len(),
             era: 0,
         };
         Ok(Handle(Slot::new(

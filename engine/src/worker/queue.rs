@@ -112,8 +112,9 @@ impl<J, T> Queue<J, T> {
         }
     }
 
-    /// Dozes while little is there, sleeps while nothing is, then takes all of it.
-    pub(crate) fn take(&self, jobs: &mut VecDeque<J>, trash: &mut Vec<T>) {
+    /// Dozes while little is there, sleeps while nothing is, then takes all of it. A thread that has
+    /// other work to do is not `free` to sleep, and may get nothing.
+    pub(crate) fn take(&self, jobs: &mut VecDeque<J>, trash: &mut Vec<T>, free: bool) {
         let mut inner = self.lock();
         if !inner.worth_a_wake() {
             inner.rest = Rest::Dozing;
@@ -122,7 +123,7 @@ impl<J, T> Queue<J, T> {
                 .wait_timeout_while(inner, DOZE, |inner| !inner.worth_a_wake())
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        while inner.jobs.is_empty() && inner.trash.is_empty() {
+        while free && inner.jobs.is_empty() && inner.trash.is_empty() {
             inner.rest = Rest::Asleep;
             inner = self
                 .wake
@@ -232,7 +233,7 @@ mod tests {
                 let (mut batch, mut trash) = (VecDeque::new(), Vec::new());
                 let mut seen = 0;
                 while seen < count {
-                    queue.take(&mut batch, &mut trash);
+                    queue.take(&mut batch, &mut trash, true);
                     seen += batch.len();
                     batch.drain(..).for_each(|job| sender.send(job).unwrap());
                 }
@@ -271,7 +272,7 @@ mod tests {
         let queue = Queue::<u32, ()>::new();
         queue.push(0, true);
         assert!(queue.lock().worth_a_wake());
-        queue.take(&mut VecDeque::new(), &mut Vec::new());
+        queue.take(&mut VecDeque::new(), &mut Vec::new(), true);
         assert!(!queue.lock().worth_a_wake());
     }
 }

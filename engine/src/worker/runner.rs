@@ -21,9 +21,14 @@ use crate::worker::turn;
 use crate::{Device, ending, memory, mlx};
 
 /// Evaluation starts, without waiting, once this many ops or bytes are pending: enough to keep the
-/// graph wide, little enough that the device is never idle for long.
+/// graph wide, little enough that the device is never idle for long. It starts also when the thread has
+/// had nothing else to do for a moment.
 const PENDING_OPS: usize = 64;
 const PENDING_BYTES: usize = 64 << 20;
+
+/// A view that keeps so many times its own size in memory is copied, where that is more than a page.
+const KEPT: usize = 8;
+const PAGE: usize = 4096;
 
 /// Jobs that wait for longer than this are looked at again: their callers may be gone.
 const STALE: Duration = Duration::from_millis(1);
@@ -94,7 +99,11 @@ impl Runner {
             let mut trash = Vec::new();
             let mut count = 0u64;
             loop {
-                self.thread.queue().take(&mut jobs, &mut trash);
+                let free = self.pending.slots.is_empty();
+                self.thread.queue().take(&mut jobs, &mut trash, free);
+                if jobs.is_empty() && !free && !ending::begun() {
+                    self.flush();
+                }
                 if ending::begun() {
                     std::mem::forget(std::mem::take(&mut trash));
                 }
@@ -226,6 +235,7 @@ impl Runner {
         let mut guards = Guards::default();
         let mut arrays = SmallVec::<[Array; 3]>::new();
         let mut failed = None;
+        let mut shared = 0;
         for input in &apply.inputs {
             let value = input
                 .value()
@@ -237,6 +247,7 @@ impl Runner {
                 Ok(value) => {
                     guards.join(&value.guards);
                     arrays.push(value.array);
+                    shared = shared.max(value.kept);
                 }
                 Err(failure) => {
                     let first = failed
@@ -255,12 +266,20 @@ impl Runner {
         for condition in cx.into_conditions() {
             guards.push(Guard::new(condition, origin.clone()).map_err(here)?);
         }
-        for (slot, array) in apply.outputs.iter().zip(arrays) {
+        let view = ops::may_be_view(&origin.op);
+        for (slot, mut array) in apply.outputs.iter().zip(arrays) {
+            let mut kept = apply.bytes;
+            if view && shared > KEPT.saturating_mul(apply.bytes).max(PAGE) {
+                array = mlx::contiguous(&array).map_err(here)?;
+            } else if view {
+                kept = shared.max(kept);
+            }
             let value = Value {
                 array,
                 guards: guards.clone(),
                 evaluated: false,
                 origin: Some(origin.clone()),
+                kept,
                 era: self.poison.era,
             };
             fill(slot, State::Ready(value));
@@ -454,102 +473,4 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use emily_spec::{DType, Op, TensorType, Unary};
-
-    use super::*;
-
-    /// A runner on this thread, and a tensor of its thread's that `exp` gives and nothing has evaluated.
-    fn runner() -> (Runner, Arc<Slot>) {
-        let thread = Thread::start(Device::Cpu, 0).unwrap();
-        let runner = Runner::new(thread.clone()).unwrap();
-        let ty = TensorType::new(DType::F32, [1]);
-        let origin = Context {
-            op: Op::from(Unary::Exp),
-            inputs: vec![ty.clone()],
-            worker: Some("worker 0".into()),
-        };
-        let value = Value {
-            array: mlx::upload(&ty, &[0; 4]).unwrap(),
-            guards: Guards::default(),
-            evaluated: false,
-            origin: Some(Arc::new(origin)),
-            era: 0,
-        };
-        let slot = Slot::new(ty, thread, State::Ready(value));
-        (runner, slot)
-    }
-
-    fn reply<T: Send + 'static>() -> (Reply<T>, mpsc::Receiver<Result<T>>) {
-        let (sender, receiver) = mpsc::channel();
-        (
-            Reply::new(move |result| sender.send(result).unwrap()),
-            receiver,
-        )
-    }
-
-    #[test]
-    fn a_panic_while_a_tensor_is_computed_is_the_tensor_s_error() {
-        let (mut runner, slot) = runner();
-        let (sender, replies) = reply::<()>();
-        let job = AssertUnwindSafe(|| {
-            runner.answer(Use::of(&slot), sender, |_, _| panic!("on purpose"));
-        });
-        // As `Runner::job` does.
-        drop(catch_unwind(job));
-        let error = replies.recv().unwrap().unwrap_err();
-        assert!(error.message.contains("panicked: on purpose"), "{error}");
-        let call = "exp(f32[1]): the worker panicked";
-        assert!(error.to_string().starts_with(call), "{error}");
-        assert!(error.to_string().ends_with("(on worker 0)"), "{error}");
-        assert_eq!(slot.value().err().unwrap().error, error);
-    }
-
-    /// MLX tells the first who waits of a kernel's failure, and nobody after that.
-    #[test]
-    fn a_failure_that_no_op_is_known_to_have_caused_is_everybody_s() {
-        for failed_first in [true, false] {
-            let (mut runner, slot) = runner();
-            let stream = runner.stream.clone();
-            with_stream(&stream, || {
-                let ready = |array| {
-                    State::Ready(Value {
-                        array,
-                        ..slot.value().unwrap()
-                    })
-                };
-                let new = |array| Slot::new(slot.ty.clone(), slot.thread.clone(), ready(array));
-                let singular = Array::from_slice(&[0f32; 4], &[2, 2]);
-                let failed = new(mlx_rs::linalg::inv(&singular).unwrap());
-                let other = new(slot.value().unwrap().array.exp().unwrap());
-                runner.pending.slots = vec![Arc::downgrade(&failed), Arc::downgrade(&other)];
-                runner.flush();
-                let slots = match failed_first {
-                    true => [&failed, &other],
-                    false => [&other, &failed],
-                };
-                for slot in slots {
-                    let failure = runner.eval(slot).unwrap_err();
-                    assert_eq!(failure.error.kind, ErrorKind::Numeric, "{}", failure.error);
-                }
-                // What comes after is none the worse.
-                let mut later = slot.value().unwrap();
-                later.era = runner.poison.era;
-                let later = Slot::new(slot.ty.clone(), slot.thread.clone(), State::Ready(later));
-                assert!(runner.eval(&later).is_ok());
-            });
-        }
-    }
-
-    #[test]
-    fn what_is_refused_as_the_process_ends_names_its_call() {
-        let (mut runner, slot) = runner();
-        let (sender, replies) = reply::<()>();
-        runner.refuse(Job::Eval(Use::of(&slot), sender));
-        let error = replies.recv().unwrap().unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Stopped);
-        assert!(error.to_string().starts_with("exp(f32[1]): "), "{error}");
-    }
-}
+mod tests;

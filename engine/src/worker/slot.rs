@@ -67,6 +67,8 @@ pub(crate) struct Value {
     pub(crate) evaluated: bool,
     /// The call that made it; `None` for uploaded data.
     pub(crate) origin: Option<Origin>,
+    /// The bytes that it keeps in memory: more than its own where it is a view.
+    pub(crate) kept: usize,
     /// How often its thread had been poisoned when it was made.
     pub(crate) era: u32,
 }
@@ -79,6 +81,7 @@ impl Value {
             guards: self.guards.clone(),
             evaluated: self.evaluated,
             origin: self.origin.clone(),
+            kept: self.kept,
             era: self.era,
         }
     }

@@ -19,6 +19,7 @@ const COMPARE: Row = Row {
     price: Price {
         work: 4,
         temporaries: 8,
+        complex: 8,
     },
     ..BINARY
 };
@@ -36,6 +37,7 @@ const SHIFT: Row = Row {
     price: Price {
         work: 4,
         temporaries: 8,
+        complex: 8,
     },
     ..ARITHMETIC
 };
@@ -57,7 +59,7 @@ ops! {
                 false => Tolerance::Exact,
             }),
             grad: Some(SMOOTH),
-            price: Price { work: 2, temporaries: 4 },
+            price: Price { work: 2, temporaries: 2, complex: 12 },
             ..ARITHMETIC
         },
         /// Quotient of two tensors, always floating: integers are cast to `f32` first.
@@ -72,9 +74,10 @@ ops! {
             }),
             grad: Some(Grad {
                 domain: &[Domain::Range(-2.0, 2.0), Domain::Range(0.5, 2.0)],
+
                 ..SMOOTH
             }),
-            price: Price { work: 4, temporaries: 6 },
+            price: Price { work: 4, temporaries: 4, complex: 15 },
             ..ARITHMETIC
         },
         /// Quotient of integers, truncated towards zero; a zero divisor is a numeric error, and the
@@ -83,7 +86,7 @@ ops! {
             name: "quotient",
             accepts: Dtypes::INTEGER,
             domain: &[Domain::Any, Domain::NonZero],
-            price: Price { work: 8, temporaries: 8 },
+            price: Price { work: 8, temporaries: 8, complex: 8 },
             ..ARITHMETIC
         },
         /// Remainder of truncated division: the sign is the dividend's, also for floats.
@@ -91,7 +94,7 @@ ops! {
             name: "remainder",
             accepts: Dtypes::REAL,
             domain: &[Domain::Any, Domain::NonZero],
-            price: Price { work: 8, temporaries: 8 },
+            price: Price { work: 8, temporaries: 8, complex: 8 },
             ..ARITHMETIC
         },
         /// Power; integer powers wrap, a negative integer exponent is a numeric error.
@@ -112,9 +115,10 @@ ops! {
             domain: &[Domain::Any, Domain::Range(0.0, 7.0)],
             grad: Some(Grad {
                 domain: &[Domain::Range(0.5, 2.0), Domain::Range(-2.0, 2.0)],
+
                 ..SMOOTH
             }),
-            price: Price { work: 40, temporaries: 10 },
+            price: Price { work: 40, temporaries: 10, complex: 28 },
             ..ARITHMETIC
         },
         /// Angle of the point (right, left) from the positive x-axis, from −π to π; a zero's sign says
@@ -140,10 +144,12 @@ ops! {
         BitwiseXor = Row { name: "bitwise_xor", accepts: Dtypes::INTEGER, ..ARITHMETIC },
         /// Left times 2 to the power right; bits beyond the width are lost. A negative count is an
         /// error.
-        LeftShift = Row { name: "left_shift", ..SHIFT },
+        LeftShift = Row { name: "left_shift", price: Price { work: 4, temporaries: 4, complex: 4 },
+ ..SHIFT },
         /// Left by 2 to the power right, rounded down: signed integers keep their sign. A negative
         /// count is an error.
-        RightShift = Row { name: "right_shift", ..SHIFT },
+        RightShift = Row { name: "right_shift", price: Price { work: 4, temporaries: 4, complex: 4 },
+ ..SHIFT },
         /// The larger of two elements, the left one where they are equal; NaN where either is.
         Max = Row {
             name: "max",
@@ -193,15 +199,20 @@ ops! {
         Less = Row { name: "less", accepts: Dtypes::REAL, ..COMPARE },
         /// `u8` 1 where the left number is the greater one or both are equal, whatever the dtypes;
         /// never beside NaN.
-        GreaterEqual = Row { name: "greater_equal", accepts: Dtypes::REAL, ..COMPARE },
+        GreaterEqual = Row { name: "greater_equal", accepts: Dtypes::REAL, price: Price { work: 4, temporaries: 14, complex: 14 },
+ ..COMPARE },
         /// `u8` 1 where the left number is the lesser one or both are equal, whatever the dtypes; never
         /// beside NaN.
-        LessEqual = Row { name: "less_equal", accepts: Dtypes::REAL, ..COMPARE },
+        LessEqual = Row { name: "less_equal", accepts: Dtypes::REAL, price: Price { work: 4, temporaries: 14, complex: 14 },
+ ..COMPARE },
         /// `u8` 1 where neither operand is zero; NaN is no zero.
-        LogicalAnd = Row { name: "logical_and", ..COMPARE },
+        LogicalAnd = Row { name: "logical_and", price: Price { work: 2, temporaries: 1, complex: 1 },
+ ..COMPARE },
         /// `u8` 1 where one operand or both are not zero; NaN is no zero.
-        LogicalOr = Row { name: "logical_or", ..COMPARE },
+        LogicalOr = Row { name: "logical_or", price: Price { work: 2, temporaries: 1, complex: 1 },
+ ..COMPARE },
         /// `u8` 1 where just one operand is zero; NaN is no zero.
-        LogicalXor = Row { name: "logical_xor", ..COMPARE },
+        LogicalXor = Row { name: "logical_xor", price: Price { work: 2, temporaries: 1, complex: 1 },
+ ..COMPARE },
     }
 }

@@ -23,7 +23,7 @@ ops! {
         judged: Judged::Values(sum_tolerance),
         range: Range::Sums,
         grad: Some(SMOOTH),
-        price: Price { work: 2, temporaries: 2 },
+        price: Price { work: 2, temporaries: 2, complex: 2 },
         ..ROW
     }; {
         /// How far the window moves, per spatial axis; 1 when absent.

@@ -18,7 +18,8 @@ const CREATION: Row = Row {
 
 ops! {
     /// Counts from 0 along an axis, or over the whole shape in row-major order.
-    pub struct Iota = Row { name: "iota", range: Range::Counts, ..CREATION }; {
+    pub struct Iota = Row { name: "iota", range: Range::Counts, price: Price { work: 2, temporaries: 11, complex: 2 },
+ ..CREATION }; {
         /// The result's dtype.
         dtype: DType,
         /// The result's shape.

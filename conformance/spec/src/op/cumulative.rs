@@ -9,7 +9,8 @@ const CUMULATIVE: Row = Row {
     grad: Some(SMOOTH),
     price: Price {
         work: 2,
-        temporaries: 4,
+        temporaries: 15,
+        complex: 4,
     },
     ..ROW
 };
@@ -39,9 +40,9 @@ ops! {
             ..CUMULATIVE
         },
         /// Largest of each element and those before it; NaN from the first NaN on.
-        CumulativeMax = Row { name: "cumulative_max", ..EXTREMUM },
+        CumulativeMax = Row { name: "cumulative_max", price: Price { work: 2, temporaries: 3, complex: 3 }, ..EXTREMUM },
         /// Smallest of each element and those before it; NaN from the first NaN on.
-        CumulativeMin = Row { name: "cumulative_min", ..EXTREMUM },
+        CumulativeMin = Row { name: "cumulative_min", price: Price { work: 2, temporaries: 3, complex: 3 }, ..EXTREMUM },
     }
 }
 

@@ -14,8 +14,8 @@ use super::reduce::reduced;
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH};
 use crate::{
-    Arity, Dtypes, Error, ErrorKind, Judged, List, Price, Range, Result, ResultDType, Row, Scalar,
-    Shape, TensorType, Tolerance,
+    Arity, Cost, Dtypes, Error, ErrorKind, Judged, List, Price, Range, Result, ResultDType, Row,
+    Scalar, Shape, TensorType, Tolerance,
 };
 
 /// Real numbers, computed at least in `f32` and rounded once. An answer's tolerance is one unit of the
@@ -29,6 +29,7 @@ const FAST: Row = Row {
     price: Price {
         work: 30,
         temporaries: 6,
+        complex: 6,
     },
     ..ROW
 };
@@ -77,6 +78,11 @@ impl Attributes for Logsumexp {
         let dtype = row.result_dtype(inputs, None)?;
         Ok(vec![TensorType::new(dtype, shape)])
     }
+
+    /// The result is small, the operand is not.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        row.price.of_operands(inputs, results)
+    }
 }
 
 ops! {
@@ -96,7 +102,8 @@ ops! {
         LayerNorm = Row {
             name: "layer_norm",
             operands: &["tensor", "weight", "bias"],
-            arity: Arity::Exactly(3),
+            arity: Arity::Exactly(3), price: Price { work: 30, temporaries: 9, complex: 9 },
+
             ..FAST
         },
     }

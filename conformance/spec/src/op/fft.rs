@@ -27,6 +27,7 @@ const FOURIER: Row = Row {
     price: Price {
         work: 40,
         temporaries: 4,
+        complex: 4,
     },
     ..ROW
 };

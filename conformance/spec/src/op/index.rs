@@ -1,9 +1,11 @@
 //! Reading and writing parts of a tensor.
 
 use super::{Attributes, ops};
+use crate::cost::buffers;
 use crate::row::{ROW, SMOOTH, check_integer, check_per_axis, sum_tolerance};
 use crate::{
-    Arity, Error, ErrorKind, Judged, List, Price, Result, ResultDType, Role, Row, Shape, TensorType,
+    Arity, Cost, Error, ErrorKind, Judged, List, Price, Result, ResultDType, Role, Row, Shape,
+    TensorType,
 };
 
 const INDEX: Row = Row {
@@ -12,6 +14,7 @@ const INDEX: Row = Row {
     price: Price {
         work: 2,
         temporaries: 2,
+        complex: 2,
     },
     ..ROW
 };
@@ -128,6 +131,15 @@ impl Attributes for Take {
         let dims = [before, indices.shape.dims(), after].concat();
         Ok(vec![TensorType::new(dtype, dims)])
     }
+
+    /// Beside the elements, what becomes of each index.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let cost = row.price.of(inputs, results)?;
+        Ok(Cost {
+            temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
+            ..cost
+        })
+    }
 }
 
 ops! {
@@ -162,6 +174,15 @@ impl Attributes for TakeAlongAxis {
         }
         let dtype = row.result_dtype(&inputs[..1], None)?;
         Ok(vec![TensorType::new(dtype, indices.shape.clone())])
+    }
+
+    /// Beside the elements, what becomes of each index.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let cost = row.price.of(inputs, results)?;
+        Ok(Cost {
+            temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
+            ..cost
+        })
     }
 }
 
@@ -286,6 +307,15 @@ impl Attributes for Gather {
         let dtype = row.result_dtype(&inputs[..1], None)?;
         Ok(vec![TensorType::new(dtype, [batch, rest.dims()].concat())])
     }
+
+    /// Beside the elements, what becomes of each index.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let cost = row.price.of(inputs, results)?;
+        Ok(Cost {
+            temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
+            ..cost
+        })
+    }
 }
 
 /// A tensor written to at indices.
@@ -349,5 +379,14 @@ impl Attributes for IndexedAxes {
         }
         let dtype = row.result_dtype(&[tensor.clone(), updates.clone()], None)?;
         Ok(vec![TensorType::new(dtype, tensor.shape.clone())])
+    }
+
+    /// Beside the elements, what becomes of each index.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let cost = row.price.of(inputs, results)?;
+        Ok(Cost {
+            temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
+            ..cost
+        })
     }
 }

@@ -14,7 +14,7 @@ pub use solve::{Solve, TransformA, TriangularSolve};
 pub use spectral::{Eigh, Svd};
 
 use super::{Attributes, ops};
-use crate::cost::{count, largest};
+use crate::cost::{count, largest, limbs};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Judged, List, Price, Range, Result, ResultDType, Row,
@@ -33,7 +33,7 @@ ops! {
         judged: Judged::Values(sum_tolerance),
         range: Range::Sums,
         grad: Some(SMOOTH),
-        price: Price { work: 2, temporaries: 2 },
+        price: Price { work: 2, temporaries: 2, complex: 2 },
         ..ROW
     }; {
         /// Axes of the left operand to sum over.
@@ -116,9 +116,14 @@ impl Attributes for Dot {
             .iter()
             .map(|ty| ty.shape.size().map(|n| n as u64 * width));
         let copies = copies.sum::<Result<u64>>()?;
+        let elements = copies / width;
+        let limbs = limbs(results[0].dtype, elements, largest(results)?);
         Ok(Cost {
             work: largest(results)?.saturating_mul(terms).saturating_mul(2),
-            temporaries: cost.temporaries.saturating_add(copies.saturating_mul(2)),
+            temporaries: cost
+                .temporaries
+                .saturating_add(copies.saturating_mul(2))
+                .saturating_add(limbs),
             ..cost
         })
     }

@@ -35,6 +35,7 @@ const QUANTIZED: Row = Row {
     price: Price {
         work: 8,
         temporaries: 16,
+        complex: 16,
     },
     ..ROW
 };
@@ -96,14 +97,25 @@ fn product_cost(
     let terms = inputs[0].shape.last().copied().unwrap_or(1).max(1) as u64;
     let width = results[0].dtype.size().max(4) as u64;
     let elements = inputs[0].shape.size()?.saturating_add(matrix.size()?) as u64;
-    let copies = elements
-        .saturating_mul(width)
-        .saturating_mul(row.price.temporaries);
+    let factor = unpacking(row, results);
+    let copies = elements.saturating_mul(width).saturating_mul(factor);
     Ok(Cost {
         work: largest(results)?.saturating_mul(terms).saturating_mul(2),
-        temporaries: cost.temporaries.saturating_add(copies),
+        temporaries: largest(results)?
+            .saturating_mul(width)
+            .saturating_mul(2)
+            .saturating_add(copies),
         ..cost
     })
+}
+
+/// Buffers of the unpacked matrix. MLX has kernels, but for `f64`, which is put together of bits.
+fn unpacking(row: &Row, results: &[TensorType]) -> u64 {
+    if results[0].dtype == DType::F64 {
+        row.price.temporaries
+    } else {
+        3
+    }
 }
 
 /// How a row's elements become codes.

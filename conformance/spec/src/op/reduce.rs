@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, product_tolerance, sum_tolerance};
 use crate::{
-    Arity, DType, Dtypes, Error, ErrorKind, Judged, List, OpKind, Price, Result, ResultDType, Row,
-    Scalar, Shape, TensorType,
+    Arity, Cost, DType, Dtypes, Error, ErrorKind, Judged, List, OpKind, Price, Result, ResultDType,
+    Row, Scalar, Shape, TensorType,
 };
 
 const REDUCE: Row = Row {
@@ -14,6 +14,7 @@ const REDUCE: Row = Row {
     price: Price {
         work: 2,
         temporaries: 4,
+        complex: 4,
     },
     ..ROW
 };
@@ -48,9 +49,9 @@ ops! {
             ..REDUCE
         },
         /// Largest element over axes; NaN where there is one.
-        ReduceMax = Row { name: "reduce_max", ..EXTREMUM },
+        ReduceMax = Row { name: "reduce_max", price: Price { work: 1, temporaries: 1, complex: 1 }, ..EXTREMUM },
         /// Smallest element over axes; NaN where there is one.
-        ReduceMin = Row { name: "reduce_min", ..EXTREMUM },
+        ReduceMin = Row { name: "reduce_min", price: Price { work: 1, temporaries: 1, complex: 1 }, ..EXTREMUM },
     }
 }
 
@@ -88,6 +89,11 @@ impl Attributes for Reduction {
         }
         Ok(vec![TensorType::new(dtype, shape)])
     }
+
+    /// The result is small, the operand is not.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        row.price.of_operands(inputs, results)
+    }
 }
 
 /// Checks that there is an element to choose for each of the result's.
@@ -105,9 +111,9 @@ ops! {
     /// Whether elements are other than zero.
     pub enum Quantifier(Axes) {
         /// `u8` 1 where all elements over axes are other than zero, as NaN is; of none it is 1.
-        All = Row { name: "all", result: ResultDType::Predicate, ..REDUCE },
+        All = Row { name: "all", price: Price { work: 1, temporaries: 1, complex: 1 }, result: ResultDType::Predicate, ..REDUCE },
         /// `u8` 1 where some element over axes is other than zero, as NaN is; of none it is 0.
-        Any = Row { name: "any", result: ResultDType::Predicate, ..REDUCE },
+        Any = Row { name: "any", price: Price { work: 1, temporaries: 1, complex: 1 }, result: ResultDType::Predicate, ..REDUCE },
     }
 }
 
@@ -129,6 +135,11 @@ impl Attributes for Axes {
         let dtype = row.result_dtype(inputs, None)?;
         Ok(vec![TensorType::new(dtype, shape)])
     }
+
+    /// The result is small, the operand is not.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        row.price.of_operands(inputs, results)
+    }
 }
 
 ops! {
@@ -141,7 +152,7 @@ ops! {
         operands: &["left", "right"],
         arity: Arity::Exactly(2),
         result: ResultDType::Predicate,
-        price: Price { work: 10, temporaries: 16 },
+        price: Price { work: 10, temporaries: 40, complex: 16 },
         ..REDUCE
     }; {
         /// Whether NaN is near NaN.
@@ -174,6 +185,11 @@ impl Attributes for AllClose {
         row.elementwise(inputs, None)?;
         let dtype = row.result_dtype(inputs, None)?;
         Ok(vec![TensorType::new(dtype, Shape::scalar())])
+    }
+
+    /// The result is small, the operand is not.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        row.price.of_operands(inputs, results)
     }
 }
 
@@ -235,6 +251,11 @@ impl Attributes for ArgReduction {
         check_choice(&input.shape, &shape)?;
         let dtype = row.result_dtype(inputs, self.dtype)?;
         Ok(vec![TensorType::new(dtype, shape)])
+    }
+
+    /// The result is small, the operand is not.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        row.price.of_operands(inputs, results)
     }
 }
 

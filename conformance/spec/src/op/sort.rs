@@ -15,7 +15,7 @@ ops! {
         family: "sort",
         accepts: Dtypes::REAL,
         result: ResultDType::Index,
-        price: Price { work: 8, temporaries: 8 },
+        price: Price { work: 8, temporaries: 8, complex: 8 },
         ..ROW
     }; {
         /// The axis to sort along.
@@ -35,7 +35,7 @@ ops! {
         family: "sort",
         accepts: Dtypes::REAL,
         grad: Some(SMOOTH),
-        price: Price { work: 8, temporaries: 8 },
+        price: Price { work: 8, temporaries: 2, complex: 2 },
         ..ROW
     }; {
         /// The axis to sort along.
@@ -55,7 +55,7 @@ ops! {
         results: 2,
         accepts: Dtypes::REAL,
         grad: Some(SMOOTH),
-        price: Price { work: 8, temporaries: 16 },
+        price: Price { work: 8, temporaries: 6, complex: 6 },
         ..ROW
     }; {
         /// How many, at least 1 and at most the size of the axis.
@@ -87,12 +87,11 @@ impl Attributes for TopK {
     }
 
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        comparisons(
-            row,
-            inputs,
-            results,
-            inputs[0].shape.rank().saturating_sub(1),
-        )
+        let axis = inputs[0].shape.rank().saturating_sub(1);
+        Ok(Cost {
+            temporaries: row.price.of_operands(inputs, results)?.temporaries,
+            ..comparisons(row, inputs, results, axis)?
+        })
     }
 }
 

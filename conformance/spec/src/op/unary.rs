@@ -31,6 +31,7 @@ const BITS: Row = Row {
     price: Price {
         work: 16,
         temporaries: 8,
+        complex: 8,
     },
     ..EXACT
 };
@@ -42,6 +43,7 @@ const PREDICATE: Row = Row {
     price: Price {
         work: 4,
         temporaries: 6,
+        complex: 6,
     },
     ..UNARY
 };
@@ -61,7 +63,7 @@ ops! {
             }),
             range: Range::NonNegative,
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
-            price: Price { work: 2, temporaries: 4 },
+            price: Price { work: 2, temporaries: 4, complex: 4 },
             ..UNARY
         },
         /// Negative; integers wrap.
@@ -70,7 +72,7 @@ ops! {
         Sign = Row {
             name: "sign",
             accepts: Dtypes::REAL,
-            price: Price { work: 4, temporaries: 4 },
+            price: Price { work: 4, temporaries: 4, complex: 4 },
             ..EXACT
         },
         /// Largest integral value not above each element; a zero result has the operand's sign.
@@ -80,7 +82,8 @@ ops! {
         /// The other bits of each integer.
         BitwiseNot = Row { name: "bitwise_not", price: Price::SIMPLE, ..BITS },
         /// How many zeros an integer's bits begin with: all of them where it is 0.
-        CountLeadingZeros = Row { name: "count_leading_zeros", ..BITS },
+        CountLeadingZeros = Row { name: "count_leading_zeros", price: Price { work: 8, temporaries: 10, complex: 10 },
+ ..BITS },
         /// How many of an integer's bits are 1.
         PopulationCount = Row { name: "population_count", ..BITS },
         /// Real part of each complex number.
@@ -110,7 +113,7 @@ ops! {
         /// `u8` 1 where an element, or either part of a complex one, is infinite.
         IsInfinity = Row { name: "is_infinity", ..PREDICATE },
         /// `u8` 1 where an element is zero, either zero, as NaN is not.
-        LogicalNot = Row { name: "logical_not", vanishes: Dtypes::NONE, ..PREDICATE },
+        LogicalNot = Row { name: "logical_not", price: Price { work: 1, temporaries: 1, complex: 1 }, vanishes: Dtypes::NONE, ..PREDICATE },
         /// Angle of each complex number from the positive real axis, from −π to π; a zero's sign says
         /// from which side. A real number's imaginary part is +0.
         Phase = Row {
@@ -126,7 +129,7 @@ ops! {
         Round = Row {
             name: "round",
             accepts: Dtypes::FLOAT,
-            price: Price { work: 4, temporaries: 4 },
+            price: Price { work: 4, temporaries: 6, complex: 6 },
             ..UNARY
         },
         /// e to the power of each element.
@@ -166,10 +169,7 @@ ops! {
             open_zero: Dtypes::COMPLEX,
             range: Range::NoNegativeZero,
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
-            price: Price {
-                work: 40,
-                temporaries: 12,
-            },
+            price: Price { work: 20, temporaries: 2, complex: 15 },
             ..UNARY
         },
         /// Cube root, also of negative numbers.
@@ -179,7 +179,7 @@ ops! {
             // A power, 4 ulp in CUDA's and Metal's tables, and a correction.
             judged: Judged::Values(|dtype| library(dtype, 6)),
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
-            price: Price { work: 40, temporaries: 8 },
+            price: Price { work: 40, temporaries: 16, complex: 16 },
             ..UNARY
         },
         /// Natural logarithm: −infinity of zeros, NaN below.
@@ -198,10 +198,7 @@ ops! {
             // log1pf: 1 ulp in glibc and CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(within(&[Domain::Range(-0.5, 2.0)])),
-            price: Price {
-                work: 40,
-                temporaries: 12,
-            },
+            price: Price { work: 20, temporaries: 2, complex: 18 },
             ..UNARY
         },
         /// e to the power of each element, minus 1, accurate near zero.
@@ -210,10 +207,7 @@ ops! {
             // expm1f: 1 ulp in glibc and CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
-            price: Price {
-                work: 40,
-                temporaries: 12,
-            },
+            price: Price { work: 20, temporaries: 2, complex: 28 },
             ..UNARY
         },
         /// 1 / (1 + e^−x), accurate where it is small.
@@ -225,10 +219,7 @@ ops! {
             open_zero: Dtypes::COMPLEX,
             range: Range::NonNegative,
             grad: Some(SMOOTH),
-            price: Price {
-                work: 40,
-                temporaries: 12,
-            },
+            price: Price { work: 20, temporaries: 8, complex: 24 },
             ..UNARY
         },
         /// Sine, of arguments of any size.
@@ -237,7 +228,7 @@ ops! {
             // sinf: 1 ulp in glibc, 2 in CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
-            price: Price { work: 40, temporaries: 8 },
+            price: Price { work: 40, temporaries: 13, complex: 2 },
             ..UNARY
         },
         /// Cosine, of arguments of any size.
@@ -247,7 +238,7 @@ ops! {
             judged: Judged::Values(|dtype| library(dtype, 4)),
             range: Range::NoNegativeZero,
             grad: Some(SMOOTH),
-            price: Price { work: 40, temporaries: 8 },
+            price: Price { work: 40, temporaries: 15, complex: 2 },
             ..UNARY
         },
         /// Tangent, of arguments of any size.
@@ -350,7 +341,7 @@ ops! {
             // A series within 3, or what 1 − erfc leaves of erfc's 8 where that is below 0.16.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
-            price: Price { work: 60, temporaries: 12 },
+            price: Price { work: 60, temporaries: 26, complex: 26 },
             ..UNARY
         },
         /// Inverse error function: ±infinity at ±1, NaN beyond.
@@ -364,7 +355,7 @@ ops! {
                 false => library(dtype, 4),
             }),
             grad: Some(within(&[Domain::Range(-0.7, 0.7)])),
-            price: Price { work: 200, temporaries: 16 },
+            price: Price { work: 200, temporaries: 54, complex: 54 },
             ..UNARY
         },
         /// Complementary error function, 1 − erf(x), accurate for large x.
@@ -377,7 +368,7 @@ ops! {
             judged: Judged::Values(|dtype| library(dtype, 8)),
             range: Range::NonNegative,
             grad: Some(SMOOTH),
-            price: Price { work: 60, temporaries: 12 },
+            price: Price { work: 60, temporaries: 28, complex: 28 },
             ..UNARY
         },
     }
@@ -397,7 +388,7 @@ ops! {
         family: "unary",
         result: ResultDType::Asked,
         grad: Some(SMOOTH),
-        price: Price { work: 4, temporaries: 6 },
+        price: Price { work: 4, temporaries: 10, complex: 10 },
         ..ROW
     }; {
         /// The result's dtype.

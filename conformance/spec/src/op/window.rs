@@ -12,7 +12,8 @@ const WINDOW: Row = Row {
     family: "window",
     price: Price {
         work: 1,
-        temporaries: 3,
+        temporaries: 5,
+        complex: 5,
     },
     ..ROW
 };
@@ -42,6 +43,7 @@ ops! {
             judged: Judged::Values(product_tolerance),
             // From 1 + 0i on or from the first factor: that decides a zero part's sign.
             open_zero: Dtypes::COMPLEX,
+            price: Price { work: 1, temporaries: 5, complex: 40 },
             ..WINDOW
         },
         /// Largest element at each place of a window; NaN where there is one.
@@ -135,7 +137,7 @@ impl Sliding {
         let steps: u64 = self.lengths.iter().map(|n| 2 * levels(n) + 1).sum();
         let deepest = self.lengths.iter().map(levels).max().unwrap_or(0);
         let width = ty.dtype.size().max(4) as u64;
-        let most = row.price.temporaries + deepest;
+        let most = row.price.buffers(results) + deepest;
         Ok(Cost {
             work: size.saturating_mul(steps.max(1) * row.price.work),
             moved: bytes(inputs)?.saturating_add(bytes(results)?),

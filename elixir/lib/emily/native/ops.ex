@@ -3969,8 +3969,8 @@ defmodule Emily.Native.Ops do
       results: 1,
       attrs: [:axes],
       doc: """
-      Shares of the exponentials: e^x over the sum of e^x along axes. What is less than the largest
-      share by more than the range of the dtype is 0; with an infinity or a NaN, all are NaN.
+      The exponentials over their sum along axes: e^x / Σ e^x. What is less than the largest by more
+      than the range of the dtype is 0; with an infinity or a NaN, all are NaN.
 
       Operands: `tensor`.
 
@@ -4093,20 +4093,21 @@ defmodule Emily.Native.Ops do
       results: 1,
       attrs: [:scale, :causal, :sinks],
       doc: """
-      What each query takes of the values: its products with the keys, scaled and masked, go through a
-      softmax, which gives each value's share. Operands have the axes batch, heads, length, features;
-      several heads of queries in a row may share one of keys and values. A query that sees no key has
-      NaN, the shares of nothing; a value with the share 0 is still multiplied by it.
+      What each query takes of the values: their sum, each times its weight. The weights are the softmax
+      of the query's scores, its products with the keys, scaled and masked. Operands have the axes batch,
+      heads, length, features; several consecutive heads of queries may share one of keys and values. A
+      fully masked query has NaN, as a softmax of −∞ alone has; a value of weight 0 is still multiplied by
+      it.
 
-      A mask broadcasts to batch, heads, queries, keys: of integers, a key is seen where it is not zero;
-      of floats, it is added to the products. Sinks are a product more for each head of queries, whose
-      share is dropped. Mask and sinks are taken in the dtype that is computed in.
+      A mask broadcasts to batch, heads, queries, keys: of integers, it hides a key where it is zero; of
+      floats, it is added to the scores. Sinks are a score more for each head of queries, whose weight is
+      dropped. Mask and sinks are taken in the dtype that is computed in.
 
       Operands: `query`, `key`, `value`, `mask`, `sinks`; the first 3 are required.
 
       Attributes:
 
-        * `:scale` - What products are multiplied by, a real number; one over the root of the number of features
+        * `:scale` - What products of queries and keys are multiplied by, a real number; one over the root of the number of features
           when absent.
         * `:causal` - The last query sees all keys, and each one before it one less.
         * `:sinks` - The last operand is sinks.
@@ -4135,20 +4136,20 @@ defmodule Emily.Native.Ops do
       results: 1,
       attrs: [:dims, :traditional, :base, :scale],
       doc: """
-      Rotary position embedding: pairs of features are turned by an angle that grows with the position.
-      The last two axes are positions and features. At position t pair i of n is turned by
+      Rotary position embedding: pairs of features are rotated by an angle that grows with the position.
+      The last two axes are positions and features. At position t pair i of n is rotated by
       scale · (offset + t) · base^(−i / n), or by scale · (offset + t) / freqs\\[i\\]: (a, b) becomes
       (a · cos − b · sin, a · sin + b · cos).
 
-      An angle may have three roundings of the dtype that is computed in. A base's is within a turn before
-      it is rounded, so that it is as good however far the position; that of `freqs`, which are rounded
-      themselves, need not be.
+      An angle may have eight roundings of `f64`, each relative to all of it, so that it loses digits as the
+      position grows, and then three of the dtype that is computed in. These are of what a base's angle is
+      within a turn; of `freqs`' angles, which are rounded themselves, they may be of all of it.
 
       Operands: `tensor`, `offset`, `freqs`; the first 2 are required.
 
       Attributes:
 
-        * `:dims` - How many of the features are turned, the first ones: an even number. All when absent.
+        * `:dims` - How many of the features are rotated, the first ones: an even number. All when absent.
         * `:traditional` - Features 2i and 2i + 1 are a pair; else i and i + n of 2n are.
         * `:base` - What the angles are powers of, a real number above 0; 10000 when absent. None with `freqs`.
         * `:scale` - What positions are multiplied by, a real number; 1 when absent.

@@ -1,6 +1,6 @@
 //! Sums of products by labels.
 
-use crate::cost::count;
+use crate::cost::{count, limbs};
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
@@ -25,7 +25,7 @@ ops! {
         // A lone term may be added to a 0, or not.
         open_zero: Dtypes::ALL,
         grad: Some(SMOOTH),
-        price: Price { work: 2, temporaries: 2 },
+        price: Price { work: 2, temporaries: 2, complex: 2 },
         ..ROW
     }; {
         /// The labels of the operands' axes, one operand's after the other's: any numbers.
@@ -118,21 +118,22 @@ impl Attributes for Einsum {
             count(sizes.iter().filter_map(of))
         };
         let operands = self.operands(inputs.iter().map(|ty| ty.shape.rank()));
+        let dtype = results[0].dtype;
+        let width = dtype.size().max(4) as u64;
         let (mut product, mut work, mut most) = (Vec::new(), 0u64, 0u64);
         for (at, own) in operands.iter().enumerate() {
             let all = [&product[..], own].concat();
             let left = self.kept(&all, &operands[at + 1..]);
             work = work.saturating_add(elements(&all).saturating_mul(2));
-            let buffers = [&product[..], own, &left[..]].map(elements);
-            most = most.max(buffers.into_iter().fold(0, u64::saturating_add));
+            let [product_size, own_size, left_size] = [&product[..], own, &left[..]].map(elements);
+            let factors = product_size.saturating_add(own_size);
+            let buffers = factors.saturating_add(left_size).saturating_mul(2 * width);
+            most = most.max(buffers.saturating_add(limbs(dtype, factors, left_size)));
             product = left;
         }
-        let width = results[0].dtype.size().max(4) as u64;
         Ok(Cost {
             work,
-            temporaries: most
-                .saturating_mul(2 * width)
-                .saturating_add(cost.temporaries),
+            temporaries: most.saturating_add(cost.temporaries),
             ..cost
         })
     }

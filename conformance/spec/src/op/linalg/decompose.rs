@@ -15,6 +15,7 @@ pub(super) const DECOMPOSITION: Row = Row {
     price: Price {
         work: 4,
         temporaries: 8,
+        complex: 8,
     },
     domain: &[Domain::Range(-4.0, 4.0)],
     ..ROW
@@ -31,7 +32,8 @@ ops! {
         // n reflections of m rows leave c·m·n roundings of half an eps in the worst case (Higham,
         // Accuracy and Stability, 19.3), and √(m·n) of them where they have no common sign; a
         // reflection is two products, a quotient and a difference, twice: c = 8.
-        judged: Judged::Promise { promise: Promise::Qr, k: 4.0 },
+        judged: Judged::Promise { promise: Promise::Qr, k: 4.0 }, price: Price { work: 4, temporaries: 12, complex: 12 },
+
         ..DECOMPOSITION
     }; {
         /// The sizes of Q and R.
@@ -77,7 +79,8 @@ ops! {
         // |A − L·Lᵀ|ᵢⱼ ≤ (n + 1)·u·√(aᵢᵢ·aⱼⱼ) (Higham, Accuracy and Stability, 10.3), and once more
         // 2·u where the factor is rounded to a narrower dtype: at most 2 of n·eps.
         judged: Judged::Promise { promise: Promise::Cholesky, k: 2.0 },
-        domain: &[Domain::PositiveDefinite],
+        domain: &[Domain::PositiveDefinite], price: Price { work: 4, temporaries: 3, complex: 3 },
+
         ..DECOMPOSITION
     }; {
     }

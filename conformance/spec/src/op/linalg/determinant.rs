@@ -18,7 +18,7 @@ ops! {
         // A zero comes of terms that cancel, in any order.
         open_zero: Dtypes::ALL,
         domain: &[Domain::Range(-4.0, 4.0)],
-        price: Price { work: 2, temporaries: 4 },
+        price: Price { work: 2, temporaries: 8, complex: 8 },
         ..ROW
     }; {
     }

@@ -1,6 +1,6 @@
 //! Products of matrices that are picked by index.
 
-use crate::cost::count;
+use crate::cost::{count, largest, limbs};
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, check_integer, sum_tolerance};
 use crate::{
@@ -23,7 +23,7 @@ ops! {
         judged: Judged::Values(sum_tolerance),
         range: Range::Sums,
         grad: Some(SMOOTH),
-        price: Price { work: 2, temporaries: 2 },
+        price: Price { work: 2, temporaries: 2, complex: 2 },
         ..ROW
     }; {
     }
@@ -62,9 +62,13 @@ impl Attributes for GatherMm {
         let whole = (inputs[0].shape.size()? as u64).saturating_add(inputs[1].shape.size()? as u64);
         let width = dtype.size().max(4) as u64;
         let copies = pairs.saturating_add(whole).saturating_mul(2 * width);
+        let limbs = limbs(dtype, pairs, largest(results)?);
         Ok(Cost {
             work: count([products, m, n, k.max(1), 2]),
-            temporaries: cost.temporaries.saturating_add(copies),
+            temporaries: cost
+                .temporaries
+                .saturating_add(copies)
+                .saturating_add(limbs),
             ..cost
         })
     }

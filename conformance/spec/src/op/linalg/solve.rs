@@ -24,6 +24,7 @@ const SYSTEM: Row = Row {
     price: Price {
         work: 2,
         temporaries: 8,
+        complex: 8,
     },
     ..ROW
 };
@@ -65,8 +66,13 @@ impl Attributes for TriangularSolve {
         system(row, inputs, self.right)
     }
 
+    /// Beside what is known of X, a copy of A.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        by_column(row, inputs, results)
+        let cost = by_column(row, inputs, results)?;
+        Ok(Cost {
+            temporaries: cost.temporaries.saturating_add(copies(2, inputs, results)?),
+            ..cost
+        })
     }
 }
 

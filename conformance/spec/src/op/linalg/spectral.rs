@@ -3,7 +3,7 @@
 use super::decompose::DECOMPOSITION;
 use super::{by_column, matrices, square};
 use crate::op::{Attributes, ops};
-use crate::{Cost, Judged, Promise, Result, Row, TensorType};
+use crate::{Cost, Judged, Price, Promise, Result, Row, TensorType};
 
 ops! {
     /// Eigenvalues and eigenvectors of symmetric A, A·V = V·diag(λ), of which the lower triangle is read.
@@ -44,7 +44,8 @@ ops! {
         name: "svd",
         results: 3,
         // As Eigh's 16, of a bidiagonal matrix, and QR's 4 where a long one is made square first.
-        judged: Judged::Promise { promise: Promise::Svd, k: 20.0 },
+        judged: Judged::Promise { promise: Promise::Svd, k: 20.0 }, price: Price { work: 4, temporaries: 14, complex: 14 },
+
         ..DECOMPOSITION
     }; {
         /// U and V are square; else they have as many columns as there are singular values.

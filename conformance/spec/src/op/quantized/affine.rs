@@ -1,6 +1,7 @@
 //! Matrices of codes with a scale and a bias for each group.
 
-use super::{Coding, QUANTIZED, picked_product, product, product_cost};
+use super::{Coding, QUANTIZED, picked_product, product, product_cost, unpacking};
+use crate::cost::buffers;
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, sum_tolerance};
 use crate::{
@@ -96,6 +97,13 @@ impl Attributes for Dequantize {
         let shape = coding.unpacked(&inputs[0], &inputs[1..])?;
         let dtype = row.result_dtype(&inputs[1..], None)?;
         Ok(vec![TensorType::new(dtype, shape)])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        Ok(Cost {
+            temporaries: buffers(&results[0], unpacking(row, results))?,
+            ..row.price.of(inputs, results)?
+        })
     }
 }
 

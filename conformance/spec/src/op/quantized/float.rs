@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Coding, QUANTIZED, picked_product, product, product_cost};
+use super::{Coding, QUANTIZED, picked_product, product, product_cost, unpacking};
+use crate::cost::buffers;
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
@@ -126,6 +127,13 @@ impl Attributes for FpDequantize {
         row.check_dtype(self.dtype)?;
         let shape = self.format.unpacked(&inputs[0], &inputs[1])?;
         Ok(vec![TensorType::new(self.dtype, shape)])
+    }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        Ok(Cost {
+            temporaries: buffers(&results[0], unpacking(row, results))?,
+            ..row.price.of(inputs, results)?
+        })
     }
 }
 

@@ -1,0 +1,100 @@
+//! What a runner does with failures.
+
+use std::sync::mpsc;
+
+use emily_spec::{DType, Op, TensorType, Unary};
+
+use super::*;
+
+/// A runner on this thread, and a tensor of its thread's that `exp` gives and nothing has evaluated.
+fn runner() -> (Runner, Arc<Slot>) {
+    let thread = Thread::start(Device::Cpu, 0).unwrap();
+    let runner = Runner::new(thread.clone()).unwrap();
+    let ty = TensorType::new(DType::F32, [1]);
+    let origin = Context {
+        op: Op::from(Unary::Exp),
+        inputs: vec![ty.clone()],
+        worker: Some("worker 0".into()),
+    };
+    let value = Value {
+        array: mlx::upload(&ty, &[0; 4]).unwrap(),
+        guards: Guards::default(),
+        evaluated: false,
+        origin: Some(Arc::new(origin)),
+        kept: 4,
+        era: 0,
+    };
+    let slot = Slot::new(ty, thread, State::Ready(value));
+    (runner, slot)
+}
+
+fn reply<T: Send + 'static>() -> (Reply<T>, mpsc::Receiver<Result<T>>) {
+    let (sender, receiver) = mpsc::channel();
+    (
+        Reply::new(move |result| sender.send(result).unwrap()),
+        receiver,
+    )
+}
+
+#[test]
+fn a_panic_while_a_tensor_is_computed_is_the_tensor_s_error() {
+    let (mut runner, slot) = runner();
+    let (sender, replies) = reply::<()>();
+    let job = AssertUnwindSafe(|| {
+        runner.answer(Use::of(&slot), sender, |_, _| panic!("on purpose"));
+    });
+    // As `Runner::job` does.
+    drop(catch_unwind(job));
+    let error = replies.recv().unwrap().unwrap_err();
+    assert!(error.message.contains("panicked: on purpose"), "{error}");
+    let call = "exp(f32[1]): the worker panicked";
+    assert!(error.to_string().starts_with(call), "{error}");
+    assert!(error.to_string().ends_with("(on worker 0)"), "{error}");
+    assert_eq!(slot.value().err().unwrap().error, error);
+}
+
+/// MLX tells the first who waits of a kernel's failure, and nobody after that.
+#[test]
+fn a_failure_that_no_op_is_known_to_have_caused_is_everybody_s() {
+    for failed_first in [true, false] {
+        let (mut runner, slot) = runner();
+        let stream = runner.stream.clone();
+        with_stream(&stream, || {
+            let ready = |array| {
+                State::Ready(Value {
+                    array,
+                    ..slot.value().unwrap()
+                })
+            };
+            let new = |array| Slot::new(slot.ty.clone(), slot.thread.clone(), ready(array));
+            let singular = Array::from_slice(&[0f32; 4], &[2, 2]);
+            let failed = new(mlx_rs::linalg::inv(&singular).unwrap());
+            let other = new(slot.value().unwrap().array.exp().unwrap());
+            runner.pending.slots = vec![Arc::downgrade(&failed), Arc::downgrade(&other)];
+            runner.flush();
+            let slots = match failed_first {
+                true => [&failed, &other],
+                false => [&other, &failed],
+            };
+            for slot in slots {
+                let failure = runner.eval(slot).unwrap_err();
+                assert_eq!(failure.error.kind, ErrorKind::Numeric, "{}", failure.error);
+            }
+            // What comes after is none the worse.
+            let mut later = slot.value().unwrap();
+            later.era = runner.poison.era;
+            let later = Slot::new(slot.ty.clone(), slot.thread.clone(), State::Ready(later));
+            assert!(runner.eval(&later).is_ok());
+        });
+    }
+}
+
+#[test]
+fn what_is_refused_as_the_process_ends_names_its_call() {
+    let (mut runner, slot) = runner();
+    let (sender, replies) = reply::<()>();
+    runner.refuse(Job::Eval(Use::of(&slot), sender));
+    let error = replies.recv().unwrap().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Stopped);
+    assert!(error.to_string().starts_with("exp(f32[1]): "), "{error}");
+}
