@@ -39,7 +39,7 @@ impl Bytes {
 impl Drop for Bytes {
     fn drop(&mut self) {
         // SAFETY: nobody uses the array after this.
-        reaper::discard(unsafe { ManuallyDrop::take(&mut self.array) });
+        reaper::discard(unsafe { ManuallyDrop::take(&mut self.array) }, self.len);
     }
 }
 

@@ -18,13 +18,13 @@ use crate::ending;
 /// Smaller ones are given back where they end, at about the price of handing them over.
 const LARGE: usize = 1 << 20;
 
-/// Ends an array that is evaluated, so that any thread may: soon, if it is large.
-pub(crate) fn discard(array: Array) {
+/// Ends an array that is evaluated, so that any thread may: soon, if it keeps many bytes.
+pub(crate) fn discard(array: Array, bytes: usize) {
     if ending::begun() {
         // MLX may be half destroyed by now, and the memory is given back soon anyway.
         return std::mem::forget(array);
     }
-    if array.nbytes() < LARGE {
+    if bytes < LARGE {
         return drop(array);
     }
     match *REAPER {

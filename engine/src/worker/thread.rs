@@ -236,7 +236,7 @@ impl Thread {
                     drop(value);
                 } else if value.evaluated && value.guards.is_empty() {
                     // It has no graph, so it need not wait for this thread.
-                    reaper::discard(value.array);
+                    reaper::discard(value.array, value.kept);
                 } else {
                     self.queue.discard(value);
                 }

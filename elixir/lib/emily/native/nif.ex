@@ -100,6 +100,7 @@ defmodule Emily.Native.NIF do
   def from_binary_dirty(_worker, _dtype, _shape, _binary), do: not_loaded()
   def read(_tensor, _ref), do: not_loaded()
   def eval(_tensor, _ref), do: not_loaded()
+  def room(_tensor), do: not_loaded()
   def withdraw(_request), do: not_loaded()
   def release(_tensor), do: not_loaded()
   def type(_tensor), do: not_loaded()
