@@ -1,17 +1,18 @@
 //! The bytes of a computed tensor.
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 
 use emily_spec::{Error, ErrorKind, Result};
 use mlx_rs::Array;
 
-use crate::mlx;
+use crate::{mlx, reaper};
 
 /// The bytes of a computed tensor, row-major; they alias MLX's buffer and keep it alive.
 pub struct Bytes {
     /// Evaluated and row-contiguous, so that it has no graph and its data never changes.
-    array: Array,
+    array: ManuallyDrop<Array>,
     len: usize,
 }
 
@@ -28,7 +29,17 @@ impl Bytes {
             ));
         }
         let len = array.nbytes();
-        Ok(Bytes { array, len })
+        Ok(Bytes {
+            array: ManuallyDrop::new(array),
+            len,
+        })
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses the array after this.
+        reaper::discard(unsafe { ManuallyDrop::take(&mut self.array) }, self.len);
     }
 }
 

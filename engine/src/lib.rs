@@ -17,6 +17,7 @@ mod ending;
 pub mod memory;
 mod mlx;
 mod ops;
+mod reaper;
 mod worker;
 
 pub use bytes::Bytes;

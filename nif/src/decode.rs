@@ -2,12 +2,14 @@
 //!
 //! A term is a serde data format here: atoms and binaries are strings, `nil` is nothing, lists and
 //! tuples are sequences, maps are maps. Adding an op or an attribute needs no code.
+//!
+//! Terms are as large and as deep as a caller makes them, and are read on a scheduler: nothing here
+//! looks at more of a term than an attribute may have.
 
 use std::fmt;
 
 use emily_spec::{DType, Error, ErrorKind, Op, Result, Shape, TensorType};
-use rustler::types::tuple::get_tuple;
-use rustler::{Decoder, MapIterator, NifResult, ResourceArc, Term, TermType};
+use rustler::{Binary, Decoder, MapIterator, NifResult, ResourceArc, Term, TermType};
 use serde::de::value::StringDeserializer;
 use serde::de::{
     self, Deserialize, DeserializeSeed, Expected, IntoDeserializer, MapAccess, SeqAccess,
@@ -23,29 +25,42 @@ pub(crate) fn op(name: Term<'_>, attrs: Term<'_>) -> Result<Op> {
     let name = text(name).ok_or_else(|| argument("an op's name is an atom"))?;
     if !attrs.is_map() {
         return Err(argument(format!(
-            "{name}'s attributes are a map, got {attrs:?}"
+            "{name}'s attributes are a map, got {}",
+            shown(attrs)
         )));
     }
-    Op::read(&name, Value(attrs)).map_err(|Fault(message)| argument(format!("{name}: {message}")))
+    Op::read(&name, Value::new(attrs))
+        .map_err(|Fault(message)| argument(format!("{name}: {message}")))
 }
 
 /// A dtype and a shape.
 pub(crate) fn tensor_type(dtype: Term<'_>, shape: Term<'_>) -> Result<TensorType> {
     let dtype = text(dtype).ok_or_else(|| argument("a dtype is an atom"))?;
     let dtype: DType = dtype.parse()?;
-    let shape = Shape::deserialize(Value(shape))
+    let shape = Shape::deserialize(Value::new(shape))
         .map_err(|Fault(message)| argument(format!("shape: {message}")))?;
     Ok(TensorType::new(dtype, shape))
 }
 
-/// An op's operands. An improper list is no argument, as any other term that is no list.
-pub(crate) struct Operands(pub(crate) Vec<ResourceArc<TensorRef>>);
+/// More operands than these are read on a dirty scheduler.
+pub(crate) const FEW: usize = 256;
 
-impl<'a> Decoder<'a> for Operands {
-    fn decode(term: Term<'a>) -> NifResult<Operands> {
-        // rustler's own decoder panics at the end of an improper list.
-        term.list_length()?;
-        term.decode().map(Operands)
+/// An op's operands, at most so many. A longer list, or an improper one, is no argument, as any other
+/// term that is no list.
+pub(crate) struct Operands<const MOST: usize>(pub(crate) Vec<ResourceArc<TensorRef>>);
+
+impl<'a, const MOST: usize> Decoder<'a> for Operands<MOST> {
+    fn decode(mut term: Term<'a>) -> NifResult<Operands<MOST>> {
+        let mut operands = Vec::new();
+        while !term.is_empty_list() {
+            let (operand, rest) = term.list_get_cell()?;
+            if operands.len() == MOST {
+                return Err(rustler::Error::BadArg);
+            }
+            operands.push(operand.decode()?);
+            term = rest;
+        }
+        Ok(Operands(operands))
     }
 }
 
@@ -55,6 +70,25 @@ fn argument(message: impl Into<String>) -> Error {
 
 fn text(term: Term<'_>) -> Option<String> {
     term.atom_to_string().ok()
+}
+
+/// A term in a message: what may be large only by its kind.
+fn shown(term: Term<'_>) -> String {
+    match term.get_type() {
+        TermType::List => "a list".into(),
+        TermType::Tuple => "a tuple".into(),
+        TermType::Map => "a map".into(),
+        TermType::Binary => "a binary".into(),
+        TermType::Integer if term.decode::<i64>().is_err() => "a large integer".into(),
+        TermType::Atom
+        | TermType::Integer
+        | TermType::Float
+        | TermType::Fun
+        | TermType::Pid
+        | TermType::Port
+        | TermType::Ref
+        | TermType::Unknown => format!("{term:?}"),
+    }
 }
 
 /// What a term has instead of what serde wants.
@@ -113,9 +147,18 @@ fn in_words(wanted: &dyn Expected) -> String {
     }
 }
 
-/// A term as serde sees it. A list may be too long for anyone to read: the attributes stop at the
-/// number of axes that a tensor may have.
-struct Value<'a>(Term<'a>);
+/// A term as serde sees it, within so many others. A list may be too long for anyone to read: the
+/// attributes stop at the number of axes that a tensor may have.
+struct Value<'a> {
+    term: Term<'a>,
+    depth: usize,
+}
+
+/// Text in attributes is a name, as an atom is one, and not longer.
+const LONGEST: usize = 255;
+
+/// Attributes are no deeper than this: padding is a list of lists in a map.
+const DEEPEST: usize = 8;
 
 impl<'de> de::Deserializer<'de> for Value<'_> {
     type Error = Fault;
@@ -124,7 +167,10 @@ impl<'de> de::Deserializer<'de> for Value<'_> {
         self,
         visitor: V,
     ) -> std::result::Result<V::Value, Fault> {
-        let term = self.0;
+        let (term, depth) = (self.term, self.depth + 1);
+        if depth > DEEPEST {
+            return Err(Fault("lists or maps too deep within each other".into()));
+        }
         match term.get_type() {
             TermType::Atom => match text(term).as_deref() {
                 Some("nil") => visitor.visit_unit(),
@@ -133,9 +179,12 @@ impl<'de> de::Deserializer<'de> for Value<'_> {
                 Some(name) => visitor.visit_str(name),
                 None => Err(self.unexpected()),
             },
-            TermType::Binary => match term.decode::<&str>() {
-                Ok(text) => visitor.visit_str(text),
-                Err(_) => Err(self.unexpected()),
+            TermType::Binary => match term.decode::<Binary<'_>>() {
+                Ok(bytes) if bytes.len() <= LONGEST => match std::str::from_utf8(&bytes) {
+                    Ok(text) => visitor.visit_str(text),
+                    Err(_) => Err(self.unexpected()),
+                },
+                Ok(_) | Err(_) => Err(self.unexpected()),
             },
             TermType::Integer => match (term.decode::<i64>(), term.decode::<u64>()) {
                 (Ok(n), _) => visitor.visit_i64(n),
@@ -146,13 +195,17 @@ impl<'de> de::Deserializer<'de> for Value<'_> {
                 Ok(x) => visitor.visit_f64(x),
                 Err(_) => Err(self.unexpected()),
             },
-            TermType::List => visitor.visit_seq(Cells(term)),
-            TermType::Tuple => match get_tuple(term) {
-                Ok(terms) => visitor.visit_seq(Elements(terms.into_iter())),
-                Err(_) => Err(self.unexpected()),
-            },
+            TermType::List => visitor.visit_seq(Cells { rest: term, depth }),
+            TermType::Tuple => visitor.visit_seq(Elements {
+                elements: elements(&term),
+                depth,
+            }),
             TermType::Map => match MapIterator::new(term) {
-                Some(pairs) => visitor.visit_map(Pairs { pairs, pair: None }),
+                Some(pairs) => visitor.visit_map(Pairs {
+                    pairs,
+                    pair: None,
+                    depth,
+                }),
                 None => Err(self.unexpected()),
             },
             TermType::Fun | TermType::Pid | TermType::Port | TermType::Ref | TermType::Unknown => {
@@ -161,11 +214,19 @@ impl<'de> de::Deserializer<'de> for Value<'_> {
         }
     }
 
+    /// What nobody reads may be anything.
+    fn deserialize_ignored_any<V: de::Visitor<'de>>(
+        self,
+        visitor: V,
+    ) -> std::result::Result<V::Value, Fault> {
+        visitor.visit_unit()
+    }
+
     fn deserialize_option<V: de::Visitor<'de>>(
         self,
         visitor: V,
     ) -> std::result::Result<V::Value, Fault> {
-        if self.0.is_atom() && self.0 == atoms::nil().to_term(self.0.get_env()) {
+        if self.term.is_atom() && self.term == atoms::nil().to_term(self.term.get_env()) {
             return visitor.visit_none();
         }
         visitor.visit_some(self)
@@ -186,7 +247,7 @@ impl<'de> de::Deserializer<'de> for Value<'_> {
         _variants: &'static [&'static str],
         visitor: V,
     ) -> std::result::Result<V::Value, Fault> {
-        let name: StringDeserializer<Fault> = match text(self.0) {
+        let name: StringDeserializer<Fault> = match text(self.term) {
             Some(name) => name.into_deserializer(),
             None => return Err(self.unexpected()),
         };
@@ -195,18 +256,25 @@ impl<'de> de::Deserializer<'de> for Value<'_> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit unit_struct seq tuple tuple_struct map struct identifier
     }
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    fn new(term: Term<'a>) -> Value<'a> {
+        Value { term, depth: 0 }
+    }
+
     fn unexpected(&self) -> Fault {
-        Fault(format!("{:?} has no meaning here", self.0))
+        Fault(format!("{} has no meaning here", shown(self.term)))
     }
 }
 
 /// What is left of a list.
-struct Cells<'a>(Term<'a>);
+struct Cells<'a> {
+    rest: Term<'a>,
+    depth: usize,
+}
 
 impl<'de> SeqAccess<'de> for Cells<'_> {
     type Error = Fault;
@@ -215,19 +283,23 @@ impl<'de> SeqAccess<'de> for Cells<'_> {
         &mut self,
         seed: T,
     ) -> std::result::Result<Option<T::Value>, Fault> {
-        if self.0.is_empty_list() {
+        if self.rest.is_empty_list() {
             return Ok(None);
         }
-        let Ok((head, tail)) = self.0.list_get_cell() else {
-            return Err(Fault(format!("a list that ends in {:?}", self.0)));
+        let Ok((term, rest)) = self.rest.list_get_cell() else {
+            return Err(Fault(format!("a list that ends in {}", shown(self.rest))));
         };
-        self.0 = tail;
-        seed.deserialize(Value(head)).map(Some)
+        self.rest = rest;
+        let depth = self.depth;
+        seed.deserialize(Value { term, depth }).map(Some)
     }
 }
 
-/// The elements of a tuple.
-struct Elements<I>(I);
+/// What is left of a tuple.
+struct Elements<I> {
+    elements: I,
+    depth: usize,
+}
 
 impl<'de, 'a, I: Iterator<Item = Term<'a>>> SeqAccess<'de> for Elements<I> {
     type Error = Fault;
@@ -236,15 +308,43 @@ impl<'de, 'a, I: Iterator<Item = Term<'a>>> SeqAccess<'de> for Elements<I> {
         &mut self,
         seed: T,
     ) -> std::result::Result<Option<T::Value>, Fault> {
-        let term = self.0.next();
-        term.map(|term| seed.deserialize(Value(term))).transpose()
+        let depth = self.depth;
+        let term = self.elements.next();
+        term.map(|term| seed.deserialize(Value { term, depth }))
+            .transpose()
     }
+}
+
+/// A tuple's elements, where they are; none of any other term.
+fn elements<'a>(tuple: &Term<'a>) -> impl Iterator<Item = Term<'a>> + use<'a> {
+    let env = tuple.get_env();
+    let mut arity = 0;
+    let mut first = std::ptr::null();
+    // SAFETY: the term is of this environment, and what is written lives for the time of the call.
+    let found = unsafe {
+        rustler::sys::enif_get_tuple(
+            env.as_c_arg(),
+            tuple.as_c_arg(),
+            &raw mut arity,
+            &raw mut first,
+        )
+    };
+    let elements: &'a [rustler::sys::ErlNifTerm] = match found {
+        0 => &[],
+        // SAFETY: the VM says that so many terms are there, for as long as the environment is.
+        _ => unsafe { std::slice::from_raw_parts(first, arity as usize) },
+    };
+    elements.iter().map(move |&element| {
+        // SAFETY: an element of a term of this environment.
+        unsafe { Term::new(env, element) }
+    })
 }
 
 /// The entries of a map.
 struct Pairs<'a> {
     pairs: MapIterator<'a>,
     pair: Option<(Term<'a>, Term<'a>)>,
+    depth: usize,
 }
 
 impl<'de> MapAccess<'de> for Pairs<'_> {
@@ -256,7 +356,10 @@ impl<'de> MapAccess<'de> for Pairs<'_> {
     ) -> std::result::Result<Option<K::Value>, Fault> {
         self.pair = self.pairs.next();
         match self.pair {
-            Some((key, _)) => seed.deserialize(Value(key)).map(Some),
+            Some((term, _)) => {
+                let depth = self.depth;
+                seed.deserialize(Value { term, depth }).map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -265,11 +368,12 @@ impl<'de> MapAccess<'de> for Pairs<'_> {
         &mut self,
         seed: V,
     ) -> std::result::Result<V::Value, Fault> {
-        let (key, value) = self
+        let (key, term) = self
             .pair
             .take()
             .ok_or_else(|| Fault("a value without a key".into()))?;
-        seed.deserialize(Value(value))
+        let depth = self.depth;
+        seed.deserialize(Value { term, depth })
             .map_err(|fault| fault.within(&text(key).unwrap_or_default()))
     }
 }

@@ -11,13 +11,12 @@
 
 mod decode;
 mod encode;
+mod entry;
 mod memory;
 mod request;
 mod resource;
 mod tensor;
 mod worker;
-
-use rustler::{Env, Term};
 
 /// The atoms of results and messages.
 mod atoms {
@@ -34,10 +33,3 @@ mod atoms {
 fn op_fingerprint() -> String {
     emily_spec::fingerprint()
 }
-
-/// Refuses to load for Elixir code that was generated from another list of ops.
-fn load(_env: Env<'_>, expected: Term<'_>) -> bool {
-    matches!(expected.decode::<&str>(), Ok(expected) if expected == emily_spec::fingerprint())
-}
-
-rustler::init!("Elixir.Emily.Native.NIF", load = load);

@@ -1,7 +1,6 @@
 //! The allocator's figures and limits.
 
 use emily_engine::memory;
-use emily_spec::Result;
 use rustler::{Encoder, Env, Reference, ResourceArc, Term};
 
 use crate::atoms;
@@ -9,8 +8,8 @@ use crate::encode::guarded;
 use crate::request;
 use crate::resource::WorkerRef;
 
-/// `{:ok, map}` in bytes.
-#[rustler::nif]
+/// `{:ok, map}` in bytes. Waits for what is being given back.
+#[rustler::nif(schedule = "DirtyIo")]
 fn memory_stats<'a>(env: Env<'a>) -> Term<'a> {
     guarded(env, || {
         let stats = memory::stats()?;
@@ -25,7 +24,8 @@ fn memory_stats<'a>(env: Env<'a>) -> Term<'a> {
     })
 }
 
-#[rustler::nif]
+/// Waits for what is being given back, which is not of the new peak.
+#[rustler::nif(schedule = "DirtyIo")]
 fn reset_peak<'a>(env: Env<'a>) -> Term<'a> {
     guarded(env, || {
         memory::reset_peak()?;
@@ -46,10 +46,8 @@ fn set_memory_limit<'a>(env: Env<'a>, bytes: usize) -> Term<'a> {
 #[rustler::nif]
 fn clear_cache<'a>(env: Env<'a>, worker: ResourceArc<WorkerRef>, tag: Reference<'a>) -> Term<'a> {
     request::ask(env, tag, |letter| {
-        worker.0.call(move || {
-            let result: Result<()> = memory::clear_cache();
-            letter.post_result(result, |env, ()| atoms::done().to_term(env));
-        });
+        let reply = letter.reply(|env, ()| atoms::done().to_term(env));
+        worker.0.ask(memory::clear_cache, reply);
     })
 }
 
@@ -62,9 +60,7 @@ fn set_cache_limit<'a>(
     tag: Reference<'a>,
 ) -> Term<'a> {
     request::ask(env, tag, |letter| {
-        worker.0.call(move || {
-            let result = memory::set_cache_limit(bytes);
-            letter.post_result(result, |env, before| before.encode(env));
-        });
+        let reply = letter.reply(|env, before: usize| before.encode(env));
+        worker.0.ask(move || memory::set_cache_limit(bytes), reply);
     })
 }

@@ -100,7 +100,12 @@ impl Letter {
         result: Result<T>,
         encode: impl for<'a> FnOnce(Env<'a>, T) -> Term<'a> + Send + 'static,
     ) {
-        self.post(move |env| encode::reply(env, &result.map(|value| encode(env, value))));
+        self.post(move |env| {
+            // Whoever waits for it gets an error if it cannot be made.
+            encode::guarded(env, || {
+                Ok(encode::reply(env, &result.map(|value| encode(env, value))))
+            })
+        });
     }
 }
 

@@ -63,6 +63,14 @@ fn eval<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>, tag: Reference<'a>) ->
     })
 }
 
+/// Where much is asked of the tensor's worker: a reference, and `{ref, :room}` comes once there is
+/// room for more. Else `nil`.
+#[rustler::nif]
+fn room<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>) -> Option<Reference<'a>> {
+    let backlog = tensor.0.backlog()?;
+    request::notice(env, atoms::room(), |room| backlog.notify(room))
+}
+
 #[rustler::nif]
 fn release(tensor: ResourceArc<TensorRef>) -> bool {
     tensor.0.release()

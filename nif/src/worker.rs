@@ -58,7 +58,8 @@ fn device(worker: ResourceArc<WorkerRef>) -> Atom {
     }
 }
 
-#[rustler::nif]
+/// Looking for one takes a while, the first time.
+#[rustler::nif(schedule = "DirtyIo")]
 fn gpu_available() -> bool {
     Device::Gpu.check().is_ok()
 }
@@ -76,11 +77,31 @@ fn apply_op<'a>(
     worker: ResourceArc<WorkerRef>,
     name: Term<'a>,
     attrs: Term<'a>,
-    inputs: Operands,
+    inputs: Operands<{ decode::FEW }>,
+) -> Term<'a> {
+    submit(env, &worker.0, [name, attrs], &inputs.0)
+}
+
+/// [`apply_op`] on a dirty scheduler, for any number of operands.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn apply_op_dirty<'a>(
+    env: Env<'a>,
+    worker: ResourceArc<WorkerRef>,
+    name: Term<'a>,
+    attrs: Term<'a>,
+    inputs: Operands<{ usize::MAX }>,
+) -> Term<'a> {
+    submit(env, &worker.0, [name, attrs], &inputs.0)
+}
+
+fn submit<'a>(
+    env: Env<'a>,
+    worker: &Worker,
+    [name, attrs]: [Term<'a>; 2],
+    inputs: &[ResourceArc<TensorRef>],
 ) -> Term<'a> {
     guarded(env, || {
-        let worker = &worker.0;
-        let inputs: Vec<Handle> = inputs.0.iter().map(|input| input.0.clone()).collect();
+        let inputs: Vec<Handle> = inputs.iter().map(|input| input.0.clone()).collect();
         let op = decode::op(name, attrs)?;
         let (outputs, backlog) = worker
             .submit(op, &inputs)

@@ -66,6 +66,9 @@ defmodule Emily.Native do
   @typedoc "An operation's attributes."
   @type attrs :: %{optional(atom()) => term()}
 
+  # Up to this many operands are read on the scheduler that asks; the library takes no more there.
+  @read_at_once 256
+
   # Up to this many bytes are copied on the scheduler that asks: about the time of a NIF call.
   @copied_at_once 64 * 1024
 
@@ -409,11 +412,19 @@ defmodule Emily.Native do
   @spec apply_op(worker(), atom(), [tensor()], attrs()) ::
           {:ok, [tensor()]} | {:error, Error.t()}
   def apply_op(worker, name, inputs, attrs) do
-    case NIF.apply_op(worker, name, attrs, inputs) do
+    case queue(worker, name, attrs, inputs) do
       {:ok, _tensors} = ok -> ok
       {:wait, ref, tensors} -> wait_for_room(ref, tensors)
       {:error, error} -> {:error, error |> Error.from_native() |> at_call(name, attrs, inputs)}
     end
+  end
+
+  defp queue(worker, name, attrs, inputs) when length(inputs) <= @read_at_once do
+    NIF.apply_op(worker, name, attrs, inputs)
+  end
+
+  defp queue(worker, name, attrs, inputs) do
+    NIF.apply_op_dirty(worker, name, attrs, inputs)
   end
 
   # An operation that could not be read as one has no call of its own yet.

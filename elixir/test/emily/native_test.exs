@@ -77,6 +77,8 @@ defmodule Emily.NativeTest do
       assert Native.stop_worker(worker) == :ok
       assert {:error, %Error{kind: :stopped}} = Native.add(worker, [computed, computed])
       assert {:error, %Error{kind: :stopped}} = Native.from_binary(worker, :u8, {}, <<1>>)
+      assert {:error, %Error{kind: :stopped}} = Native.clear_cache(worker)
+      assert {:error, %Error{kind: :stopped}} = Native.set_cache_limit(worker, 0)
       assert Native.read(computed) == {:ok, <<7::32-little>>}
 
       case Native.read(waiting) do
@@ -183,6 +185,23 @@ defmodule Emily.NativeTest do
   end
 
   describe "waiting" do
+    test "for room comes before asking for more", %{worker: worker} do
+      one = s32(worker, [1])
+      product = slow(worker)
+
+      requests =
+        for _ <- 1..10_000 do
+          request = Async.read(one)
+          assert Native.queue_depth(worker) <= 5000
+          request
+        end
+
+      assert Enum.uniq(Enum.map(requests, &Async.await/1)) == [{:ok, <<1::32-little>>}]
+      evals = for _ <- 1..10_000, do: Async.eval(product)
+      assert Enum.uniq(Enum.map(evals, &Async.await/1)) == [:ok]
+      refute_received _
+    end
+
     test "gives up in time, and nothing comes later", %{worker: worker} do
       product = slow(worker)
       assert {:error, %Error{kind: :timeout}} = Native.read(product, 0)

@@ -11,6 +11,7 @@ use emily_spec::{Error, ErrorKind, Result};
 
 use crate::Device;
 use crate::mlx::from_mlx;
+use crate::reaper;
 
 pub use budget::on_pressure;
 pub(crate) use budget::{Reserved, fits, given, note, refusal, relieve};
@@ -26,12 +27,13 @@ pub struct Stats {
     pub cache: usize,
 }
 
-/// What the allocator holds now.
+/// What the allocator holds now. Waits for what is being given back, up to 0.1 s for a gigabyte.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when MLX cannot say.
 pub fn stats() -> Result<Stats> {
     use mlx_rs::memory::{active_memory, cache_memory, peak_memory};
+    reaper::settle();
     let active = active_memory().map_err(from_mlx)?;
     Ok(Stats {
         active,
@@ -46,6 +48,7 @@ pub fn stats() -> Result<Stats> {
 /// # Errors
 /// [`ErrorKind::Internal`] when MLX refuses.
 pub fn reset_peak() -> Result<()> {
+    reaper::settle();
     mlx_rs::memory::reset_peak_memory().map_err(from_mlx)
 }
 
@@ -55,6 +58,7 @@ pub fn reset_peak() -> Result<()> {
 /// # Errors
 /// [`ErrorKind::Internal`] when MLX refuses.
 pub fn clear_cache() -> Result<()> {
+    reaper::settle();
     mlx_rs::memory::clear_cache().map_err(from_mlx)
 }
 

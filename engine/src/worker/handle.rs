@@ -6,7 +6,7 @@ use std::sync::Arc;
 use emily_spec::{Error, ErrorKind, Result, Tensor, TensorType};
 
 use super::slot::{Slot, Use};
-use super::{Job, Reply};
+use super::{Backlog, Job, Reply};
 use crate::bytes::Bytes;
 
 /// A tensor on a worker: its type now, its value when the worker comes to it.
@@ -48,6 +48,12 @@ impl Handle {
             }
             Err(error) => reply.send(Err(error)),
         }
+    }
+
+    /// The backlog of the tensor's thread, where its queue is over its bound: who asks for much
+    /// without waiting for replies waits for room, as after [`Worker::submit`](super::Worker::submit).
+    pub fn backlog(&self) -> Option<Backlog> {
+        Backlog::now(&self.0.thread)
     }
 
     /// Computes the tensor and waits for its bytes, without copying contiguous ones.

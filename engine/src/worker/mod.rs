@@ -189,6 +189,23 @@ impl Worker {
         let _over = self.thread.push(Job::Call(Box::new(f)));
     }
 
+    /// Runs `f` as [`Worker::call`] does, and calls `reply` with its result.
+    ///
+    /// # Errors
+    /// What `reply` receives: [`ErrorKind::Stopped`], at once on this thread where the worker was
+    /// stopped before, and what `f` gives; [`ErrorKind::Internal`] where it panics.
+    pub fn ask<T: Send + 'static>(
+        &self,
+        f: impl FnOnce() -> Result<T> + Send + 'static,
+        reply: Reply<T>,
+    ) {
+        if let Err(error) = self.lane.check_running() {
+            return reply.send(Err(error));
+        }
+        let lane = self.lane.clone();
+        self.call(move || reply.send(lane.check_running().and_then(|()| f())));
+    }
+
     /// Refuses new work and fails what is queued with [`ErrorKind::Stopped`]. What is already
     /// computed, or in the lazy graph, can still be read. Waits for nothing.
     pub fn stop(&self) {

@@ -183,6 +183,12 @@ impl Backlog {
         (!threads.is_empty()).then_some(Backlog(threads))
     }
 
+    /// The backlog of this thread, where it is over its bound now.
+    pub(crate) fn now(thread: &Arc<Thread>) -> Option<Backlog> {
+        let over = thread.depth() > BOUND;
+        over.then(|| Backlog(SmallVec::from_elem(thread.clone(), 1)))
+    }
+
     /// Calls `f` once there is room in all of them, on a worker's thread or this one.
     pub fn notify(mut self, f: impl FnOnce() + Send + 'static) {
         self.notify_boxed(Box::new(f));

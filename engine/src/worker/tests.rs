@@ -395,3 +395,32 @@ fn of_several_causes_the_first_in_time_is_reported() {
         first.read().unwrap_err();
     }
 }
+
+#[test]
+fn what_is_asked_is_answered_also_after_a_panic_and_by_a_stopped_worker() {
+    let worker = worker();
+    let ask = |worker: &Worker, f: fn() -> Result<u8>| {
+        let (sender, answers) = mpsc::channel();
+        let reply = Reply::new(move |result| sender.send(result).unwrap());
+        worker.ask(f, reply);
+        answers.recv().unwrap()
+    };
+    assert_eq!(ask(&worker, || Ok(7)).unwrap(), 7);
+    let error = ask(&worker, || panic!("on purpose")).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Internal);
+    let (resume, held) = mpsc::channel::<()>();
+    worker.call(move || held.recv().unwrap());
+    let (sender, answers) = mpsc::channel();
+    worker.ask(
+        || Ok(7),
+        Reply::new(move |result: Result<u8>| sender.send(result).unwrap()),
+    );
+    worker.stop();
+    resume.send(()).unwrap();
+    let queued = answers.recv().unwrap().unwrap_err();
+    let later = ask(&worker, || Ok(7)).unwrap_err();
+    assert_eq!(
+        [queued.kind, later.kind],
+        [ErrorKind::Stopped, ErrorKind::Stopped]
+    );
+}

@@ -15,7 +15,7 @@ use crate::worker::queue::Queue;
 use crate::worker::runner::{Origin, Runner};
 use crate::worker::scheduling;
 use crate::worker::slot::{Slot, State, Use, Value};
-use crate::{Device, ending};
+use crate::{Device, ending, reaper};
 
 /// Something for a thread to do, in order.
 pub(crate) enum Job {
@@ -241,9 +241,11 @@ impl Thread {
             State::Ready(value) if ending::begun() => std::mem::forget(value),
             State::Ready(value) => {
                 let here = self.id.get() == Some(&std::thread::current().id());
-                // An evaluated array has no graph, so any thread may drop it, and frees it now.
-                if here || (value.evaluated && value.guards.is_empty()) {
+                if here {
                     drop(value);
+                } else if value.evaluated && value.guards.is_empty() {
+                    // It has no graph, so it need not wait for this thread.
+                    reaper::discard(value.array, value.kept);
                 } else {
                     self.queue.discard(value);
                 }

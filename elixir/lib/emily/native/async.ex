@@ -9,7 +9,8 @@ defmodule Emily.Native.Async do
       <<0, 1, 2>>
 
   The worker posts `{ref, {:ok, term}}` or `{ref, {:error, term}}` to the process that asked, and
-  `await/2` receives it there. Only that process can await or cancel.
+  `await/2` receives it there. Only that process can await or cancel. Where too much is asked of a
+  worker already, asking waits until there is room, as an operation does.
 
   ## No late replies
 
@@ -45,7 +46,7 @@ defmodule Emily.Native.Async do
 
   """
   @spec read(Emily.Native.tensor()) :: t()
-  def read(tensor), do: start(&NIF.read(tensor, &1))
+  def read(tensor), do: start(tensor, &NIF.read(tensor, &1))
 
   @doc """
   Asks for the tensor to be computed.
@@ -59,11 +60,13 @@ defmodule Emily.Native.Async do
 
   """
   @spec eval(Emily.Native.tensor()) :: t()
-  def eval(tensor), do: start(&NIF.eval(tensor, &1))
+  def eval(tensor), do: start(tensor, &NIF.eval(tensor, &1))
 
-  defp start(ask) do
+  defp start(tensor, ask) do
     ref = make_ref()
-    %__MODULE__{ref: ref, request: ask.(ref)}
+    request = ask.(ref)
+    if room = NIF.room(tensor), do: receive(do: ({^room, :room} -> :ok))
+    %__MODULE__{ref: ref, request: request}
   end
 
   @doc """

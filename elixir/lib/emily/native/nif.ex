@@ -10,18 +10,26 @@ defmodule Emily.Native.NIF do
 
   @status {__MODULE__, :status}
 
+  # Where the library is that this VM uses.
+  @library {__MODULE__, :library}
+
   @doc false
-  # Loading never fails this module: a missing library is `status/0`'s to tell, and every call's.
+  # The first time, loading does not fail this module: a missing library is `status/0`'s to tell, and
+  # every call's. Where older code works, new code takes over the library that is in use, since
+  # tensors and workers are that one's; if the two do not fit, the old code stays.
   def load do
-    :persistent_term.put(@status, load_from(path()))
-    :ok
+    if :erlang.module_loaded(__MODULE__) and status() == :ok do
+      load_from({:ok, :persistent_term.get(@library)})
+    else
+      :persistent_term.put(@status, load_from(path()))
+    end
   end
 
   defp load_from({:error, sentence}), do: {:error, sentence}
 
   defp load_from({:ok, path}) do
     case :erlang.load_nif(String.to_charlist(path), Ops.fingerprint()) do
-      :ok -> :ok
+      :ok -> :persistent_term.put(@library, path)
       {:error, {reason, text}} -> {:error, sentence(reason, path, to_string(text))}
     end
   end
@@ -35,7 +43,7 @@ defmodule Emily.Native.NIF do
   end
 
   defp sentence(:upgrade, path, _text) do
-    "another copy of #{path} is in use already; restart the VM"
+    "#{path} is in use already, and is another build than this Elixir code needs; restart the VM"
   end
 
   defp sentence(_reason, path, text) do
@@ -87,10 +95,12 @@ defmodule Emily.Native.NIF do
   def queue_depth(_worker), do: not_loaded()
   def device(_worker), do: not_loaded()
   def apply_op(_worker, _name, _attrs, _inputs), do: not_loaded()
+  def apply_op_dirty(_worker, _name, _attrs, _inputs), do: not_loaded()
   def from_binary(_worker, _dtype, _shape, _binary), do: not_loaded()
   def from_binary_dirty(_worker, _dtype, _shape, _binary), do: not_loaded()
   def read(_tensor, _ref), do: not_loaded()
   def eval(_tensor, _ref), do: not_loaded()
+  def room(_tensor), do: not_loaded()
   def withdraw(_request), do: not_loaded()
   def release(_tensor), do: not_loaded()
   def type(_tensor), do: not_loaded()
@@ -105,7 +115,12 @@ defmodule Emily.Native.NIF do
 
   # Every call of a library that is not there says why.
   defp not_loaded do
-    {:error, sentence} = status()
+    sentence =
+      case status() do
+        {:error, sentence} -> sentence
+        :ok -> "the native library in use is older than this code; restart the VM"
+      end
+
     :erlang.nif_error(%Emily.Error{kind: :internal, message: sentence})
   end
 end
