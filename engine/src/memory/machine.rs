@@ -54,8 +54,19 @@ mod rlimit {
     use std::fs;
 
     /// Half of what the limits on address space and on data leave beside what the process has by now: the C
-    /// library takes addresses for each thread in blocks of 64 MiB, which tensors do not fill.
+    /// library takes addresses for each thread in blocks of 64 MiB, which small tensors do not fill. Where
+    /// there is a limit it is told to give the memory of large ones back at once, as it would keep it for the
+    /// thread that had it.
     pub(super) fn left() -> usize {
+        let none = libc::RLIM_INFINITY as usize;
+        if soft(libc::RLIMIT_AS) == none && soft(libc::RLIMIT_DATA) == none {
+            return usize::MAX;
+        }
+        #[cfg(target_env = "gnu")]
+        // SAFETY: takes numbers; a refusal changes nothing.
+        unsafe {
+            libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+        }
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let space = soft(libc::RLIMIT_AS).saturating_sub(size(&status, "VmSize:"));
         let data = soft(libc::RLIMIT_DATA).saturating_sub(size(&status, "VmData:"));

@@ -19,7 +19,7 @@ use crate::worker::guard::{Guard, Guards};
 use crate::worker::slot::{Slot, State, Use, Value};
 use crate::worker::thread::{Apply, Input, Job, Thread};
 use crate::worker::turn;
-use crate::{Device, ending, memory, mlx};
+use crate::{Device, ending, memory, mlx, reaper};
 
 /// Evaluation starts, without waiting, once this many ops or bytes are pending: enough to keep the
 /// graph wide, little enough that the device is never idle for long. It starts also when the thread has
@@ -318,10 +318,12 @@ impl Runner {
             return Err(error);
         }
         memory::clear_cache()?;
+        reaper::settle();
         if memory::fits(need)? {
             return Ok(());
         }
         memory::relieve();
+        reaper::settle();
         match memory::fits(need)? {
             true => Ok(()),
             false => Err(memory::refusal(bytes, on_the_way)),
