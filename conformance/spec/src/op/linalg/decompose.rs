@@ -4,8 +4,10 @@ use serde::Deserialize;
 
 use super::{by_column, matrices, square};
 use crate::op::{Attributes, ops};
-use crate::row::ROW;
-use crate::{Cost, Domain, Dtypes, Judged, Price, Promise, Result, ResultDType, Row, TensorType};
+use crate::row::{MATRIX, ROW};
+use crate::{
+    Cost, Domain, Dtypes, Grad, Judged, Price, Promise, Result, ResultDType, Row, TensorType,
+};
 
 /// A decomposition, whose elements are nobody's: it is judged by what it promises.
 pub(super) const DECOMPOSITION: Row = Row {
@@ -32,6 +34,7 @@ ops! {
         // Accuracy and Stability, 19.3), and √(m·n) of them where they have no common sign; a
         // reflection is two products, a quotient and a difference, twice: c = 8.
         judged: Judged::Promise { promise: Promise::Qr, k: 4.0 },
+        grad: Some(MATRIX),
         ..DECOMPOSITION
     }; {
         /// The sizes of Q and R.
@@ -78,6 +81,11 @@ ops! {
         // 2·u where the factor is rounded to a narrower dtype: at most 2 of n·eps.
         judged: Judged::Promise { promise: Promise::Cholesky, k: 2.0 },
         domain: &[Domain::PositiveDefinite],
+        grad: Some(Grad {
+            domain: &[Domain::PositiveDefinite],
+            symmetric: true,
+            ..MATRIX
+        }),
         ..DECOMPOSITION
     }; {
     }
@@ -107,6 +115,7 @@ ops! {
         // |A − P·L·U| ≤ n·u·P·|L|·|U| (Higham, Accuracy and Stability, 9.3), and 2·u more where the
         // factors are rounded to a narrower dtype: at most 3/2 of n·eps.
         judged: Judged::Promise { promise: Promise::Lu, k: 1.5 },
+        grad: Some(MATRIX),
         ..DECOMPOSITION
     }; {
     }
