@@ -11,6 +11,7 @@ defmodule Emily do
     * `Emily.Backend` runs Nx's operations: `Nx.default_backend(Emily.Backend)`.
     * `Emily.Compiler` runs `defn`: `Nx.Defn.default_options(compiler: Emily.Compiler)`.
     * `Emily.Fast` has what neural networks are made of, each as one operation.
+    * `Emily.Quantization` has matrices in few bits, and their products.
     * `Emily.Stream` lets processes compute side by side.
     * `Emily.Memory` and `Emily.Telemetry` show what it does.
     * `Emily.Case` writes a wrong number down as a case of the conformance suite.

@@ -19,6 +19,7 @@ use rustler::sys::{
 };
 use rustler::{Env, Nif, Resource, Term};
 
+use crate::pressure::Pressure;
 use crate::request::Request;
 use crate::resource::{Buffer, TensorRef, WorkerRef};
 
@@ -95,6 +96,7 @@ unsafe extern "C" fn upgrade(
                 && take_over::<WorkerRef>(env)
                 && take_over::<Buffer>(env)
                 && take_over::<Request>(env)
+                && take_over::<Pressure>(env)
         };
         if taken {
             // SAFETY: the VM gives the place of the library's private data.

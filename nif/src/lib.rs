@@ -13,6 +13,7 @@ mod decode;
 mod encode;
 mod entry;
 mod memory;
+mod pressure;
 mod request;
 mod resource;
 mod tensor;
@@ -24,7 +25,7 @@ mod atoms {
         ok, error, nil, wait, room, done, cpu, gpu,
         kind, message, op, attrs, inputs, worker,
         sending, sent, withdrawn,
-        active, peak, cache, limit,
+        active, peak, cache, limit, large, emily_pressure,
     }
 }
 

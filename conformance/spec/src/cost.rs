@@ -133,7 +133,16 @@ impl Price {
     /// The cost of a call with these operands and results.
     pub(crate) fn of(self, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let elements = largest(inputs)?.max(largest(results)?);
-        let width = width(results);
+        let dtype = |ty: &TensorType| ty.dtype;
+        let of_one_dtype = inputs
+            .iter()
+            .map(dtype)
+            .all(|d| results.iter().all(|ty| ty.dtype == d));
+        // Integers among themselves stay as narrow as they are.
+        let width = match results.iter().map(dtype).max_by_key(|dtype| dtype.size()) {
+            Some(dtype) if of_one_dtype && dtype.is_integer() => dtype.size() as u64,
+            _ => width(results),
+        };
         let buffers = self.buffers(results);
         Ok(Cost {
             work: elements.saturating_mul(self.work),

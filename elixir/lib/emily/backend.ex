@@ -53,24 +53,39 @@ defmodule Emily.Backend do
 
   ## What runs where
 
-  `fallbacks/0` lists the callbacks that have no native operation yet; those copy their operands
-  out, run on `Nx.BinaryBackend`, and copy the result in. Each is seen by telemetry
-  (`Emily.Telemetry`), and
+  `fallbacks/0` lists the callbacks that have no native operation, as their function is Elixir's:
+  `reduce` and `window_reduce` copy their operands out, run on `Nx.BinaryBackend`, and copy the
+  result in. Each call is seen by telemetry (`Emily.Telemetry`), and
 
       config :emily, fallback: :warn
 
   logs it, once per operation and shapes; `:raise` makes it a `RuntimeError`, for CI; `:silent` is
   the default. (`warn_on_fallback: true` is the older form of `:warn`.) An `Nx.block/4` without a
-  native operation runs its default function on this backend.
+  native operation runs its default function on this backend, operation by operation: another
+  library's blocks, `Nx.LinAlg`'s `cholesky`, `solve`, `qr`, `eigh`, `lu` and `determinant` of complex
+  matrices, which MLX does not decompose, and `Nx.all_close/3` with tolerances that are tensors.
+
+  ## Where answers are not those of `Nx.BinaryBackend`
+
+    * `Nx.LinAlg.qr/2` has Nx's signs. With `mode: :complete`, `R` multiplies the columns of `Q` after
+      the `n`-th by zero: they complete the basis, but are not those of `Nx.BinaryBackend`.
+    * `Nx.LinAlg.eigh/2` and `Nx.LinAlg.svd/2` order values as Nx does; the signs of their vectors, and
+      which basis the vectors of a repeated value are, differ between backends.
+    * `Nx.Random.normal/2` in `bf16` has an infinity in one of 128 draws: the least uniform number that
+      Nx asks for is next to -1 in `f16`, and -1 once it is rounded to `bf16`, which
+      `Nx.BinaryBackend` truncates. Draw in `f32`, and `Nx.as_type/2`.
+
+  DIVERGENCES.md in Emily's repository lists what else differs, with its reason.
 
   ## Debugging
 
   Two flags are compiled in or not there at all:
 
-    * `config :emily, debug_bounds_check: true` - an index out of range is raised where it is
-      called, not where it is read;
-    * `config :emily, debug_detect_nan_inf: true` - a matrix product, or a norm, an attention or
-      an einsum of `Emily.Fast`, with a NaN or an infinity in it is an `ArithmeticError` where it is called.
+    * `config :emily, debug_bounds_check: true` - an index out of range, also of the matrices that
+      `gather_mm` and `gather_qmm` pick, is raised where it is called, not where it is read;
+    * `config :emily, debug_detect_nan_inf: true` - a NaN or an infinity in what a product of
+      matrices gives, packed and picked ones too, a convolution, or a norm, an attention or an einsum of
+      `Emily.Fast`, is an `ArithmeticError` where it is called.
 
   Each waits for the operation it looks at. Leave both off in releases.
 

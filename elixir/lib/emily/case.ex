@@ -21,24 +21,27 @@ defmodule Emily.Case do
   Runs `fun` with `args` and writes what it called; gives the files, one per operation.
 
   Tensors among the arguments are copied to `Emily.Backend` unless they are there. An error that
-  `fun` raises is what the last case is about, and is not raised again. What it calls in other
-  processes is not recorded.
+  `fun` raises is what the last case is about, and is not raised again; where it throws or exits, nothing
+  is written. What it calls in other processes is not recorded.
+
+  A file is named after its operation, with a number where one of that name is there: what was
+  recorded before stays.
 
   ## Options
 
     * `:to` - the folder to write to, made if it is missing. Defaults to `"emily_cases"`.
     * `:why` - what looks wrong, for whoever reads the case.
 
-  Raises `ArgumentError` where nothing was called on Emily, and for an operand of more than
-  #{@most} elements.
+  Raises `ArgumentError` where nothing was called on Emily, for an operand of more than #{@most}
+  elements, and where `fun` itself records.
 
   ## Examples
 
       iex> folder = Path.join(System.tmp_dir!(), "emily_cases")
       iex> t = Nx.tensor([5.5, -5.5], backend: Emily.Backend)
       iex> [file] = Emily.Case.record(&Nx.remainder/2, [t, 2], to: folder)
-      iex> Path.basename(file)
-      "remainder.toml"
+      iex> File.read!(file) =~ "remainder"
+      true
 
   """
   @spec record(fun(), [term()], keyword()) :: [Path.t()]
@@ -61,9 +64,20 @@ defmodule Emily.Case do
     names = calls |> Enum.map(&elem(&1, 0)) |> Enum.uniq()
 
     for name <- names do
-      file = Path.join(opts[:to], "#{name}.toml")
-      File.write!(file, text(name, for({^name, fields} <- calls, do: fields), opts[:why]))
-      file
+      cases = for {^name, fields} <- calls, do: fields
+      create(opts[:to], name, &text(name, cases, opts[:why], &1))
+    end
+  end
+
+  # With the number of the file in its name and in its cases', but for the first.
+  defp create(folder, name, text, number \\ 1) do
+    suffix = if number == 1, do: "", else: "_#{number}"
+    file = Path.join(folder, "#{name}#{suffix}.toml")
+
+    case File.write(file, text.(suffix), [:exclusive]) do
+      :ok -> file
+      {:error, :eexist} -> create(folder, name, text, number + 1)
+      {:error, reason} -> raise File.Error, reason: reason, action: "write to file", path: file
     end
   end
 
@@ -83,15 +97,24 @@ defmodule Emily.Case do
   defp to_emily(other), do: other
 
   defp calls(fun, args) do
+    if Process.get(@calls) do
+      raise ArgumentError,
+            "Emily.Case.record: this process is already recording; record once, outside"
+    end
+
     Process.put(@calls, [])
 
     try do
-      apply(fun, args)
-    rescue
-      _error -> :recorded
-    end
+      try do
+        apply(fun, args)
+      rescue
+        _error -> :recorded
+      end
 
-    @calls |> Process.delete() |> Enum.reverse()
+      @calls |> Process.get() |> Enum.reverse()
+    after
+      Process.delete(@calls)
+    end
   end
 
   # A case's fields but for its name.
@@ -105,13 +128,14 @@ defmodule Emily.Case do
     ]
   end
 
-  defp text(name, cases, why) do
+  defp text(name, cases, why, suffix) do
     date = Date.utc_today()
     day = date |> Date.to_iso8601() |> String.replace("-", "_")
 
     cases =
       for {fields, number} <- Enum.with_index(cases, 1) do
-        ["\n[[case]]\nname = \"recorded_#{day}_#{number}\"\nwhy = #{inspect(why)}\n" | fields]
+        case_name = "recorded_#{day}#{suffix}_#{number}"
+        ["\n[[case]]\nname = \"#{case_name}\"\nwhy = #{inspect(why)}\n" | fields]
       end
 
     ["op = \"#{name}\"\ndoc = \"Calls recorded on #{date}.\"\n" | cases]

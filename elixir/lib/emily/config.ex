@@ -17,6 +17,19 @@ defmodule Emily.Config do
   @spec add_backend_on_inspect?() :: boolean()
   def add_backend_on_inspect?, do: one_of!(:add_backend_on_inspect, true, [true, false])
 
+  @doc "The bytes of results after which a process is collected."
+  @spec collect_after() :: pos_integer()
+  def collect_after do
+    case Application.get_env(:emily, :collect_after, 256 * 1024 * 1024) do
+      bytes when is_integer(bytes) and bytes > 0 ->
+        bytes
+
+      other ->
+        raise ArgumentError,
+              "config :emily, :collect_after must be a number of bytes above 0, got: #{inspect(other)}"
+    end
+  end
+
   defp one_of!(key, default, known) do
     value = Application.get_env(:emily, key, default)
 

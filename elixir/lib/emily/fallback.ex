@@ -1,6 +1,6 @@
 defmodule Emily.Fallback do
   @moduledoc false
-  # Operations that the engine does not have yet, on Nx.BinaryBackend: operands out, result in.
+  # Operations that the engine does not have, on Nx.BinaryBackend: operands out, result in.
 
   require Logger
 

@@ -214,7 +214,9 @@ defmodule Emily.Fast do
 
   The result has the type that both merge to. Integers are exact and wrap; `f16` and `bf16` are accumulated in
   `f32`, and complex numbers are taken too. Vectorized tensors are refused: devectorize them first. An index
-  out of range is an `ArgumentError`, on Emily where a result is read.
+  out of range is an `ArgumentError`, on Emily where a result is read; with `config :emily,
+  debug_bounds_check: true` where it is called, and so, with `debug_detect_nan_inf: true`, is the
+  `ArithmeticError` for a NaN or an infinity in the result.
 
   ## Examples
 

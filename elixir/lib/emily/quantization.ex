@@ -236,7 +236,8 @@ defmodule Emily.Quantization do
   `{..., k, n}`. The indices, integers of any shape, count the matrices of `x` and of the codes in row-major
   order, whatever their leading axes; `nil` stands for all of them, in the shape of those axes. They are
   broadcast against each other, and the result has their shape and `{m, n}` after it. An index out of range is
-  an `ArgumentError`, on Emily where a result is read.
+  an `ArgumentError`, on Emily where a result is read, or called with `config :emily,
+  debug_bounds_check: true`.
 
   Types, sums and the options are those of `quantized_matmul/5`, with its `:mode` for small floats.
 

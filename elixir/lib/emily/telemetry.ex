@@ -12,6 +12,7 @@ defmodule Emily.Telemetry do
   | `[:emily, :fallback, *]` | an operation that runs on `Nx.BinaryBackend` | `:duration` | `:op`, `:input_shapes`, `:input_dtypes` |
   | `[:emily, :block, :fallback]` | an `Nx.block/4` that runs its default function | `:count` | `:block`, `:input_shapes`, `:input_dtypes` |
   | `[:emily, :memory, :stats]` | `Emily.Memory.stats/0` | `:active`, `:peak`, `:cache`, `:limit` | |
+  | `[:emily, :memory, :collect]` | processes are collected for the tensors that are their garbage | `:duration`, `:given` (bytes of results since the last time), `:processes` | `:reason`: `:threshold`, `:pressure` |
   | `[:emily, :queue, :depth]` | `queue_depth/0` | `:depth` | `:worker`, `:device` |
 
   Shapes and dtypes are Nx's: `{2, 3}`, `{:f, 32}`.

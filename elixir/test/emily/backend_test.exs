@@ -131,6 +131,37 @@ defmodule Emily.BackendTest do
     end
   end
 
+  # Of the columns that R multiplies by zero, only that they complete the basis.
+  test "a complete Q has Nx's first n columns, and is orthogonal" do
+    tall = t([[1, 2], [-3, 4], [5, -6], [2, 0], [0, -1]])
+
+    for a <- [
+          tall,
+          Nx.stack([tall, Nx.multiply(tall, -2)]),
+          Nx.slice_along_axis(tall, 0, 1, axis: 1)
+        ] do
+      n = Nx.axis_size(a, -1)
+      {q, r} = Nx.LinAlg.qr(a, mode: :complete)
+      on_emily = Nx.backend_copy(a, Emily.Backend)
+      {got_q, got_r} = Nx.LinAlg.qr(on_emily, mode: :complete)
+      [got_q, got_r] = Enum.map([got_q, got_r], &Nx.backend_copy/1)
+      assert {got_q.shape, got_r.shape} == {q.shape, r.shape}
+
+      batch = Enum.to_list(0..(Nx.rank(a) - 3)//1)
+      first = &Nx.slice_along_axis(&1, 0, n, axis: -1)
+      gram = Nx.dot(got_q, [-2], batch, got_q, [-2], batch)
+
+      for {got, want} <- [
+            {got_r, r},
+            {first.(got_q), first.(q)},
+            {Nx.dot(got_q, [-1], batch, got_r, [-2], batch), a},
+            {gram, Nx.broadcast(Nx.eye(5), gram)}
+          ] do
+        assert got |> Nx.all_close(want, atol: 1.0e-5) |> Nx.to_number() == 1
+      end
+    end
+  end
+
   # Nx's default function compares integers in f64, which is not had without asking.
   test "all_close compares integers and floats" do
     for {left, right, want} <- [{[1, 2], [1, 2], 1}, {[1, 2], [1, 3], 0}, {[1.5], [1.5], 1}] do

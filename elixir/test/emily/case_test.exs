@@ -53,10 +53,49 @@ defmodule Emily.CaseTest do
     end
   end
 
-  test "nothing is recorded afterwards" do
+  test "nothing is recorded afterwards, whatever way the function ends", %{tmp_dir: folder} do
     tensor = Nx.tensor([1], backend: Emily.Backend)
-    Emily.Case.record(&Nx.negate/1, [tensor], to: System.tmp_dir!())
-    Nx.negate(tensor)
+    record = &Emily.Case.record(fn -> Nx.negate(tensor) && &1.() end, [], to: folder)
+
+    assert [_file] = record.(fn -> 1 end)
     assert Process.get({Emily.Case, :calls}) == nil
+    assert [_file] = record.(fn -> raise "wrong" end)
+    assert Process.get({Emily.Case, :calls}) == nil
+    assert catch_throw(record.(fn -> throw(:out) end)) == :out
+    assert Process.get({Emily.Case, :calls}) == nil
+    assert catch_exit(record.(fn -> exit(:out) end)) == :out
+    assert Process.get({Emily.Case, :calls}) == nil
+  end
+
+  test "a record within another is refused, and the other goes on", %{tmp_dir: folder} do
+    tensor = Nx.tensor([1], backend: Emily.Backend)
+    again = fn -> Emily.Case.record(&Nx.negate/1, [tensor], to: folder) end
+
+    record = fn ->
+      assert_raise ArgumentError, ~r/already recording/, again
+      Nx.abs(tensor)
+    end
+
+    assert ["abs.toml"] =
+             record |> Emily.Case.record([], to: folder) |> Enum.map(&Path.basename/1)
+  end
+
+  test "what was recorded stays: a later record is a file beside it", %{tmp_dir: folder} do
+    record = fn element ->
+      tensor = Nx.tensor([element], type: :u8, backend: Emily.Backend)
+      [file] = Emily.Case.record(&Nx.negate/1, [tensor], to: folder)
+      {Path.basename(file), File.read!(file)}
+    end
+
+    assert [{"negate.toml", first}, {"negate_2.toml", second}, {"negate_3.toml", third}] =
+             Enum.map(1..3, record)
+
+    assert File.read!(Path.join(folder, "negate.toml")) == first
+
+    for {text, n} <- Enum.with_index([first, second, third], 1),
+        do: assert(text =~ "u8[1] #0#{n}")
+
+    names = for text <- [first, second, third], do: Regex.run(~r/^name = .*$/m, text)
+    assert length(Enum.uniq(names)) == 3
   end
 end

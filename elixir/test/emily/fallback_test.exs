@@ -19,6 +19,9 @@ defmodule Emily.FallbackTest do
     Nx.reduce(Nx.iota({size}, type: :f32, backend: Emily.Backend), 0.0, &Nx.add/2)
   end
 
+  defp factors(%Nx.Tensor{} = tensor), do: [tensor]
+  defp factors(tuple), do: Tuple.to_list(tuple)
+
   test "it is silent unless configured" do
     assert capture_log(fn -> reduce(11) end) == ""
   end
@@ -188,6 +191,60 @@ defmodule Emily.FallbackTest do
     end
 
     assert Emily.TelemetryLog.flush() != []
+  end
+
+  # Each of at most 4 × 3 elements of a factor takes some 8 roundings of half an eps in either.
+  test "decompositions of complex matrices are Nx.BinaryBackend's, factor by factor" do
+    [square, hermitian, tall] =
+      for rows <- [
+            [[{4, 1}, {1, -2}, {0, 3}], [{2, 2}, {5, -1}, {1, 1}], [{-1, 0}, {2, -3}, {6, 2}]],
+            [[{4, 0}, {1, -2}, {0, 1}], [{1, 2}, {6, 0}, {1, 1}], [{0, -1}, {1, -1}, {5, 0}]],
+            [[{4, 1}, {1, -2}], [{2, 2}, {5, -1}], [{-1, 0}, {2, -3}], [{0, 1}, {1, 1}]]
+          ],
+          do: Nx.tensor(for(row <- rows, do: for({re, im} <- row, do: Complex.new(re, im))))
+
+    vector = tall[[1..3, 0]]
+
+    calls = [
+      {&Nx.LinAlg.cholesky/1, [hermitian]},
+      {&Nx.LinAlg.eigh/1, [hermitian]},
+      {&Nx.LinAlg.eigh/1, [Nx.stack([hermitian, Nx.multiply(hermitian, 2)])]},
+      {&Nx.LinAlg.lu/1, [square]},
+      {&Nx.LinAlg.determinant/1, [square]},
+      {&Nx.LinAlg.determinant/1, [square[[0..1, 0..1]]]},
+      {&Nx.LinAlg.solve/2, [square, hermitian]},
+      {&Nx.LinAlg.solve/2, [square, vector]},
+      {&Nx.LinAlg.invert/1, [square]},
+      {&Nx.LinAlg.qr/1, [square]},
+      {&Nx.LinAlg.qr/1, [tall]},
+      {&Nx.LinAlg.qr(&1, mode: :complete), [tall]}
+    ]
+
+    for {call, args} <- calls, options <- [[], [compiler: Emily.Compiler]] do
+      on_emily = Enum.map(args, &Nx.backend_copy(&1, Emily.Backend))
+      wanted = call |> apply(args) |> factors()
+      found = call |> Nx.Defn.jit_apply(on_emily, options) |> factors()
+
+      for {wanted, found} <- Enum.zip(wanted, found) do
+        assert %Emily.Backend{} = found.data
+        assert {found.type, found.shape} == {wanted.type, wanted.shape}
+        size = wanted |> Nx.abs() |> Nx.reduce_max() |> Nx.to_number()
+        apart = found |> Nx.backend_copy() |> Nx.subtract(wanted) |> Nx.abs() |> Nx.reduce_max()
+        assert Nx.to_number(apart) <= 4 * 3 * 8 * 2.0 ** -23 * size, inspect(call)
+      end
+    end
+  end
+
+  test "all_close with tolerances that are tensors is Nx's default function, on Emily" do
+    Emily.TelemetryLog.attach([[:emily, :block, :fallback]])
+    [a, b] = for x <- [1.0, 1.01], do: Nx.tensor([x], backend: Emily.Backend)
+    near = fn a, b, rtol -> Nx.all_close(a, b, rtol: rtol) end
+
+    for {rtol, want} <- [{0.1, 1}, {0.001, 0}] do
+      assert Nx.to_number(near.(a, b, Nx.tensor(rtol, backend: Emily.Backend))) == want
+    end
+
+    assert [{_, _, %{block: Nx.Block.AllClose}} | _] = Emily.TelemetryLog.flush()
   end
 
   test "the default backend of the caller is as it was" do

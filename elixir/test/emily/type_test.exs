@@ -31,6 +31,39 @@ defmodule Emily.TypeTest do
              {:f, 64}
   end
 
+  # What the README says: Nx puts the numbers and constants of these on the default backend.
+  test "f64 on Nx.BinaryBackend needs a default backend that takes it" do
+    square = Nx.tensor([[4.0, 1.0], [1.0, 3.0]], type: :f64, backend: Nx.BinaryBackend)
+
+    calls = [
+      &Nx.add(&1, 1),
+      &Nx.logical_not/1,
+      &Nx.phase/1,
+      &Nx.all_close(&1, &1),
+      &Nx.LinAlg.svd/1,
+      &Nx.LinAlg.qr/1,
+      &Nx.LinAlg.lu/1,
+      &Nx.LinAlg.eigh/1,
+      &Nx.LinAlg.cholesky/1,
+      &Nx.LinAlg.solve(&1, &1),
+      &Nx.LinAlg.invert/1,
+      &Nx.LinAlg.pinv/1,
+      &Nx.LinAlg.matrix_rank/1,
+      &Nx.LinAlg.norm/1,
+      &Nx.LinAlg.least_squares(&1, &1[0])
+    ]
+
+    for call <- calls do
+      Nx.with_default_backend(Emily.Backend, fn ->
+        assert_raise ArgumentError, ~r/does not support f64/, fn -> call.(square) end
+      end)
+
+      for backend <- [Nx.BinaryBackend, @f64] do
+        Nx.with_default_backend(backend, fn -> assert call.(square) end)
+      end
+    end
+  end
+
   test "an integer beyond every float is the caller's" do
     for type <- [:f16, :bf16, :f32, :c64] do
       assert_raise ArgumentError, ~r/an integer of 603 digits is beyond every float/, fn ->

@@ -1,7 +1,8 @@
 defmodule Emily.ZooTest do
   @moduledoc """
   Values and gradients of functions of several operations, in `f64` and `f32`, on the backend and
-  under the compiler, beside what XLA gives for the same in JAX (fixtures/zoo).
+  under the compiler, before three judges: what XLA gives for the same in JAX (fixtures/zoo),
+  `Nx.BinaryBackend`, and finite differences. And a transformer's block, trained for three steps.
 
   How near is derived, not chosen. A gradient takes as many roundings as its expression has
   operations, and each may be amplified as the function amplifies: that is measured in `f64`, where
@@ -9,6 +10,8 @@ defmodule Emily.ZooTest do
   """
 
   use ExUnit.Case, async: false
+
+  import Kernel, except: [abs: 1]
 
   alias Emily.Expression
 
@@ -29,8 +32,14 @@ defmodule Emily.ZooTest do
     Emily.Defaults.set({Emily.Backend, device: :cpu, f64: true})
   end
 
+  # Where Nx.BinaryBackend rounds f64 to f32: the gradient of window_max.
+  @rounded ["max_pool", "overlapping_max_pool"]
+
+  # A difference is over twice this far.
+  @step 1.0e-4
+
   test "the functions are those that JAX was asked for", %{zoo: zoo, golden: golden} do
-    names = Enum.map(zoo, &elem(&1, 0))
+    names = ["training" | Enum.map(zoo, &elem(&1, 0))]
     assert Enum.sort(names) == golden |> Map.keys() |> Enum.sort()
   end
 
@@ -41,12 +50,120 @@ defmodule Emily.ZooTest do
         for {name, shapes, fun} <- zoo,
             found = run(fun, operands(shapes, unquote(type)), unquote(compiler)),
             slack = slack(name, shapes, fun, unquote(type)),
-            {wanted, found} <- Enum.zip(Map.fetch!(golden, name), found),
-            not near?(wanted, found, slack * largest(wanted)),
-            do: {name, wanted, found, slack}
+            apart <- apart(Map.fetch!(golden, name), found, slack),
+            do: {name, apart}
 
       assert wrong == []
     end
+
+    test "a trained transformer's block in #{type} is XLA's, #{how}", %{zoo: zoo, golden: golden} do
+      {"transformer_block", shapes, fun} = List.last(zoo)
+      found = train(fun, operands(shapes, unquote(type)), unquote(compiler))
+      slack = training_slack(shapes, fun, unquote(type))
+      assert apart(Map.fetch!(golden, "training"), found, slack) == []
+    end
+  end
+
+  test "values and gradients in f64 are Nx.BinaryBackend's", %{zoo: zoo} do
+    slacks = for {name, shapes, fun} <- zoo, do: slack(name, shapes, fun, :f64)
+    found = for {_, shapes, fun} <- zoo, do: run(fun, operands(shapes, :f64), Emily.Compiler)
+    Emily.Defaults.set(Nx.BinaryBackend)
+
+    wrong =
+      for {{name, shapes, fun}, found, slack} <- Enum.zip([zoo, found, slacks]),
+          wanted = run(fun, operands(shapes, :f64), Nx.Defn.Evaluator),
+          slack = if(name in @rounded, do: slack + 2.0 ** -23, else: slack),
+          apart <- apart(wanted, found, slack),
+          do: {name, apart}
+
+    assert wrong == []
+  end
+
+  # The difference is off by the third derivative times the square of the step, of which the one over
+  # the double step has four times as much, and by the rounding of two values.
+  test "gradients in f64 are the slopes of finite differences, in random directions", %{zoo: zoo} do
+    wrong =
+      for {name, shapes, fun} <- zoo,
+          operands = operands(shapes, :f64),
+          slack = slack(name, shapes, fun, :f64),
+          [[value] | gradients] = run(fun, operands, Emily.Compiler),
+          seed <- 1..3,
+          direction = direction(shapes, seed),
+          slope = dot(gradients, direction),
+          near = difference(fun, operands, direction, @step),
+          far = difference(fun, operands, direction, 2 * @step),
+          rounding = slack * (abs(value) / @step + dot(abs(gradients), abs(direction))),
+          not (abs(near - slope) <= abs(far - near) + rounding),
+          do: {name, seed, near, far, slope}
+
+    assert wrong == []
+  end
+
+  defp direction(shapes, seed) do
+    :rand.seed(:exsss, seed)
+    for shape <- shapes, do: for(_ <- 1..Tuple.product(shape), do: 2 * :rand.uniform() - 1)
+  end
+
+  defp difference(fun, operands, direction, step) do
+    [high, low] =
+      for step <- [step, -step] do
+        operands
+        |> Tuple.to_list()
+        |> Enum.zip_with(direction, fn operand, numbers ->
+          moves = Nx.tensor(Enum.map(numbers, &(&1 * step)), type: :f64)
+          Nx.add(operand, Nx.reshape(moves, operand))
+        end)
+        |> then(&Nx.Defn.jit_apply(fun, &1, compiler: Emily.Compiler))
+        |> Nx.to_number()
+      end
+
+    (high - low) / (2 * step)
+  end
+
+  defp dot(lists, others) do
+    Enum.zip_reduce(List.flatten(lists), List.flatten(others), 0.0, &(&1 * &2 + &3))
+  end
+
+  defp abs(number) when is_number(number), do: Kernel.abs(number)
+  defp abs(list) when is_list(list), do: Enum.map(list, &abs/1)
+
+  # The loss before the last of three steps, and the weights after it, as lists of numbers.
+  defp train(fun, operands, compiler) do
+    [x | rest] = Tuple.to_list(operands)
+    {weights, [target]} = Enum.split(rest, -1)
+    still = List.to_tuple(for weight <- weights, do: Nx.multiply(weight, 0))
+    step = Nx.Defn.jit(&descend(fun, &1, &2, &3, &4), compiler: compiler)
+
+    {_loss, weights, _velocity} =
+      trained =
+      Enum.reduce(1..3, {nil, List.to_tuple(weights), still}, fn _, {_loss, weights, velocity} ->
+        step.(weights, velocity, x, target)
+      end)
+
+    Enum.map([elem(trained, 0) | Tuple.to_list(weights)], &Nx.to_flat_list/1)
+  end
+
+  # As fixtures/zoo/make.py does.
+  defp descend(fun, weights, velocity, x, target) do
+    loss = &apply(fun, [x | Tuple.to_list(&1)] ++ [target])
+    {loss, gradients} = Nx.Defn.value_and_grad(weights, loss)
+    velocity = both(velocity, gradients, &Nx.add(Nx.multiply(&1, 0.9), &2))
+    {loss, both(weights, velocity, &Nx.subtract(&1, Nx.multiply(&2, 0.5))), velocity}
+  end
+
+  defp both(a, b, fun) do
+    [Tuple.to_list(a), Tuple.to_list(b)]
+    |> Enum.zip_with(fn [a, b] -> fun.(a, b) end)
+    |> List.to_tuple()
+  end
+
+  # What is further from what is wanted than so many times its largest element.
+  defp apart(wanted, found, slack) do
+    assert length(wanted) == length(found)
+
+    for {wanted, found} <- Enum.zip(wanted, found),
+        not near?(wanted, found, slack * largest(wanted)),
+        do: {wanted, found, slack}
   end
 
   defp near?(wanted, found, slack) do
@@ -70,22 +187,33 @@ defmodule Emily.ZooTest do
 
   # Relative to the largest element.
   defp slack(name, shapes, fun, type) do
-    {_class, bits} = Nx.Type.normalize!(type)
-    eps = if bits == 64, do: 2.0 ** -52, else: 2.0 ** -23
     operands = operands(shapes, :f64)
-    still = run(fun, operands, Nx.Defn.Evaluator)
-    moved = operands |> Tuple.to_list() |> Enum.map(&Nx.add(&1, @delta)) |> List.to_tuple()
-    moved = run(fun, moved, Nx.Defn.Evaluator)
-
-    amplification =
-      for {still, moved} <- Enum.zip(still, moved), reduce: 1.0 do
-        worst ->
-          distance = Enum.zip_with(still, moved, &abs(&1 - &2)) |> Enum.max()
-          max(worst, distance / (@delta * largest(still)))
-      end
-
     operations = Expression.operations(&value_and_grad(fun, &1), [operands])
-    operations * (eps + Map.get(@off, name, 0.0)) * amplification
+    amplified = amplification(operands, &run(fun, &1, Nx.Defn.Evaluator))
+    operations * (eps(type) + Map.get(@off, name, 0.0)) * amplified
+  end
+
+  # Each of three steps has the roundings of a gradient and, for each of six weights, four more.
+  defp training_slack(shapes, fun, type) do
+    operands = operands(shapes, :f64)
+    operations = Expression.operations(&value_and_grad(fun, &1), [operands])
+    amplified = amplification(operands, &train(fun, &1, Nx.Defn.Evaluator))
+    3 * (operations + 6 * 4) * eps(type) * amplified
+  end
+
+  defp eps(:f64), do: 2.0 ** -52
+  defp eps(:f32), do: 2.0 ** -23
+
+  # By how much more results move than operands.
+  defp amplification(operands, run) do
+    still = run.(operands)
+    moved = operands |> Tuple.to_list() |> Enum.map(&Nx.add(&1, @delta)) |> List.to_tuple()
+
+    for {still, moved} <- Enum.zip(still, run.(moved)), reduce: 1.0 do
+      worst ->
+        distance = Enum.zip_with(still, moved, &abs(&1 - &2)) |> Enum.max()
+        max(worst, distance / (@delta * largest(still)))
+    end
   end
 
   # As fixtures/zoo/make.py draws them.

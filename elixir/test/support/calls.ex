@@ -3,9 +3,17 @@ defmodule Emily.TestCalls do
   Calls that a test makes in another VM.
   """
 
-  @doc "Calls a function, of Nx unless another module is given, with Emily's tensors of these lists; its result stays where it is."
-  def apply_to_lists(module \\ Nx, function, lists) do
-    apply(module, function, Enum.map(lists, &Nx.tensor(&1, backend: Emily.Backend)))
+  @doc """
+  Calls a function, of Nx unless another module is given, with Emily's tensors of these lists, or of lists
+  with their type, `nil` for `nil` and the options, if any; its result stays where it is.
+  """
+  def apply_to_lists(module \\ Nx, function, lists, opts \\ []) do
+    args = Enum.map(lists, &tensor/1)
+    apply(module, function, if(opts == [], do: args, else: args ++ [opts]))
     :done
   end
+
+  defp tensor(nil), do: nil
+  defp tensor({list, type}), do: Nx.tensor(list, type: type, backend: Emily.Backend)
+  defp tensor(list), do: Nx.tensor(list, backend: Emily.Backend)
 end

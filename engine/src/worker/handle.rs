@@ -30,7 +30,9 @@ impl Handle {
     /// [`ErrorKind::Argument`] where the tensor was released.
     pub fn read_with(&self, reply: Reply<Bytes>) {
         match self.0.check_held() {
-            Ok(()) => drop(self.0.thread.push(Job::Read(Use::of(&self.0), reply))),
+            Ok(()) => {
+                let _over = self.0.thread.push(Job::Read(Use::of(&self.0), reply));
+            }
             Err(error) => reply.send(Err(error)),
         }
     }
@@ -41,7 +43,9 @@ impl Handle {
     /// As [`Handle::read_with`].
     pub fn eval_with(&self, reply: Reply<()>) {
         match self.0.check_held() {
-            Ok(()) => drop(self.0.thread.push(Job::Eval(Use::of(&self.0), reply))),
+            Ok(()) => {
+                let _over = self.0.thread.push(Job::Eval(Use::of(&self.0), reply));
+            }
             Err(error) => reply.send(Err(error)),
         }
     }
@@ -86,7 +90,7 @@ impl Handle {
 }
 
 /// Turns a callback into a blocking call.
-fn wait<T: Send + 'static>(start: impl FnOnce(Reply<T>)) -> Result<T> {
+pub(super) fn wait<T: Send + 'static>(start: impl FnOnce(Reply<T>)) -> Result<T> {
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     start(Reply::new(move |result| {
         // The receiver lives until it has received, so this only fails after a panic there.

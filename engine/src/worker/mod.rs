@@ -87,7 +87,8 @@ impl Worker {
         self.thread.depth()
     }
 
-    /// A tensor from row-major little-endian bytes, which are copied now.
+    /// A tensor from row-major little-endian bytes, which are copied now. Where memory is short, many bytes
+    /// wait until the worker has made room.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for a wrong byte count, [`ErrorKind::Dtype`] for `f64` where it is
@@ -96,7 +97,7 @@ impl Worker {
         self.lane.check_running()?;
         self.check_dtype(ty.dtype)?;
         ty.check_byte_count(bytes.len())?;
-        memory::check(bytes.len())?;
+        self.make_room(bytes.len())?;
         let value = Value {
             array: mlx::upload(&ty, bytes)?,
             guards: Guards::default(),
@@ -105,11 +106,25 @@ impl Worker {
             kept: bytes.len(),
             era: 0,
         };
+        memory::given(bytes.len());
         Ok(Handle(Slot::new(
             ty,
             self.thread.clone(),
             State::Ready(value),
         )))
+    }
+
+    /// Sees that so many bytes fit. For many it waits until the worker has made room, if it can.
+    fn make_room(&self, bytes: usize) -> Result<()> {
+        if memory::fits(bytes)? {
+            return Ok(());
+        }
+        if bytes < SMALL || bytes > memory::limit() {
+            return Err(memory::refusal(bytes, 0));
+        }
+        handle::wait(|reply| {
+            let _over = self.thread.push(Job::Room(bytes, reply));
+        })
     }
 
     /// Queues an op and returns its results' handles, without waiting for anything.
@@ -126,6 +141,7 @@ impl Worker {
         self.lane.check_running().map_err(here)?;
         let results = op.infer(&types)?;
         let bytes = self.check(&results, inputs).map_err(here)?;
+        let on_the_way = temporaries(&op, &types, &results, bytes).map_err(here)?;
         let outputs: Vec<Handle> = results
             .iter()
             .map(|ty| Handle(Slot::new(ty.clone(), self.thread.clone(), State::Pending)))
@@ -139,6 +155,7 @@ impl Worker {
             }),
             results,
             bytes,
+            on_the_way,
             inputs: operands,
             outputs: outputs.iter().map(|out| Arc::downgrade(&out.0)).collect(),
             lane: self.lane.clone(),
@@ -244,6 +261,32 @@ impl Worker {
              turn the f64 option on",
         ))
     }
+}
+
+/// Calls whose operands and results are smaller need little on the way, which is not looked at.
+const SMALL: usize = 256 << 10;
+
+/// The bytes that a call needs beside its operands and results while it runs.
+///
+/// # Errors
+/// [`ErrorKind::Memory`] where they are over the limit together with the results.
+fn temporaries(
+    op: &Op,
+    inputs: &[TensorType],
+    results: &[TensorType],
+    bytes: usize,
+) -> Result<usize> {
+    let mut sizes = inputs.iter().map(TensorType::byte_size);
+    let small = |size: Result<usize>| size.is_ok_and(|size| size < SMALL);
+    if bytes < SMALL && sizes.all(small) {
+        return Ok(0);
+    }
+    let temporaries = op.cost(inputs, results)?.temporaries;
+    let temporaries = usize::try_from(temporaries).unwrap_or(usize::MAX);
+    if bytes.saturating_add(temporaries) > memory::limit() {
+        return Err(memory::refusal(bytes, temporaries));
+    }
+    Ok(temporaries)
 }
 
 impl Lane {

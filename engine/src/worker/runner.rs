@@ -11,6 +11,7 @@ use mlx_rs::{Array, Stream, with_stream};
 use smallvec::SmallVec;
 
 use crate::bytes::Bytes;
+use crate::memory::Reserved;
 use crate::ops::{self, Cx};
 use crate::worker::Reply;
 use crate::worker::failure::Failure;
@@ -18,7 +19,7 @@ use crate::worker::guard::{Guard, Guards};
 use crate::worker::slot::{Slot, State, Use, Value};
 use crate::worker::thread::{Apply, Input, Job, Thread};
 use crate::worker::turn;
-use crate::{Device, ending, memory, mlx};
+use crate::{Device, ending, memory, mlx, reaper};
 
 /// Evaluation starts, without waiting, once this many ops or bytes are pending: enough to keep the
 /// graph wide, little enough that the device is never idle for long. It starts also when the thread has
@@ -71,6 +72,7 @@ struct Pending {
     slots: Vec<Weak<Slot>>,
     ops: usize,
     bytes: usize,
+    reserved: Reserved,
 }
 
 impl Runner {
@@ -154,6 +156,7 @@ impl Runner {
                 reply.send(Ok(()));
             }
             Job::Call(f) => f(),
+            Job::Room(bytes, reply) => reply.send(self.make_room(bytes, 0)),
             Job::Settle(reply) => reply.send(mlx::synchronize(&self.stream)),
         }));
         // Whoever waits for a tensor has its message by now, a reply that was not sent says so, and
@@ -179,7 +182,7 @@ impl Runner {
                 }
                 self.job(job);
             }
-            Job::Flush(_) | Job::Call(_) | Job::Settle(_) => self.job(job),
+            Job::Flush(_) | Job::Call(_) | Job::Room(..) | Job::Settle(_) => self.job(job),
         }
     }
 
@@ -216,7 +219,7 @@ impl Runner {
         let computed = catch_unwind(AssertUnwindSafe(|| self.compute(&apply)))
             .unwrap_or_else(|panic| Err(Failure::new(at(panicked(&*panic), &apply.origin))));
         match computed {
-            Ok(()) => self.account(apply.outputs, apply.bytes),
+            Ok(()) => self.account(apply),
             Err(failure) => {
                 for slot in &apply.outputs {
                     fill(slot, State::Failed(failure.clone()));
@@ -260,7 +263,8 @@ impl Runner {
         if let Some(failure) = failed {
             return Err(self.first_of(failure, &guards));
         }
-        self.make_room(apply.bytes).map_err(here)?;
+        self.make_room(apply.bytes, apply.on_the_way)
+            .map_err(here)?;
         let mut cx = Cx::new(self.thread.device, &self.cpu);
         let arrays = ops::run(&origin.op, &arrays, &apply.results, &mut cx).map_err(here)?;
         for condition in cx.into_conditions() {
@@ -300,16 +304,12 @@ impl Runner {
         }
     }
 
-    /// Sees that large results fit beside what is in use: computes what is pending, so that its
-    /// operands can go, then gives the cache back, and only then refuses.
-    fn make_room(&mut self, bytes: usize) -> Result<()> {
-        if bytes < PENDING_BYTES {
-            return Ok(());
-        }
-        let fits = || -> Result<bool> {
-            Ok(memory::stats()?.active.saturating_add(bytes) <= memory::limit())
-        };
-        if fits()? {
+    /// Sees that a call's results, and what it needs on the way, fit beside what is in use: computes what
+    /// is pending, so that its operands can go, then gives the cache back, then has others let go of what
+    /// they do not need, and only then refuses.
+    fn make_room(&mut self, bytes: usize, on_the_way: usize) -> Result<()> {
+        let need = bytes.saturating_add(on_the_way);
+        if memory::fits(need)? {
             return Ok(());
         }
         self.flush();
@@ -318,24 +318,25 @@ impl Runner {
             return Err(error);
         }
         memory::clear_cache()?;
-        if fits()? {
+        reaper::settle();
+        if memory::fits(need)? {
             return Ok(());
         }
-        Err(Error::new(
-            ErrorKind::Memory,
-            format!(
-                "{bytes} bytes do not fit: {} of {} are in use; drop tensors or raise the limit",
-                memory::stats()?.active,
-                memory::limit()
-            ),
-        ))
+        memory::relieve();
+        reaper::settle();
+        match memory::fits(need)? {
+            true => Ok(()),
+            false => Err(memory::refusal(bytes, on_the_way)),
+        }
     }
 
     /// Counts what is pending and starts evaluation when it is enough.
-    fn account(&mut self, slots: SmallVec<[Weak<Slot>; 1]>, bytes: usize) {
-        self.pending.slots.extend(slots);
+    fn account(&mut self, apply: Apply) {
+        self.pending.slots.extend(apply.outputs);
         self.pending.ops += 1;
-        self.pending.bytes = self.pending.bytes.saturating_add(bytes);
+        self.pending.bytes = self.pending.bytes.saturating_add(apply.bytes);
+        let need = apply.bytes.saturating_add(apply.on_the_way);
+        self.pending.reserved.add(need);
         if self.pending.ops >= PENDING_OPS || self.pending.bytes >= PENDING_BYTES {
             self.flush();
         }
@@ -355,7 +356,11 @@ impl Runner {
                 arrays.push(value.array);
             }
         }
-        if let Err(exception) = turn::start(&arrays, self.thread.device) {
+        let started = turn::start(&arrays, self.thread.device);
+        // MLX has allocated it by now. Where it cannot say how much, the last figure stands.
+        let _ = memory::note();
+        drop(pending.reserved);
+        if let Err(exception) = started {
             let error = mlx::from_mlx(exception);
             if error.kind != ErrorKind::Memory {
                 self.poison(Failure::new(error));

@@ -24,6 +24,8 @@ pub(crate) enum Job {
     Eval(Use, Reply<()>),
     Flush(Reply<()>),
     Call(Box<dyn FnOnce() + Send>),
+    /// Make room for so many bytes.
+    Room(usize, Reply<()>),
     /// The process is ending: reply when nothing is being computed any more.
     Settle(Reply<()>),
 }
@@ -36,7 +38,12 @@ impl Job {
     fn urgent(&self) -> bool {
         match self {
             Job::Apply(apply) => apply.bytes >= LARGE,
-            Job::Read(..) | Job::Eval(..) | Job::Flush(_) | Job::Call(_) | Job::Settle(_) => true,
+            Job::Read(..)
+            | Job::Eval(..)
+            | Job::Flush(_)
+            | Job::Call(_)
+            | Job::Room(..)
+            | Job::Settle(_) => true,
         }
     }
 
@@ -46,7 +53,7 @@ impl Job {
             Job::Apply(apply) => apply.outputs.iter().any(|slot| slot.strong_count() > 0),
             Job::Read(_, reply) => reply.is_wanted(),
             Job::Eval(_, reply) => reply.is_wanted(),
-            Job::Flush(_) | Job::Call(_) | Job::Settle(_) => true,
+            Job::Flush(_) | Job::Call(_) | Job::Room(..) | Job::Settle(_) => true,
         }
     }
 
@@ -76,6 +83,8 @@ pub(crate) struct Apply {
     pub(crate) results: Vec<TensorType>,
     /// The results' size.
     pub(crate) bytes: usize,
+    /// What is needed beside operands and results, where that is much.
+    pub(crate) on_the_way: usize,
     pub(crate) inputs: SmallVec<[Input; 3]>,
     pub(crate) outputs: SmallVec<[Weak<Slot>; 1]>,
     pub(crate) lane: Arc<Lane>,

@@ -3,7 +3,7 @@
 use super::{Attributes, ops};
 use crate::row::ROW;
 use crate::{
-    Arity, DType, Error, ErrorKind, Price, Range, Result, ResultDType, Row, Scalar, Shape,
+    Arity, Cost, DType, Error, ErrorKind, Price, Range, Result, ResultDType, Row, Scalar, Shape,
     TensorType,
 };
 
@@ -18,8 +18,7 @@ const CREATION: Row = Row {
 
 ops! {
     /// Counts from 0 along an axis, or over the whole shape in row-major order.
-    pub struct Iota = Row { name: "iota", range: Range::Counts, price: Price { work: 2, temporaries: 11, complex: 2 },
- ..CREATION }; {
+    pub struct Iota = Row { name: "iota", range: Range::Counts, ..CREATION }; {
         /// The result's dtype.
         dtype: DType,
         /// The result's shape.
@@ -35,6 +34,18 @@ impl Attributes for Iota {
             self.shape.check_axis(axis)?;
         }
         Ok(vec![TensorType::new(self.dtype, self.shape.clone())])
+    }
+
+    /// Small floats are put together of parts of the integers, to round once.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let price = match self.dtype.is_small_float() {
+            true => Price {
+                temporaries: 11,
+                ..row.price
+            },
+            false => row.price,
+        };
+        price.of(inputs, results)
     }
 }
 
@@ -63,7 +74,11 @@ impl Attributes for Eye {
 
 ops! {
     /// One number everywhere, cast to the dtype as `as_type` casts.
-    pub struct Constant = Row { name: "constant", ..CREATION }; {
+    pub struct Constant = Row {
+        name: "constant",
+        price: Price { work: 1, temporaries: 0, complex: 0 },
+        ..CREATION
+    }; {
         /// The result's dtype.
         dtype: DType,
         /// The result's shape.

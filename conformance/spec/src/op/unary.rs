@@ -3,8 +3,8 @@
 use super::{Attributes, Plain, ops};
 use crate::row::{ROW, SMOOTH, library};
 use crate::{
-    DType, Domain, Dtypes, Error, ErrorKind, Grad, Judged, Price, Range, Result, ResultDType, Row,
-    TensorType, Tolerance,
+    Cost, DType, Domain, Dtypes, Error, ErrorKind, Grad, Judged, Price, Range, Result, ResultDType,
+    Row, TensorType, Tolerance,
 };
 
 /// A function of each element, whose result is floating: integers are cast to `f32` first.
@@ -378,6 +378,23 @@ impl Attributes for Plain {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         row.elementwise(inputs, None)
     }
+
+    /// Elements of one dtype are compared as they are; of two, exactly, in several steps.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let as_they_are = match inputs {
+            [a, b] => row.result == ResultDType::Predicate && a.dtype == b.dtype,
+            _ => false,
+        };
+        let price = match as_they_are {
+            true => Price {
+                temporaries: 1,
+                complex: 1,
+                ..row.price
+            },
+            false => row.price,
+        };
+        price.of(inputs, results)
+    }
 }
 
 ops! {
@@ -399,6 +416,18 @@ ops! {
 impl Attributes for AsType {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         row.elementwise(inputs, Some(self.dtype))
+    }
+
+    /// Floats become integers in several steps; everything else is MLX's own cast.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let price = match self.dtype.is_integer() && !inputs[0].dtype.is_integer() {
+            true => row.price,
+            false => Price {
+                work: row.price.work,
+                ..Price::MOVE
+            },
+        };
+        price.of(inputs, results)
     }
 }
 

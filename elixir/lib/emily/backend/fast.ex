@@ -34,5 +34,10 @@ defmodule Emily.Backend.Fast do
     Emily.Debug.finite_checked(Call.run(op, out, args, attrs), op)
   end
 
+  defp call(:gather_mm, out, args, attrs) do
+    product = Emily.Debug.bounds_checked(Call.run(:gather_mm, out, args, attrs))
+    Emily.Debug.finite_checked(product, :gather_mm)
+  end
+
   defp call(op, out, args, attrs), do: Call.run(op, out, args, attrs)
 end

@@ -105,6 +105,8 @@ defmodule Emily.Native.NIF do
   def release(_tensor), do: not_loaded()
   def type(_tensor), do: not_loaded()
   def memory_stats, do: not_loaded()
+  def collector, do: not_loaded()
+  def relieved(_pressure), do: not_loaded()
   def reset_peak, do: not_loaded()
   def clear_cache(_worker, _ref), do: not_loaded()
   def set_memory_limit(_bytes), do: not_loaded()

@@ -2,12 +2,19 @@
 //!
 //! The figures and limits belong to the whole process, all workers together, in bytes.
 
+mod budget;
+mod machine;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use emily_spec::{Error, ErrorKind, Result};
 
+use crate::Device;
 use crate::mlx::from_mlx;
 use crate::reaper;
+
+pub use budget::on_pressure;
+pub(crate) use budget::{Reserved, fits, given, note, refusal, relieve};
 
 /// What the allocator holds, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +65,20 @@ pub fn clear_cache() -> Result<()> {
 /// The limit on tensors' memory; work beyond it is a [`ErrorKind::Memory`] error.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
-/// The limit on tensors' memory in bytes: what [`set_limit`] set, else MLX's own, which it derives
-/// from the machine's memory.
+/// The limit on tensors' memory in bytes: what [`set_limit`] set, else the least of MLX's own, which is a
+/// share of the machine's or the GPU's memory, and a share of what the process may have by its control group
+/// and its resource limits.
 pub fn limit() -> usize {
     match LIMIT.load(Ordering::Relaxed) {
         0 => {
-            let limit = mlx_rs::memory::memory_limit().unwrap_or(usize::MAX);
+            let own = mlx_rs::memory::memory_limit().unwrap_or(usize::MAX);
+            // A GPU's memory is its own, and its driver reserves addresses far beyond it.
+            let limit = match Device::preferred() {
+                Device::Cpu => own.min(machine::allowance()),
+                Device::Gpu => own,
+            };
+            // Something is left, or nothing could be said at all.
+            let limit = limit.max(1);
             LIMIT.store(limit, Ordering::Relaxed);
             limit
         }

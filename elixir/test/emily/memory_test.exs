@@ -1,0 +1,109 @@
+defmodule Emily.MemoryTest do
+  # Limits and figures are the VM's, so nothing runs beside it.
+  use ExUnit.Case, async: false
+
+  alias Emily.{Memory, Native}
+
+  @mib 1024 * 1024
+
+  setup do
+    {:ok, worker} = Native.start_worker(:cpu)
+    test = self()
+
+    :telemetry.attach(
+      {__MODULE__, test},
+      [:emily, :memory, :collect],
+      fn _event, measurements, metadata, _config ->
+        send(test, {:collect, measurements, metadata})
+      end,
+      nil
+    )
+
+    on_exit(fn -> :telemetry.detach({__MODULE__, test}) end)
+    %{worker: worker, before: Memory.stats().active}
+  end
+
+  def tell(_event, measurements, metadata, test),
+    do: send(test, {:collect, measurements, metadata})
+
+  # A heap that the VM has no reason to collect.
+  defp with_large_heap(fun) do
+    task =
+      Task.async(fn ->
+        ballast = Enum.to_list(1..2_000_000)
+        result = fun.()
+        {length(ballast), result}
+      end)
+
+    {_length, result} = Task.await(task, 60_000)
+    result
+  end
+
+  test "a process is collected for large results that are its garbage", context do
+    %{worker: worker, before: before} = context
+
+    most =
+      with_large_heap(fn ->
+        for _ <- 1..200, reduce: 0 do
+          most ->
+            attrs = %{dtype: :s32, shape: {div(10 * @mib, 4)}, value: 1}
+            {:ok, [ones]} = Native.constant(worker, [], attrs)
+            {:ok, [twos]} = Native.add(worker, [ones, ones], %{})
+            :ok = Native.eval(twos)
+            max(most, Memory.stats().active)
+        end
+      end)
+
+    assert most - before < 600 * @mib
+    assert_received {:collect, %{given: given, duration: _}, %{reason: :threshold}}
+    assert given >= 256 * @mib
+  end
+
+  test "uploads count as well", %{worker: worker, before: before} do
+    bytes = :binary.copy(<<1>>, 10 * @mib)
+
+    with_large_heap(fn ->
+      for _ <- 1..100, do: {:ok, _} = Native.from_binary(worker, :u8, {10 * @mib}, bytes)
+      nil
+    end)
+
+    assert_received {:collect, _measurements, %{reason: :threshold}}
+    assert Memory.stats().active - before < 600 * @mib
+  end
+
+  test "where memory is short every process is collected before anything is refused", context do
+    %{worker: worker, before: before} = context
+    limit = Memory.set_limit(before + 100 * @mib)
+    on_exit(fn -> Memory.set_limit(limit) end)
+    bytes = :binary.copy(<<1>>, 60 * @mib)
+    test = self()
+
+    # A process that has 60 MiB of garbage, and sleeps.
+    holder =
+      spawn(fn ->
+        {:ok, tensor} = Native.from_binary(worker, :u8, {60 * @mib}, bytes)
+        send(test, {:held, Native.type(tensor)})
+        Process.sleep(:infinity)
+      end)
+
+    assert_receive {:held, {:u8, _shape}}, 20_000
+    assert {:ok, _tensor} = Native.from_binary(worker, :u8, {60 * @mib}, bytes)
+    assert_receive {:collect, %{processes: count}, %{reason: :pressure}}
+    assert count > 1
+    Process.exit(holder, :kill)
+  end
+
+  test "what does not fit is an error that says the limit, and the VM goes on", context do
+    %{worker: worker, before: before} = context
+    limit = Memory.set_limit(before + 50 * @mib)
+    on_exit(fn -> Memory.set_limit(limit) end)
+    bytes = :binary.copy(<<1>>, 40 * @mib)
+    {:ok, held} = Native.from_binary(worker, :u8, {40 * @mib}, bytes)
+    assert {:error, error} = Native.from_binary(worker, :u8, {40 * @mib}, bytes)
+    assert error.kind == :memory
+    assert error.message =~ "raise the limit"
+
+    assert {:ok, <<1, 1>>} =
+             Native.read(held) |> then(fn {:ok, all} -> {:ok, binary_part(all, 0, 2)} end)
+  end
+end

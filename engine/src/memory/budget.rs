@@ -1,0 +1,103 @@
+//! What may still be allocated.
+//!
+//! MLX writes to what its allocator gives, a null pointer too, so memory is refused beforehand. What counts
+//! against the limit is what MLX holds and what the graphs that it was not given yet will need.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use emily_spec::{Error, ErrorKind, Result};
+
+use super::{limit, stats};
+use crate::mlx::from_mlx;
+
+/// What MLX held when it was last asked, and what it was given since.
+static ACTIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// What graphs that MLX was not given yet will need.
+static RESERVED: AtomicUsize = AtomicUsize::new(0);
+
+/// Memory that will be allocated; given back when dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Reserved(usize);
+
+impl Reserved {
+    /// Reserves more.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        RESERVED.fetch_add(bytes, Ordering::Relaxed);
+        self.0 = self.0.saturating_add(bytes);
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        RESERVED.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// Whether so many bytes more are within the limit.
+///
+/// # Errors
+/// [`ErrorKind::Internal`] when MLX cannot say what it holds.
+pub(crate) fn fits(bytes: usize) -> Result<bool> {
+    let room = || {
+        let held = ACTIVE.load(Ordering::Relaxed);
+        let held = held.saturating_add(RESERVED.load(Ordering::Relaxed));
+        held.saturating_add(bytes) <= limit()
+    };
+    if room() {
+        return Ok(true);
+    }
+    note()?;
+    Ok(room())
+}
+
+/// Takes note of what MLX was given.
+pub(crate) fn given(bytes: usize) {
+    ACTIVE.fetch_add(bytes, Ordering::Relaxed);
+}
+
+/// Takes note of what MLX holds.
+///
+/// # Errors
+/// [`ErrorKind::Internal`] when MLX cannot say.
+pub(crate) fn note() -> Result<()> {
+    let active = mlx_rs::memory::active_memory().map_err(from_mlx)?;
+    ACTIVE.store(active, Ordering::Relaxed);
+    Ok(())
+}
+
+type Hook = Box<dyn Fn() + Send + Sync>;
+
+static HOOK: OnceLock<Hook> = OnceLock::new();
+
+/// Calls `hook`, on a worker's thread, when memory is short: it lets go of tensors that nobody needs, and
+/// returns when that is done. The first one that is set stays.
+pub fn on_pressure(hook: impl Fn() + Send + Sync + 'static) {
+    // A second one is of no use.
+    let _ = HOOK.set(Box::new(hook));
+}
+
+/// Has whoever knows of unneeded tensors let go of them.
+pub(crate) fn relieve() {
+    if let Some(hook) = HOOK.get() {
+        hook();
+    }
+}
+
+/// The error for what does not fit.
+pub(crate) fn refusal(results: usize, on_the_way: usize) -> Error {
+    let held = stats().map_or(0, |stats| stats.active);
+    let way = match on_the_way {
+        0 => String::new(),
+        bytes => format!(", and {bytes} on the way,"),
+    };
+    Error::new(
+        ErrorKind::Memory,
+        format!(
+            "{results} bytes{way} do not fit: {held} of {} are in use; drop tensors, use smaller ones, or \
+             raise the limit",
+            limit()
+        ),
+    )
+}
