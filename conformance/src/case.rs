@@ -285,4 +285,6 @@ pub fn make_op(name: &str, attrs: &Table, dtype: Option<DType>) -> Result<Op, St
 }
 
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod tests;

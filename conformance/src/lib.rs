@@ -8,6 +8,8 @@
 //! **Architecture invariant:** only [`compare`] compares floats.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod attributes;
 pub mod case;
 pub mod codegen_elixir;
 pub mod compare;

@@ -1,7 +1,9 @@
-//! `cargo xtask fuzz`: random calls, shrunk to cases.
+//! `cargo xtask fuzz`: random calls, shrunk to cases; with `--nif` calls of the library with any terms.
 
+use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
+use crate::beam::Beam;
 use crate::{beam, shell};
 
 /// How much to try, and on what.
@@ -22,6 +24,12 @@ pub(crate) struct Args {
     /// Start from this seed instead of a fresh one; a run prints its own.
     #[arg(long)]
     seed: Option<u64>,
+    /// Call the library's functions with any terms instead, and see that nothing crashes, hangs or leaks.
+    #[arg(long)]
+    nif: bool,
+    /// How many of these calls.
+    #[arg(long, default_value_t = 1_000_000, requires = "nif")]
+    calls: u64,
 }
 
 impl Args {
@@ -33,11 +41,16 @@ impl Args {
             op: Vec::new(),
             layer: "native".to_owned(),
             seed: None,
+            nif: false,
+            calls: 0,
         }
     }
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
+    if args.nif {
+        return run_nif(shell, args);
+    }
     if args.layer != "native" {
         beam::prepare(shell)?;
     }
@@ -50,4 +63,26 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         shell,
         "cargo run --quiet -p emily-conformance --bin emily-fuzz -- --cases {cases} --minutes {minutes} --layer {layer} {ops...} {seed...}"
     ))
+}
+
+/// Calls the library with any terms. Where the VM ends, the last call is in the note's files.
+fn run_nif(shell: &Shell, args: &Args) -> anyhow::Result<()> {
+    match beam::prepare(shell)? {
+        Beam::Whole => {}
+        Beam::Nothing(reason) | Beam::NifOnly(reason) => anyhow::bail!("{reason}"),
+    }
+    let note = shell::target_dir().join("nif-fuzz");
+    let seed = args.seed.map(|seed| format!(", {seed}"));
+    let call = format!(
+        "Emily.NifFuzz.main({}{})",
+        args.calls,
+        seed.unwrap_or_default()
+    );
+    let _elixir = shell.push_dir("elixir");
+    let fuzz = cmd!(shell, "mix run --no-compile -e {call}");
+    shell::show(
+        fuzz.env("MIX_ENV", "test")
+            .env("EMILY_NIF_FUZZ_NOTE", &note),
+    )
+    .with_context(|| format!("the last calls are in {}.0 and .1", note.display()))
 }
