@@ -2755,7 +2755,8 @@ defmodule Emily.Native.Ops do
       A = Q·R with orthonormal columns in Q and R upper triangular, over the last two axes. The leading
       columns that have nothing below the diagonal are R's as they are; after those R's diagonal is not
       negative, but for the last row of a square or wide matrix: it has the sign that comes of one
-      reflection for each column before. Of a matrix with a NaN or an infinity all are NaN.
+      reflection for each column before. A complete Q's columns after the n-th, which R multiplies by
+      zero, are any that complete the basis. Of a matrix with a NaN or an infinity all are NaN.
 
       Operands: `tensor`.
 
