@@ -286,38 +286,46 @@ fn is_turned(q: &Matrix, r: &Matrix, kept: usize) -> bool {
     rest.at(last, last) > 1.0
 }
 
-/// A = L·Lᵀ, each element relative to √(aᵢᵢ·aⱼⱼ); L lower triangular with a positive diagonal.
+/// A = L·Lᵀ, each element relative to √(aᵢᵢ·aⱼⱼ); L lower triangular with a positive diagonal; NaN of a lower
+/// triangle that is not finite.
 fn cholesky(a: &Matrix, factors: &[Matrix]) -> Residuals {
     let [l] = is_of(factors)?;
+    if !a.symmetric().is_finite() {
+        return all_nan(factors);
+    }
     l.require("L is not lower triangular", |i, j, x| j > i && x != 0.0)?;
     l.require("L's diagonal is not positive", |i, j, x| i == j && x <= 0.0)?;
     let sizes = Matrix::new(a.rows, a.columns, |i, j| (a.at(i, i) * a.at(j, j)).sqrt());
-    Ok(vec![each(
-        "A − L·Lᵀ",
-        &a.symmetric(),
-        &l.times(&l.transposed()),
-        &sizes,
-    )])
+    let off = a.symmetric().minus(&l.times(&l.transposed()));
+    Ok(vec![each("A − L·Lᵀ", &off, &sizes)])
 }
 
 /// A = P·L·U, each element relative to P·|L|·|U|; P a permutation, L unit lower triangular, its elements
-/// at most 1, U upper triangular. What is not finite has no such factors.
+/// at most 1, U upper triangular; NaN of what is not finite, beside any P.
 fn lu(a: &Matrix, factors: &[Matrix], ends: Ends) -> Residuals {
     let [p, l, u] = is_of(factors)?;
     p.require("P is no permutation", |_, _, x| x != 0.0 && x != 1.0)?;
     if p.transposed().times(p).elements != Matrix::identity(p.rows).elements {
         return Err("P is no permutation".to_owned());
     }
+    if !a.is_finite() {
+        return all_nan(&factors[1..]);
+    }
     l.require("L is not lower triangular", |i, j, x| j > i && x != 0.0)?;
     l.require("L's diagonal is not 1", |i, j, x| i == j && x != 1.0)?;
     u.require("U is not upper triangular", |i, j, x| j < i && x != 0.0)?;
-    if !a.is_finite() {
-        return Ok(Vec::new());
-    }
     l.require("a pivot is not the largest", |_, _, x| x.abs() > 1.0)?;
     let u = ends.restored(u, || l.solved(&p.transposed().times(a)));
-    let sizes = p.times(&l.map(f64::abs)).times(&u.map(f64::abs));
-    Ok(vec![each("A − P·L·U", a, &p.times(l).times(&u), &sizes)])
+    let (l_sizes, u_sizes) = (p.times(&l.map(f64::abs)), u.map(f64::abs));
+    // Elements near zero are rounded by up to half of the least number, U's as well as L's.
+    let all = Matrix::new(a.rows, a.columns, |_, _| ends.least / 2.0);
+    let (of_u, of_l) = (l_sizes.times(&all), all.times(&u_sizes));
+    let rounding = Matrix::new(a.rows, a.columns, |i, j| of_u.at(i, j) + of_l.at(i, j));
+    let off = a.minus(&p.times(l).times(&u));
+    let off = Matrix::new(a.rows, a.columns, |i, j| {
+        beyond(off.at(i, j).abs(), rounding.at(i, j))
+    });
+    Ok(vec![each("A − P·L·U", &off, &l_sizes.times(&u_sizes))])
 }
 
 /// A = V·diag(λ)·Vᵀ, Vᵀ·V = I, λ descending by modulus; NaN of what is not finite.
@@ -371,14 +379,14 @@ fn residual(name: &'static str, a: &Matrix, product: &Matrix, rounding: f64) -> 
     let size = a.minus(product).norm();
     Residual {
         name,
-        // `max` would forget a NaN.
-        size: if size <= rounding {
-            0.0
-        } else {
-            size - rounding
-        },
+        size: beyond(size, rounding),
         scale: a.norm(),
     }
+}
+
+/// How much more it is than rounding may leave. `max` would forget a NaN.
+fn beyond(off: f64, rounding: f64) -> f64 {
+    if off <= rounding { 0.0 } else { off - rounding }
 }
 
 fn orthonormal(name: &'static str, q: &Matrix) -> Residual {
@@ -391,15 +399,12 @@ fn orthonormal(name: &'static str, q: &Matrix) -> Residual {
 }
 
 /// The element that is furthest off relative to its own size.
-fn each(name: &'static str, a: &Matrix, product: &Matrix, sizes: &Matrix) -> Residual {
-    let off = a.minus(product).map(f64::abs).elements;
-    let relative = off
-        .iter()
-        .zip(&sizes.elements)
-        .map(|(off, size)| match off {
-            0.0 => 0.0,
-            off => off / size,
-        });
+fn each(name: &'static str, off: &Matrix, sizes: &Matrix) -> Residual {
+    let pairs = off.elements.iter().zip(&sizes.elements);
+    let relative = pairs.map(|(off, size)| match off {
+        0.0 => 0.0,
+        off => off.abs() / size,
+    });
     // `max` would forget a NaN.
     let size = relative.fold(0.0, |max, x| if x > max || x.is_nan() { x } else { max });
     Residual {

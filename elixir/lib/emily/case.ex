@@ -135,10 +135,21 @@ defmodule Emily.Case do
     cases =
       for {fields, number} <- Enum.with_index(cases, 1) do
         case_name = "recorded_#{day}#{suffix}_#{number}"
-        ["\n[[case]]\nname = \"#{case_name}\"\nwhy = #{inspect(why)}\n" | fields]
+        ["\n[[case]]\nname = \"#{case_name}\"\nwhy = #{quoted(why)}\n" | fields]
       end
 
     ["op = \"#{name}\"\ndoc = \"Calls recorded on #{date}.\"\n" | cases]
+  end
+
+  # A string as TOML writes it, whose escapes are not Elixir's.
+  defp quoted(text) do
+    escaped =
+      Regex.replace(~r/["\\\x00-\x1F\x7F]/, text, fn
+        <<char>> when char in ~c(\"\\) -> <<?\\, char>>
+        <<char>> -> "\\u" <> String.pad_leading(Integer.to_string(char, 16), 4, "0")
+      end)
+
+    ~s("#{escaped}")
   end
 
   defp literal(ref) do

@@ -85,7 +85,13 @@ defmodule Emily.Fast do
   @spec softmax(Nx.Tensor.t() | number(), keyword()) :: Nx.Tensor.t()
   deftransform softmax(tensor, opts \\ []) do
     opts = Keyword.validate!(opts, [:axes, :axis])
-    axes = opts[:axes] || [opts[:axis] || -1]
+
+    if opts[:axes] != nil and opts[:axis] != nil do
+      raise ArgumentError,
+            "#{call("softmax", [Nx.to_tensor(tensor)])}: axes and axis exclude each other; give one of them"
+    end
+
+    axes = if opts[:axes] == nil, do: [opts[:axis] || -1], else: opts[:axes]
 
     each_vector("softmax", tensor, axes, fn tensor, axes ->
       out = Nx.template(tensor.shape, Nx.Type.to_floating(tensor.type), names: tensor.names)
@@ -325,7 +331,7 @@ defmodule Emily.Fast do
       `scale * (offset + t) / freqs[i]`, so for a model's inverse frequencies pass their reciprocals.
       Angles may then have the type's roundings, of all of the angle.
     * `:scale` - what positions, offset included, are multiplied by. Defaults to 1.
-    * `:offset` - the first position: an integer, or a tensor of integers of shape `{}` or, one for each of
+    * `:offset` - the first position: an integer of 64 bits, or a tensor of integers of shape `{}` or, one for each of
       the first axis, `{batch}`. As a tensor it may be an argument of a compiled function, which then is
       not compiled anew at each step of decoding. Defaults to 0.
 
@@ -457,6 +463,10 @@ defmodule Emily.Fast do
     |> Nx.devectorize(keep_names: false)
     |> fun.(length(axes))
     |> Nx.vectorize(Keyword.keys(axes))
+  end
+
+  defp axes!(call, _tensor, axes) when not is_list(axes) do
+    raise ArgumentError, "#{call}: axes must be a list of axes, got: #{inspect(axes)}"
   end
 
   defp axes!(call, tensor, axes) do

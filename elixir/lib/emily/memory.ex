@@ -85,6 +85,14 @@ defmodule Emily.Memory do
       1_000_000_000
 
   """
-  @spec set_limit(pos_integer()) :: non_neg_integer()
-  def set_limit(bytes) when is_integer(bytes), do: ok!(Native.set_memory_limit(bytes))
+  @spec set_limit(non_neg_integer()) :: non_neg_integer()
+  def set_limit(bytes) when is_integer(bytes) and bytes in 0..0x7FFF_FFFF_FFFF_FFFF do
+    ok!(Native.set_memory_limit(bytes))
+  end
+
+  def set_limit(bytes) do
+    raise ArgumentError,
+          "Emily.Memory.set_limit: a limit is a number of bytes, 0 or more and below 2^63, " <>
+            "got: #{inspect(bytes)}"
+  end
 end

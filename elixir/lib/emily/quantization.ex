@@ -56,8 +56,8 @@ defmodule Emily.Quantization do
   and biases have its type; everything is computed in f32.
 
   A group's edge, whichever of its largest and its least element is further from 0, is its bias and so is
-  exact, and 0 is exact where it is within the group's range. An element is off by half of the scale at
-  most; towards the end away from the edge, where codes may run out, by all of it. Where scale and bias
+  exact, and 0 is exact where it is within the group's range. The scale is 1.0e-7 at least: the edge of a
+  group that is nearer to 0 than half of that may become 0. An element is off by half of the scale at most; towards the end away from the edge, where codes may run out, by all of it. Where scale and bias
   are rounded to the matrix's type, what they lose is added.
 
   On Emily a NaN, an infinity, or a group that spans more than f32 holds is an error when a result is read.
@@ -171,6 +171,7 @@ defmodule Emily.Quantization do
   end
 
   defp affine_dequantize(packed, scales, biases, opts) do
+    biases = biases!(:dequantize, [packed, scales], biases)
     call = call!(:dequantize, [packed, scales, biases], opts, @defaults)
     [packed, scales, biases] = call.tensors
     coding!(call)
@@ -220,6 +221,7 @@ defmodule Emily.Quantization do
 
   defp affine_matmul(x, packed, scales, biases, opts) do
     defaults = [transpose: true] ++ @defaults
+    biases = biases!(:quantized_matmul, [x, packed, scales], biases)
     call = call!(:quantized_matmul, [x, packed, scales, biases], opts, defaults)
     [x, packed, scales, biases] = call.tensors
     coding!(call)
@@ -278,6 +280,7 @@ defmodule Emily.Quantization do
 
   defp affine_gather(x, packed, scales, biases, indices, opts) do
     defaults = [transpose: true] ++ @defaults
+    biases = biases!(:gather_qmm, [x, packed, scales | indices], biases)
     call = call!(:gather_qmm, [x, packed, scales, biases | indices], opts, defaults)
     [x, packed, scales, biases | indices] = call.tensors
     coding!(call)

@@ -55,11 +55,38 @@ defmodule Emily.BackendTest do
     )
   end
 
+  # Nx gives the backend updates in one axis; Nx.BinaryBackend takes them for single elements.
+  test "parts of vectorized tensors are written to" do
+    [tensor, updates] =
+      for list <- [[[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]], [[1, 2, 3]]],
+          do: Nx.tensor(list, backend: Emily.Backend)
+
+    row = Nx.tensor([[0]], backend: Emily.Backend)
+    rows = Nx.tensor([[[0]], [[1]]], backend: Emily.Backend)
+    added = [[[1, 3, 5], [3, 4, 5]], [[7, 9, 11], [9, 10, 11]]]
+    put = [[[1, 2, 3], [3, 4, 5]], [[1, 2, 3], [9, 10, 11]]]
+    by_row = [[[1, 3, 5], [3, 4, 5]], [[0, 1, 2], [4, 6, 8]]]
+
+    for wrap <- [& &1, &Nx.Defn.jit(&1, compiler: Emily.Compiler)] do
+      listed = &Nx.to_list(Nx.devectorize(apply(wrap.(&1), &2)))
+      vectors = Nx.vectorize(tensor, :v)
+      assert listed.(&Nx.indexed_add/3, [vectors, row, updates]) == added
+      assert listed.(&Nx.indexed_put/3, [vectors, row, updates]) == put
+      assert listed.(&Nx.indexed_add/3, [tensor[0], Nx.vectorize(rows, :v), updates]) == by_row
+    end
+  end
+
   test "some starts of a slice may be tensors" do
     tensor = t([[1, 2, 3], [4, 5, 6]])
     assert_same([tensor, t(1)], &Nx.slice(&1, [&2, 1], [1, 2]))
     assert_same([tensor, t(1), t([[8, 9]])], &Nx.put_slice(&1, [0, &2], &3))
     assert_same([tensor, t(7), t([[8, 9]])], &Nx.put_slice(&1, [&2, 5], &3))
+    assert_same([tensor, t(7), t([[8, 9]])], &Nx.put_slice(&1, [&2, 10 ** 30], &3))
+  end
+
+  test "a start beyond 64 bits is clamped, too" do
+    assert_same([t([1, 2, 3]), t([8, 9])], &Nx.put_slice(&1, [10 ** 30], &2))
+    assert_same([t([1, 2, 3]), t([8, 9])], &Nx.put_slice(&1, [-(10 ** 30)], &2))
   end
 
   test "what a block gives has the names that Nx gives it" do
@@ -170,5 +197,12 @@ defmodule Emily.BackendTest do
       assert %Emily.Backend{} = result.data
       assert Nx.to_number(result) == want
     end
+  end
+
+  test "all_close merges names as Nx does" do
+    [left, right] =
+      for name <- [:x, :y], do: Nx.tensor([1], names: [name], backend: Emily.Backend)
+
+    assert_raise ArgumentError, ~r/cannot merge name :x/, fn -> Nx.all_close(left, right) end
   end
 end

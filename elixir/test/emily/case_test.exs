@@ -29,6 +29,12 @@ defmodule Emily.CaseTest do
     assert File.read!(sum) =~ ~s|in = ["c64[1] (#3f800000,#c0000000)"]|
   end
 
+  test "what looks wrong is said in TOML's own escapes", %{tmp_dir: folder} do
+    zero = Nx.tensor(0, backend: Emily.Backend)
+    [file] = Emily.Case.record(&Nx.negate/1, [zero], to: folder, why: "use \#{x}\0 \"é\" \\")
+    assert File.read!(file) =~ ~S(why = "use #{x}\u0000 \"é\" \\")
+  end
+
   test "an error is recorded with the call that it is about", %{tmp_dir: folder} do
     zero = Nx.tensor(0, backend: Emily.Backend)
     [file] = Emily.Case.record(&Nx.to_number(Nx.quotient(&1, &2)), [zero, zero], to: folder)

@@ -297,7 +297,10 @@ defmodule Emily.FastTest do
     assert_near(attend.(Nx.tensor([[2, 0], [0, 1]])), Nx.rename(value, query.names))
     assert Nx.to_number(Nx.any(Nx.is_nan(attend.(Nx.tensor([[0, 0], [1, 1]]))))) == 1
 
-    for scale <- [:infinity, "1", Nx.tensor(1)] do
+    scaled = &Fast.scaled_dot_product_attention(query, query, value, scale: &1)
+    assert_near(scaled.(10 ** 30), scaled.(1.0e30))
+
+    for scale <- [:infinity, "1", Nx.tensor(1), 10 ** 400] do
       assert_raise ArgumentError, ~r/scale must be a real number/, fn ->
         Fast.scaled_dot_product_attention(query, query, value, scale: scale)
       end
@@ -335,6 +338,19 @@ defmodule Emily.FastTest do
     for {message, call} <- %{
           "softmax(s32[2,3]): axis 2 is out of range for rank 2; it has the axes from -2 to 1" =>
             fn -> Fast.softmax(t, axis: 2) end,
+          "softmax(s32[2,3]): axes must be a list of axes, got: 1" => fn ->
+            Fast.softmax(t, axes: 1)
+          end,
+          "softmax(s32[2,3]): axes and axis exclude each other; give one of them" => fn ->
+            Fast.softmax(t, axes: [0], axis: 1)
+          end,
+          "logsumexp(s32[2,3]): axes must be a list of axes, got: 1" => fn ->
+            Fast.logsumexp(t, axes: 1)
+          end,
+          "rope(s32[2,3]): an offset must be an integer of 64 bits, got: 9223372036854775808" =>
+            fn ->
+              Fast.rope(t, offset: 0x8000_0000_0000_0000)
+            end,
           "softmax(s32[2,3]): axis :x is out of range for rank 2; it has the axes from -2 to 1" =>
             fn -> Fast.softmax(t, axis: :x) end,
           "gather_mm(s32[2,3], s32[2], s32[], s32[]): a matrix needs two axes or more, got [2]" =>

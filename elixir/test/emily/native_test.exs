@@ -268,6 +268,14 @@ defmodule Emily.NativeTest do
   end
 
   describe "memory" do
+    test "is limited to a number of bytes" do
+      for limit <- [-1, 2 ** 64, 1.0e9, nil] do
+        assert_raise ArgumentError, ~r/a limit is a number of bytes/, fn ->
+          Emily.Memory.set_limit(limit)
+        end
+      end
+    end
+
     test "of 100,000 dropped tensors comes back", %{worker: worker} do
       base = settle(worker, 0)
 

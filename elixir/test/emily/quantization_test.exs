@@ -175,6 +175,23 @@ defmodule Emily.QuantizationTest do
     end
   end
 
+  test "affine codes without biases are told of the mode" do
+    [packed, scales, _biases] = packed(group_size: 32, bits: 4)
+    x = Nx.broadcast(1.0, {1, 64})
+    packed_first = Nx.new_axis(packed, 0)
+
+    for {name, call} <- %{
+          "dequantize(u32[2,8], f32[2,2])" => &Quantization.dequantize(packed, scales, &1),
+          "quantized_matmul(f32[1,64], u32[2,8], f32[2,2])" =>
+            &Quantization.quantized_matmul(x, packed, scales, &1),
+          "gather_qmm(f32[1,64], u32[1,2,8], f32[2,2], s32[], s32[])" =>
+            &Quantization.gather_qmm(x, packed_first, scales, &1, 0, 0)
+        } do
+      error = assert_raise ArgumentError, fn -> call.(nil) end
+      assert error.message =~ name <> ": the biases are nil, and mode: :affine"
+    end
+  end
+
   describe "dequantize/4" do
     test "is one operation on Emily, and composed elsewhere to the same meaning" do
       for opts <- @codings, type <- [:f32, :f16, :bf16] do

@@ -162,6 +162,14 @@ pub(super) fn rsqrt(z: &Array, _: &Cx) -> Result<Array> {
         .join()
 }
 
+/// e^(ln z / 3); a zero is its own root.
+pub(super) fn cbrt(z: &Array, cx: &Cx) -> Result<Array> {
+    let third = |part: &Array| part.divide(real(DType::F64, 3.0));
+    let root = Parts::of(z, DType::F64)?.ln()?.map(third)?;
+    let zero = z.eq(real(dtype_of(z), 0.0))?;
+    select(zero, z, root.exp(cx)?.join()?)
+}
+
 /// ln(1 + z). Near 0 the logarithm of the modulus is half that of 1 + re·(2 + re) + im².
 pub(super) fn log1p(z: &Array) -> Result<Array> {
     let z = Parts::of(z, DType::F64)?;

@@ -21,7 +21,7 @@ use super::float::{exp, widened};
 use super::reduce::float_sum;
 use super::{Cx, axes as mlx_axes, dims};
 use crate::Device;
-use crate::mlx::{clone_array, dtype_of, real, to_mlx};
+use crate::mlx::{bitwise_and, clone_array, dtype_of, integer, real, to_mlx};
 
 /// Shares of the exponentials along these axes.
 pub(super) fn softmax(op: &Softmax, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
@@ -78,8 +78,10 @@ fn with_axes(x: &Array, axes: &[usize]) -> Result<(Array, Vec<usize>)> {
 
 /// Rows over the root of their mean square or variance.
 ///
-/// Elements are taken as parts of the largest, or of √eps where that is larger: whatever the row, the
-/// squares are 1 at most, and their sum neither overflows nor vanishes.
+/// Elements are taken as parts of the power of two below the largest, or below √eps where that is larger:
+/// whatever the row, the squares are less than 4, their sum neither overflows nor vanishes, and no element is
+/// rounded. The mean is taken twice, the second time of what the first leaves: what rounding does to it is
+/// then relative to the elements' distances from it.
 pub(super) fn norm(op: Norm, attrs: &Epsilon, inputs: &[Array], ty: &TensorType) -> Result<Array> {
     let wide = |x: &Array| widened(&cast(x, ty.dtype)?);
     let x = wide(&inputs[0])?;
@@ -93,7 +95,7 @@ pub(super) fn norm(op: Norm, attrs: &Epsilon, inputs: &[Array], ty: &TensorType)
 
     let eps = attrs.value().unwrap_or(0.0);
     let root = constant(eps.sqrt());
-    let scale = maximum(x.abs()?.max_axes(&[-1], true)?, &root)?;
+    let scale = power_of_two(&maximum(x.abs()?.max_axes(&[-1], true)?, &root)?)?;
     let infinite = scale.eq(constant(f64::INFINITY))?;
     let scale = select(infinite, constant(1.0), scale)?;
     let mut parts = x.divide(&scale)?;
@@ -106,6 +108,7 @@ pub(super) fn norm(op: Norm, attrs: &Epsilon, inputs: &[Array], ty: &TensorType)
     let eps = maximum(root.divide(&scale)?.square()?, constant(least))?;
     if op == Norm::LayerNorm {
         parts = parts.subtract(mean(&parts)?)?;
+        parts = parts.subtract(mean(&parts)?)?;
     }
     let size = mean(&parts.square()?)?.add(eps)?.sqrt()?;
     let mut result = parts.divide(size)?.multiply(wide(&inputs[1])?)?;
@@ -113,4 +116,19 @@ pub(super) fn norm(op: Norm, attrs: &Epsilon, inputs: &[Array], ty: &TensorType)
         result = result.add(wide(&inputs[2])?)?;
     }
     result.as_dtype(to_mlx(ty.dtype))
+}
+
+/// The power of two at or below this, of `f32` or `f64`; the least normal number where that is more, and an
+/// infinity of what is not finite. It is the exponent's bits alone.
+fn power_of_two(x: &Array) -> Result<Array> {
+    let (bits, mask, least) = match dtype_of(x) == DType::F64 {
+        true => (DType::U64, f64::INFINITY.to_bits(), f64::MIN_POSITIVE),
+        false => (
+            DType::U32,
+            f32::INFINITY.to_bits().into(),
+            f32::MIN_POSITIVE.into(),
+        ),
+    };
+    let exponent = bitwise_and(&x.view_dtype(to_mlx(bits))?, &integer(bits, mask.into()))?;
+    maximum(&exponent.view_dtype(x.dtype())?, real(dtype_of(x), least))
 }

@@ -58,7 +58,7 @@ pub(super) fn unary(op: Unary, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Ar
         Unary::Exp => function(&x, cx, |z, _| z.exp(), |x| float::exp(x, cx)),
         Unary::Sqrt => function(&x, cx, |z, _| z.sqrt(), Array::sqrt),
         Unary::Rsqrt => function(&x, cx, complex::rsqrt, Array::rsqrt),
-        Unary::Cbrt => real_function(&x, |x| function::cbrt(x, cx)),
+        Unary::Cbrt => function(&x, cx, complex::cbrt, |x| function::cbrt(x, cx)),
         Unary::Log => function(&x, cx, |z, _| z.log(), Array::log),
         Unary::Log1p => function(&x, cx, |z, _| complex::log1p(z), Array::log1p),
         Unary::Expm1 => function(&x, cx, complex::expm1, |x| expm1(x)),

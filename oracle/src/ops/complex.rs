@@ -109,6 +109,15 @@ pub(super) fn rsqrt(z: C) -> C {
     root.inv()
 }
 
+/// e^(ln z / 3); a zero is its own root.
+pub(super) fn cbrt(z: C) -> C {
+    if z == C::ZERO {
+        return z;
+    }
+    let C { re, im } = ln(z);
+    exp(C::new(re / 3.0, im / 3.0))
+}
+
 /// sinh re · cos im + i·cosh re · sin im, on either axis as real functions have it.
 pub(super) fn sinh(z: C) -> C {
     let C { re, im } = z;

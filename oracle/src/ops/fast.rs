@@ -43,7 +43,14 @@ fn answer(elements: Vec<Rounded>, target: Target) -> Result<WideAnswer> {
     let worst = elements
         .iter()
         .map(|element| element.value.abs() + element.on_the_way * share / 2.0 + lost);
-    let worst = worst.map(|size| if size.is_finite() { size } else { 0.0 });
+    // Of a finite element the size may be beyond `f64`, whose largest number it is then.
+    let worst = worst.zip(&elements).map(|(size, element)| {
+        if element.value.is_finite() && !size.is_nan() {
+            size.min(f64::MAX)
+        } else {
+            0.0
+        }
+    });
     let magnitude = Magnitude {
         of: Of::Function,
         sizes: elements.iter().map(|element| element.value.abs()).collect(),
@@ -173,8 +180,8 @@ fn along(
     Ok(results.permuted_axes(inverse).iter().copied().collect())
 }
 
-/// Rows brought to one size. Elements are taken as parts of the largest, or of √eps where that is
-/// larger, so that no square overflows, and none that counts underflows.
+/// Rows brought to one size. Elements are taken as parts of the power of two below the largest, or below √eps
+/// where that is larger, so that no square overflows, none that counts underflows, and none is rounded.
 pub(crate) fn norm(
     op: Norm,
     attrs: &Epsilon,
@@ -191,7 +198,7 @@ pub(crate) fn norm(
         let moduli: Vec<f64> = row.iter().map(|x| x.abs()).collect();
         let scale = match largest(&moduli).max(root) {
             f64::INFINITY => 1.0,
-            scale => scale,
+            scale => power_of_two(scale),
         };
         let parts: Vec<f64> = row.iter().map(|x| x / scale).collect();
         // Beside a variance of 0 it counts, however small.
@@ -230,30 +237,31 @@ fn over_root_mean_square(z: &[f64], eps: f64, weight: &[f64], format: Format) ->
 
 /// (z − mean) / √(variance + eps) · weight + bias.
 ///
-/// The mean of n terms is off by n + 2 units of the mean of their moduli, z by one of itself, and
-/// their difference by one more of its own. In the variance the mean's error meets differences that
-/// cancel, and is left with its square.
+/// A mean of n terms is off by n + 1 units of the mean of their moduli. Taken twice, it is off by as much of
+/// what the first time leaves, c and the error of the first mean; each difference adds one unit of its own.
+/// In the variance the mean's error meets differences that cancel, and is left with its square.
 fn standardized(z: &[f64], eps: f64, [weight, bias]: [&[f64]; 2], format: Format) -> Vec<Rounded> {
     let count = z.len() as f64;
-    let center = mean(z.iter().copied());
-    let off: Vec<f64> = z.iter().map(|z| z - center).collect();
+    let centered = |z: &[f64]| -> Vec<f64> {
+        let center = mean(z.iter().copied());
+        z.iter().map(|z| z - center).collect()
+    };
+    let off = centered(&centered(z));
     let variance = mean(off.iter().map(|c| c * c));
     let root = (variance + eps).sqrt();
 
-    let of_mean = (count + 2.0) * mean(z.iter().map(|z| z.abs()));
     let unit = format.eps() / 2.0;
-    let crossed = mean(
-        z.iter()
-            .zip(&off)
-            .map(|(z, c)| 2.0 * c.abs() * (z.abs() + c.abs())),
-    );
+    let of_first = unit * (count + 1.0) * mean(z.iter().map(|z| z.abs()));
+    let of_mean = (count + 1.0) * (mean(off.iter().map(|c| c.abs())) + of_first);
+    let of_differences = |c: f64| 2.0 * c.abs() + of_first;
+    let crossed = mean(off.iter().map(|c| 2.0 * c.abs() * of_differences(*c)));
     let of_square = crossed + (count + 1.0) * variance + unit * of_mean.powi(2) + 4.0 * eps;
     let of_root = of_square / root.powi(2) / 2.0 + 1.0;
 
-    let elements = z.iter().zip(&off).zip(weight.iter().zip(bias));
-    let of = |((z, c), (weight, bias)): ((&f64, &f64), (&f64, &f64))| {
+    let elements = off.iter().zip(weight.iter().zip(bias));
+    let of = |(c, (weight, bias)): (&f64, (&f64, &f64))| {
         let product = c / root * weight;
-        let of_off = of_mean + z.abs() + c.abs() + format.tiny();
+        let of_off = of_mean + of_differences(*c) + format.tiny();
         let of_product = (of_off / root * weight).abs() + product.abs() * (of_root + 2.0);
         Rounded {
             value: product + bias,
@@ -261,6 +269,11 @@ fn standardized(z: &[f64], eps: f64, [weight, bias]: [&[f64]; 2], format: Format
         }
     };
     elements.map(of).collect()
+}
+
+/// The power of two at or below a number that is not negative: its exponent's bits alone.
+fn power_of_two(x: f64) -> f64 {
+    f64::from_bits(x.to_bits() & f64::INFINITY.to_bits()).max(f64::MIN_POSITIVE)
 }
 
 /// The mean, with the sum's error below a unit.

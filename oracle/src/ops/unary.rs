@@ -40,7 +40,7 @@ pub(crate) fn unary(op: Unary, input: &WideArray, target: Target) -> WideAnswer 
         Unary::Exp => function(input, target, complex::exp, f64::exp),
         Unary::Sqrt => function(input, target, complex::sqrt, f64::sqrt),
         Unary::Rsqrt => function(input, target, complex::rsqrt, |x| 1.0 / x.sqrt()),
-        Unary::Cbrt => real(input, target, libm::cbrt).into(),
+        Unary::Cbrt => function(input, target, complex::cbrt, libm::cbrt),
         Unary::Log => function(input, target, complex::ln, libm::log),
         Unary::Log1p => function(input, target, complex::log1p, libm::log1p),
         Unary::Expm1 => function(input, target, complex::expm1, libm::expm1),

@@ -102,7 +102,7 @@ ops! {
         LayerNorm = Row {
             name: "layer_norm",
             operands: &["tensor", "weight", "bias"],
-            arity: Arity::Exactly(3), price: Price { work: 30, temporaries: 9, complex: 9 },
+            arity: Arity::Exactly(3), price: Price { work: 30, temporaries: 10, complex: 10 },
 
             ..FAST
         },

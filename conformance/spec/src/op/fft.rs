@@ -49,7 +49,8 @@ ops! {
         /// of which the others are conjugates.
         Rfft = Row { name: "rfft", accepts: Dtypes::REAL, ..FOURIER },
         /// Inverse discrete Fourier transform along an axis to n real numbers, from the first n/2 + 1
-        /// elements; the others count as their conjugates.
+        /// elements; the others count as their conjugates. `f64` is refused, as by the other transforms:
+        /// MLX transforms in `c64`, which has not its digits.
         Irfft = Row { name: "irfft", result: ResultDType::Parts, ..FOURIER },
     }
 }

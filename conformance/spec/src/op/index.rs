@@ -331,7 +331,8 @@ ops! {
     /// `axes`. Along the other axes an update begins at 0, and may be shorter than the tensor. An index
     /// out of range is an index error.
     pub enum Indexed(IndexedAxes) {
-        /// Adds each update to the tensor at its index: where indices repeat, all of them.
+        /// Adds each update to the tensor at its index: where indices repeat, all of them, one after
+        /// another, so that the error grows with their number, which a sum's does not.
         IndexedAdd = Row {
             name: "indexed_add",
             judged: Judged::Values(sum_tolerance),

@@ -173,14 +173,14 @@ ops! {
             price: Price { work: 20, temporaries: 2, complex: 15 },
             ..UNARY
         },
-        /// Cube root, also of negative numbers.
+        /// Cube root, also of negative numbers; of complex ones the principal root, in the sector within 60
+        /// degrees of the positive numbers.
         Cbrt = Row {
             name: "cbrt",
-            accepts: Dtypes::REAL,
             // A power, 4 ulp in CUDA's and Metal's tables, and a correction.
             judged: Judged::Values(|dtype| library(dtype, 6)),
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
-            price: Price { work: 40, temporaries: 16, complex: 16 },
+            price: Price { work: 40, temporaries: 16, complex: 28 },
             ..UNARY
         },
         /// Natural logarithm: −infinity of zeros, NaN below.

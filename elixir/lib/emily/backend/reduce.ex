@@ -18,5 +18,9 @@ defmodule Emily.Backend.Reduce do
     end
   end
 
-  def all_close(out, left, right, attrs), do: Call.run(:all_close, out, [left, right], attrs)
+  def all_close(out, left, right, attrs) do
+    # Raises where names clash, as every operation of two tensors does.
+    Nx.Shape.binary_broadcast(left.shape, left.names, right.shape, right.names)
+    Call.run(:all_close, out, [left, right], attrs)
+  end
 end

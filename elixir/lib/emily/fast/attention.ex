@@ -21,7 +21,7 @@ defmodule Emily.Fast.Attention do
     end
 
     block = %ScaledDotProductAttention{
-      scale: opts[:scale],
+      scale: opts[:scale] && opts[:scale] / 1,
       causal: opts[:causal],
       sinks: sinks != nil
     }
@@ -105,11 +105,14 @@ defmodule Emily.Fast.Attention do
 
   defp wrong_options(opts) do
     cond do
-      not (opts[:scale] == nil or is_number(opts[:scale])) -> "scale must be a real number"
+      not (opts[:scale] == nil or is_real(opts[:scale])) -> "scale must be a real number"
       not is_boolean(opts[:causal]) -> "causal must be true or false"
       true -> nil
     end
   end
+
+  # An integer may be beyond the largest float.
+  defp is_real(number), do: is_number(number) and abs(number) <= 1.7976931348623157e308
 
   defp scores([query, key, _value]), do: put_elem(query.shape, 3, Nx.axis_size(key, 2))
 

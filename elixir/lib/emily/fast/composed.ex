@@ -31,7 +31,7 @@ defmodule Emily.Fast.Composed do
 
   def layer_norm(%Fast.LayerNorm{eps: eps}, tensor, weight, bias) do
     rounded([tensor, weight, bias], fn [x, weight, bias] ->
-      x |> sized(eps, &Nx.subtract(&1, mean(&1))) |> Nx.multiply(weight) |> Nx.add(bias)
+      x |> sized(eps, &centered/1) |> Nx.multiply(weight) |> Nx.add(bias)
     end)
   end
 
@@ -289,13 +289,14 @@ defmodule Emily.Fast.Composed do
     a |> Nx.take(lhs_indices) |> Matrices.product(Nx.take(b, rhs_indices), -2) |> Nx.as_type(type)
   end
 
-  # Rows over the root of their mean square. Elements are taken as parts of the largest, or of the root
-  # of eps where that is larger, so that no square overflows.
+  # Rows over the root of their mean square. Elements are taken as parts of the power of two below the
+  # largest, or below the root of eps where that is larger, so that no square overflows and none is rounded.
   defp sized(x, eps, adjust) do
     # A number would be an f32 in Nx, also beside an f64.
     root = Nx.tensor(:math.sqrt(eps), type: x.type)
     scale = x |> Nx.abs() |> Nx.reduce_max(axes: [-1], keep_axes: true) |> Nx.max(root)
-    scale = constant(Nx.select(Nx.is_infinity(scale), 1, scale))
+    scale = constant(scale) |> power_of_two()
+    scale = Nx.select(Nx.is_infinity(scale), 1, scale)
     parts = x |> Nx.divide(scale) |> adjust.()
     # Beside a variance of 0 it counts, however small.
     least = if eps > 0, do: Nx.Constants.smallest_positive_normal(x.type), else: 0
@@ -304,6 +305,23 @@ defmodule Emily.Fast.Composed do
   end
 
   defp mean(x), do: Nx.mean(x, axes: [-1], keep_axes: true)
+
+  # Taken twice, the second time of what the first leaves: its rounding is then relative to that.
+  defp centered(x) do
+    x = Nx.subtract(x, mean(x))
+    Nx.subtract(x, mean(x))
+  end
+
+  # The bits of the exponent alone; an infinity of what is not finite.
+  defp power_of_two(%T{type: {:f, size} = type} = x) do
+    infinity = Nx.bitcast(Nx.Constants.infinity(type), {:u, size})
+
+    x
+    |> Nx.bitcast({:u, size})
+    |> Nx.bitwise_and(infinity)
+    |> Nx.bitcast(type)
+    |> Nx.max(Nx.Constants.smallest_positive_normal(type))
+  end
 
   # The largest element of each row, and the exponentials of what the others are below it.
   defp powers(x, axes, adjust \\ & &1) do

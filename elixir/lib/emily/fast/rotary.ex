@@ -28,6 +28,12 @@ defmodule Emily.Fast.Rotary do
     end
   end
 
+  defp offset(offset, tensor)
+       when is_integer(offset) and offset not in -0x8000_0000_0000_0000..0x7FFF_FFFF_FFFF_FFFF do
+    raise ArgumentError,
+          "#{call("rope", [tensor])}: an offset must be an integer of 64 bits, got: #{offset}"
+  end
+
   defp offset(offset, tensor) when is_integer(offset) do
     Placement.beside([tensor], fn -> Nx.tensor(offset, type: :s64) end)
   end

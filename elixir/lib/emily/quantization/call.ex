@@ -27,6 +27,17 @@ defmodule Emily.Quantization.Call do
     call
   end
 
+  # The biases of affine codes.
+  def biases!(op, tensors, nil) do
+    refuse!(
+      %{op: op, tensors: Enum.map(tensors, &Nx.to_tensor/1)},
+      "the biases are nil, and mode: :affine, the default, needs them; small floats have none, with " <>
+        "mode: :mxfp4, :mxfp8 or :nvfp4"
+    )
+  end
+
+  def biases!(_op, _tensors, biases), do: biases
+
   # The same of small floats, which have no biases.
   def fp_call!(op, tensors, biases, attrs) do
     call = call!(op, tensors, attrs, Keyword.keys(attrs))

@@ -119,10 +119,13 @@ pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Resul
     let [_, n, _] = sizes(&x);
     countable([n.saturating_mul(n)])?;
     let (l, failed) = cx.on_cpu(|| -> Result<_> {
+        let (finite, x) = finite(&tril(&x, 0)?)?;
         let l = linalg::cholesky(&x, None)?;
         let pivots = l.diagonal(None, -2, -1)?;
         let positive = pivots.gt(real(dtype_of(&l), 0.0))?;
-        Ok((l, positive.logical_not()?))
+        let known = finite.squeeze_axes(&[-1])?;
+        let failed = positive.logical_not()?.logical_and(known)?;
+        Ok((or_nan(&finite, &l)?, failed))
     })?;
     cx.fail_where(
         failed,
@@ -134,19 +137,21 @@ pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Resul
 
 /// P, L and U. MLX's permutation says which row of L·U each row of the matrix is.
 pub(in crate::ops) fn lu(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
-    let x = wide(x, results[1].dtype)?;
+    let x = cast(x, results[1].dtype)?;
     let factors = cx.on_cpu(|| -> Result<_> {
+        let (finite, x) = finite(&cast(&x, DType::F64)?)?;
         let (x, back) = moderate(&x, &[-2])?;
         let (rows, l, u) = eliminated(&x)?;
         let u = u.multiply(back)?;
         let all = arange(rows.dim(-1), rows.dtype())?;
         let p = rows.expand_dims(-1)?.eq(all)?.as_dtype(Dtype::Uint8)?;
-        Ok([p, l, u])
+        Ok([p, or_nan(&finite, &l)?, or_nan(&finite, &u)?])
     })?;
     narrowed(factors, results)
 }
 
-/// Which row of L·U each row is, L and U.
+/// Which row of L·U each row is, L and U, of a matrix in `f64`: LAPACK multiplies by 1 over a pivot, which
+/// of `f32`'s subnormal numbers is beyond `f32`.
 ///
 /// MLX's LUF gives the bytes of its result for the number of its elements. An elementwise op goes by
 /// that number where its operands lie alike in memory, as those of 1 × 1 do with any: it would read

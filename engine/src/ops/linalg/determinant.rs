@@ -5,19 +5,19 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, select};
 use mlx_rs::{Array, Dtype, linalg};
 
-use super::decompose::moderate;
+use super::decompose::{finite, moderate, or_nan};
 use super::{block, countable, rows, sizes, wide};
-use crate::mlx::{arange, clone_array, integer, real, slice_axis};
+use crate::mlx::{arange, clone_array, integer, slice_axis};
 use crate::ops::cast::cast;
 use crate::ops::{Cx, dims};
 
 /// Up to 3 × 3 by Leibniz's formula, which of small whole numbers is exact; larger ones by elimination.
-/// Products are taken in `f64`, which the CPU has: on the way they may be beyond `f32`.
+/// Both in `f64`, which the CPU has: on the way numbers may be beyond `f32`.
 pub(in crate::ops) fn determinant(x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
     let x = wide(x, ty.dtype)?;
     let determinant = cx.on_cpu(|| match x.dim(-1) {
         ..=3 => cast(&expanded(&cast(&x, DType::F64)?)?, ty.dtype)?.squeeze_axes(&[-2, -1]),
-        _ => cast(&eliminated(&x)?, ty.dtype),
+        _ => cast(&eliminated(&cast(&x, DType::F64)?)?, ty.dtype),
     })?;
     determinant.reshape(&dims(&ty.shape))
 }
@@ -41,14 +41,15 @@ fn expanded(x: &Array) -> Result<Array> {
     })
 }
 
-/// The product of the pivots, turned by each exchange of rows; NaN of a NaN, which elimination may
-/// not come across.
+/// The product of the pivots, turned by each exchange of rows; NaN of what is not finite, which elimination
+/// may not come across.
 fn eliminated(x: &Array) -> Result<Array> {
     let [_, n, _] = sizes(x);
     countable([n.saturating_mul(n)])?;
-    let (moderate, back) = moderate(x, &[-2])?;
+    let (finite, x) = finite(x)?;
+    let (moderate, back) = moderate(&x, &[-2])?;
     let (factors, exchanged) = linalg::lu_factor(moderate)?;
-    let pivots = cast(&factors.diagonal(None, -2, -1)?, DType::F64)?;
+    let pivots = factors.diagonal(None, -2, -1)?;
     let pivots = pivots.multiply(back.squeeze_axes(&[-2])?)?;
     let product = pivots.prod_axes(&[-1], false)?;
     let exchanges = exchanged.ne(arange(x.dim(-1), exchanged.dtype())?)?;
@@ -60,6 +61,5 @@ fn eliminated(x: &Array) -> Result<Array> {
         .remainder(integer(DType::S32, 2))?
         .eq(integer(DType::S32, 1))?;
     let determinant = select(odd, product.negative()?, &product)?;
-    let nan = x.ne(x)?.any_axes(&[-2, -1], false)?;
-    select(nan, real(DType::F64, f64::NAN), determinant)
+    or_nan(&finite.squeeze_axes(&[-2, -1])?, &determinant)
 }

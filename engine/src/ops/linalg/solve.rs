@@ -5,12 +5,12 @@
 
 use emily_spec::{Class, DType, ErrorKind, TensorType, TransformA, TriangularSolve};
 use mlx_rs::error::Result;
-use mlx_rs::ops::{argsort_axis, concatenate, select, zeros_dtype};
+use mlx_rs::ops::{argsort_axis, concatenate, zeros_dtype};
 use mlx_rs::{Array, Dtype, with_stream};
 
-use super::decompose::{eliminated, moderate};
-use super::{block, rows, transposed, wide};
-use crate::mlx::{arange, clone_array, conjugate, dtype_of, integer, real, to_mlx};
+use super::decompose::{eliminated, finite, moderate, or_nan};
+use super::{block, rows, transposed};
+use crate::mlx::{arange, clone_array, conjugate, dtype_of, integer, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::{Cx, complex, dims, length};
 
@@ -33,17 +33,17 @@ pub(in crate::ops) fn triangular_solve(
     system(inputs, ty, op.right, cx, solve)
 }
 
-/// By elimination with pivots. A matrix with a NaN has neither pivots nor a solution.
+/// By elimination with pivots. A matrix that is not finite has neither pivots nor a solution.
 pub(in crate::ops) fn solve(inputs: &[Array], ty: &TensorType, cx: &mut Cx) -> Result<Array> {
     let solve = |a: &Array, b: &Array, cx: &mut Cx| {
-        let nan = a.ne(a)?.any_axes(&[-2, -1], true)?;
-        let (a, back) = moderate(a, &[-2])?;
+        let (finite, a) = finite(a)?;
+        let (a, back) = moderate(&a, &[-2])?;
         let (of_row, l, u) = eliminated(&a)?;
-        let known = nan.logical_not()?.squeeze_axes(&[-1])?;
+        let known = finite.squeeze_axes(&[-1])?;
         refuse(is_singular(&u)?.logical_and(known)?, cx);
         let y = substitute(&l, &in_order(b, &of_row)?, false)?;
         let x = substitute(&u, &y, true)?.divide(transposed(&back)?)?;
-        select(nan, real(dtype_of(b), f64::NAN), x)
+        or_nan(&finite, &x)
     };
     system(inputs, ty, false, cx, solve)
 }
@@ -62,7 +62,8 @@ fn in_order(b: &Array, of_row: &Array) -> Result<Array> {
     all.take_axis(rows, 0)?.reshape(b.shape())
 }
 
-/// The system with its right-hand side as a matrix on the left's side.
+/// The system with its right-hand side as a matrix on the left's side; real ones in `f64`, in which nothing
+/// on the way is beyond what `f32` holds.
 fn system(
     inputs: &[Array],
     ty: &TensorType,
@@ -74,10 +75,15 @@ fn system(
     if ty.shape.contains(&0) {
         return zeros_dtype(&shape, to_mlx(ty.dtype));
     }
-    let (a, b) = (wide(&inputs[0], ty.dtype)?, wide(&inputs[1], ty.dtype)?);
-    let vector = b.ndim() < a.ndim();
+    let vector = inputs[1].ndim() < inputs[0].ndim();
+    let computed_in = match ty.dtype.is_complex() {
+        true => ty.dtype,
+        false => DType::F64,
+    };
+    let wide = |x: &Array| cast(&cast(x, ty.dtype)?, computed_in);
     // As `on_cpu`, which would keep `cx` from the solver.
     with_stream(cx.cpu, || -> Result<_> {
+        let (a, b) = (wide(&inputs[0])?, wide(&inputs[1])?);
         let b = match (vector, right) {
             (true, _) => b.expand_dims(-1)?,
             (false, true) => transposed(&b)?,

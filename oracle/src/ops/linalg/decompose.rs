@@ -96,6 +96,11 @@ pub(crate) fn cholesky(
     let mut factors = Vec::new();
     for a in matrices::<f64>(input, |x| target.cast(x)) {
         let n = a.nrows();
+        let read = a.indexed_iter().filter(|((i, j), _)| j <= i);
+        if !read.into_iter().all(|(_, x)| x.is_finite()) {
+            factors.push([nan(n, n)]);
+            continue;
+        }
         let mut l = Array2::zeros((n, n));
         for i in 0..n {
             for j in 0..=i {
@@ -125,6 +130,10 @@ pub(crate) fn lu(
 ) -> Result<Vec<WideAnswer>> {
     let dtype = results[1].dtype;
     let factors = matrices::<f64>(input, |x| target.cast_to(dtype, x)).map(|a| {
+        if !is_finite(&a) {
+            let n = a.nrows();
+            return [Array2::eye(n), nan(n, n), nan(n, n)];
+        }
         let eliminated = eliminate(&a);
         let mut p = Array2::zeros(a.dim());
         for (i, &row) in eliminated.rows.iter().enumerate() {

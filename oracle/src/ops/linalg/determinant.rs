@@ -9,7 +9,7 @@ use emily_spec::Result;
 use ndarray::Array2;
 
 use super::super::accumulate::Growth;
-use super::matrix::{Eliminated, eliminate, matrices, moduli};
+use super::matrix::{Eliminated, eliminate, is_finite, matrices, moduli};
 use crate::Magnitude;
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
@@ -62,10 +62,10 @@ fn minor(a: &Array2<f64>, row: usize, column: usize) -> Array2<f64> {
     })
 }
 
-/// The product of the pivots, turned by each pair of rows that is out of order; NaN of a NaN, wherever
-/// it is.
+/// The product of the pivots, turned by each pair of rows that is out of order; NaN of what is not finite,
+/// wherever it is.
 fn by_pivots(a: &Array2<f64>) -> f64 {
-    if a.iter().any(|x| x.is_nan()) {
+    if !is_finite(a) {
         return f64::NAN;
     }
     let Eliminated { rows, u, .. } = eliminate(a);

@@ -11,7 +11,8 @@ use num_complex::Complex;
 
 use super::super::accumulate::Growth;
 use super::matrix::{
-    Eliminated, Number, eliminate, flipped, matrices, moduli, product, reversed, substitute,
+    Eliminated, Number, eliminate, flipped, is_finite, matrices, moduli, nan, product, reversed,
+    substitute,
 };
 use crate::Magnitude;
 use crate::array::{self, WideArray};
@@ -119,12 +120,12 @@ fn triangular<T: Number>(op: &TriangularSolve, a: Array2<T>, b: Array2<T>) -> Re
     })
 }
 
-/// Elimination with pivots, then substitution twice. A NaN leaves nothing to solve.
+/// Elimination with pivots, then substitution twice. What is not finite leaves nothing to solve.
 fn general(a: Array2<f64>, b: Array2<f64>) -> Result<Solution<f64>> {
     let roundings = 3 * a.nrows();
-    if a.iter().any(|x| x.is_nan()) {
+    if !is_finite(&a) {
         return Ok(Solution {
-            x: Array2::from_elem(b.dim(), f64::NAN),
+            x: nan(a.nrows(), b.ncols()),
             sensitivity: Array2::zeros(b.dim()),
             roundings,
         });

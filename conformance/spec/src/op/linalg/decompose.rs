@@ -77,7 +77,8 @@ impl Attributes for Qr {
 
 ops! {
     /// A = L·Lᵀ with L lower triangular and its diagonal positive, for symmetric positive definite A,
-    /// of which the lower triangle is read. Another A is an error.
+    /// of which the lower triangle is read. Where that has a NaN or an infinity L is NaN. Another A is an
+    /// error, where Nx.BinaryBackend answers with numbers.
     pub struct Cholesky = Row {
         name: "cholesky",
         // |A − L·Lᵀ|ᵢⱼ ≤ (n + 1)·u·√(aᵢᵢ·aⱼⱼ) (Higham, Accuracy and Stability, 10.3), and once more
@@ -89,7 +90,7 @@ ops! {
             symmetric: true,
             ..MATRIX
         }),
-        price: Price { work: 4, temporaries: 3, complex: 3 },
+        price: Price { work: 4, temporaries: 6, complex: 6 },
         ..DECOMPOSITION
     }; {
     }
@@ -110,7 +111,7 @@ impl Attributes for Cholesky {
 ops! {
     /// A = P·L·U with a permutation P, of A's dtype, L lower triangular with ones on its diagonal, and U
     /// upper triangular. No element of L is larger than 1: each pivot is the largest of its column. Of a
-    /// matrix with a NaN or an infinity only P, and where the zeros are, mean something.
+    /// matrix with a NaN or an infinity L and U are NaN, and P is a permutation.
     pub struct Lu = Row {
         name: "lu",
         results: 3,
@@ -120,6 +121,8 @@ ops! {
         // factors are rounded to a narrower dtype: at most 3/2 of n·eps.
         judged: Judged::Promise { promise: Promise::Lu, k: 1.5 },
         grad: Some(MATRIX),
+        // In `f64`.
+        price: Price { work: 4, temporaries: 16, complex: 16 },
         ..DECOMPOSITION
     }; {
     }

@@ -6,7 +6,8 @@ use crate::row::{MATRIX, ROW, sum_tolerance};
 use crate::{Cost, Domain, Dtypes, Judged, Price, Result, ResultDType, Row, TensorType};
 
 ops! {
-    /// The determinant of each square matrix of a batch. Integers are cast first.
+    /// The determinant of each square matrix of a batch. Integers are cast first. Up to 3 × 3 it is what the
+    /// sum of products says, also of infinities; of a larger matrix with a NaN or an infinity it is NaN.
     pub struct Determinant = Row {
         name: "determinant",
         family: "linalg",
@@ -19,7 +20,7 @@ ops! {
         open_zero: Dtypes::ALL,
         domain: &[Domain::Range(-4.0, 4.0)],
         grad: Some(MATRIX),
-        price: Price { work: 2, temporaries: 8, complex: 8 },
+        price: Price { work: 2, temporaries: 16, complex: 16 },
         ..ROW
     }; {
     }

@@ -22,9 +22,10 @@ const SYSTEM: Row = Row {
     open_zero: Dtypes::ALL,
     domain: &[Domain::Dominant, Domain::Range(-4.0, 4.0)],
     grad: Some(MATRIX),
+    // Real ones are in `f64`.
     price: Price {
         work: 2,
-        temporaries: 8,
+        temporaries: 16,
         complex: 8,
     },
     ..ROW
@@ -76,7 +77,7 @@ impl Attributes for TriangularSolve {
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let cost = by_column(row, inputs, results)?;
         Ok(Cost {
-            temporaries: cost.temporaries.saturating_add(copies(2, inputs, results)?),
+            temporaries: cost.temporaries.saturating_add(copies(4, inputs, results)?),
             ..cost
         })
     }
@@ -84,7 +85,7 @@ impl Attributes for TriangularSolve {
 
 ops! {
     /// X with A·X = B for each square matrix A of a batch; B has a vector or a matrix for each. A
-    /// matrix that elimination finds to be singular is an error; of one with a NaN, X is NaN.
+    /// matrix that elimination finds to be singular is an error; of one with a NaN or an infinity X is NaN.
     pub struct Solve = Row {
         name: "solve",
         accepts: Dtypes::REAL,
