@@ -52,7 +52,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let (mut finds, mut rounds) = (0, 0);
     loop {
         for row in &ops {
-            let Some(find) = fuzz(row, &*layer, options.cases, seed.wrapping_add(rounds))? else {
+            let Some(find) = fuzz(row, &[&*layer], options.cases, seed.wrapping_add(rounds))?
+            else {
                 println!("{:<12} agrees", row.name);
                 continue;
             };

@@ -98,6 +98,13 @@ defmodule Emily.TypeTest do
     end
   end
 
+  test "means of small floats are those of their wide sums" do
+    for type <- [:bf16, :f16] do
+      ones = Nx.broadcast(Nx.tensor(1, type: type, backend: Emily.Backend), {3000})
+      assert Nx.to_number(Nx.mean(ones)) == 1.0
+    end
+  end
+
   test "f64 needs the cpu, asked for by name" do
     assert_raise ArgumentError, ~r/f64: true needs device: :cpu/, fn ->
       Nx.default_backend({Emily.Backend, f64: true})
