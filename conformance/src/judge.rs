@@ -171,7 +171,10 @@ impl Judge<'_> {
                 }
                 Reference::Differences => all
                     .map(|call| {
-                        let (wrt, weights) = (self.wrt(call), gradients::weights(&call.results()));
+                        let (wrt, weights) = (
+                            self.wrt(call),
+                            gradients::weights(&call.op, &call.results()),
+                        );
                         let layer = lane.layer;
                         caught(|| layer.gradients(&call.op, &call.inputs, &wrt, &weights))
                     })

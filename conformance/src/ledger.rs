@@ -14,6 +14,19 @@ use crate::case::{Location, OneOrMany, Problem, Source};
 use crate::compare::Difference;
 use crate::literal::{self, Literal};
 
+/// The devices that an entry can name: `gpu` is whichever there is.
+pub const DEVICES: [&str; 4] = ["cpu", "cuda", "gpu", "metal"];
+
+/// The GPUs that a layer's device `gpu` may be.
+const GPUS: [&str; 2] = ["cuda", "metal"];
+
+/// The GPU of the MLX that this was built with.
+const GPU: &str = if cfg!(target_os = "macos") {
+    "metal"
+} else {
+    "cuda"
+};
+
 /// The recorded differences.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -26,7 +39,7 @@ pub struct Ledger {
 pub struct Entry {
     /// The trials it is about: names, `*` standing for any characters within one segment.
     pub trials: Vec<String>,
-    /// The devices it holds on; all when absent.
+    /// The devices it holds on, of [`DEVICES`]; all when absent.
     pub devices: Option<Vec<String>>,
     /// What the trials give.
     pub record: Record,
@@ -181,19 +194,26 @@ impl Ledger {
         self
     }
 
-    /// The entry that records this trial on this device.
+    /// The entry that records this trial on this device of a layer's.
     pub fn find(&self, trial: &str, device: &str) -> Option<&Entry> {
+        let device = if device == "gpu" { GPU } else { device };
         self.entries
             .iter()
             .find(|entry| entry.is_about(trial, device))
     }
 
-    /// Entries that are about none of these trials, and trials that two entries are about.
+    /// Entries that are about none of these trials, and trials that two entries are about, on whichever
+    /// GPU.
     pub fn problems<'a>(
         &self,
         trials: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     ) -> Vec<Problem> {
         let mut problems = Vec::new();
+        let trials = trials.flat_map(|(trial, device)| {
+            let gpus = (device == "gpu").then_some(GPUS).into_iter().flatten();
+            let other = (device != "gpu").then_some(device);
+            gpus.chain(other).map(move |device| (trial, device))
+        });
         for (i, entry) in self.entries.iter().enumerate() {
             let about = trials
                 .clone()
@@ -221,11 +241,13 @@ impl Ledger {
 }
 
 impl Entry {
+    /// Whether it records the trial on the CPU or on one of the GPUs.
     fn is_about(&self, trial: &str, device: &str) -> bool {
+        let is_there = |d: &String| d == device || d == "gpu" && GPUS.contains(&device);
         let there = self
             .devices
             .as_ref()
-            .is_none_or(|all| all.iter().any(|d| d == device));
+            .is_none_or(|all| all.iter().any(is_there));
         there && self.trials.iter().any(|pattern| matches(pattern, trial))
     }
 }
@@ -233,6 +255,13 @@ impl Entry {
 fn entry(text: EntryText, at: Location) -> Result<Entry, String> {
     if text.why.trim().is_empty() {
         return Err("a divergence needs a why".to_owned());
+    }
+    let named = text.when.device.iter().flatten();
+    for device in named {
+        if !DEVICES.contains(&device.as_str()) {
+            let known = DEVICES.join(" ");
+            return Err(format!("unknown device {device:?}; known are {known}"));
+        }
     }
     let RecordText {
         tol,
@@ -327,6 +356,41 @@ mod tests {
         );
         assert!(ledger.find("a::b", "gpu").is_none());
         assert_eq!(ledger.entries[0].at.line, 2);
+    }
+
+    #[test]
+    fn what_one_gpu_does_is_not_claimed_of_another() {
+        let on = |device: &str| {
+            let rest =
+                format!("when = {{ device = [\"{device}\"] }}\nresult = {{ tol = \"ulp(4)\" }}");
+            parse(&entry("a::b", &rest)).unwrap()
+        };
+        for device in GPUS {
+            let ledger = on(device);
+            assert_eq!(ledger.find("a::b", "gpu").is_some(), device == GPU);
+            assert!(ledger.find("a::b", "cpu").is_none());
+            // Wherever it is checked, it is about a trial that there is.
+            assert!(ledger.problems([("a::b", "gpu")].into_iter()).is_empty());
+            assert_eq!(ledger.problems([("a::b", "cpu")].into_iter()).len(), 1);
+        }
+        assert!(on("gpu").find("a::b", "gpu").is_some());
+        let rest = "when = { device = [\"tpu\"] }\nresult = { tol = \"ulp(4)\" }";
+        let unknown = parse(&entry("a::b", rest)).unwrap_err();
+        assert!(unknown[0].to_string().contains("cpu cuda gpu metal"));
+    }
+
+    #[test]
+    fn the_same_trial_may_differ_on_each_gpu() {
+        let on = |device: &str| {
+            let rest =
+                format!("when = {{ device = [\"{device}\"] }}\nresult = {{ tol = \"ulp(4)\" }}");
+            entry("a::b", &rest)
+        };
+        let trials = [("a::b", "gpu")].into_iter();
+        let both = [on("cuda"), on("metal")].concat();
+        assert!(parse(&both).unwrap().problems(trials.clone()).is_empty());
+        let twice = [on("cuda"), on("gpu")].concat();
+        assert_eq!(parse(&twice).unwrap().problems(trials).len(), 1);
     }
 
     #[test]

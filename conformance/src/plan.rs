@@ -143,6 +143,23 @@ impl Plan {
         &self.operands
     }
 
+    /// How operands come to be, where they can.
+    pub fn view(&self) -> View {
+        self.view
+    }
+
+    /// The operands that come to be as the view says: their numbers and dtypes.
+    pub fn viewed(&self) -> impl Iterator<Item = (usize, DType)> {
+        let operands = self.operands.iter().enumerate();
+        operands.filter_map(|(index, operand)| match operand {
+            Operand::Filled { ty, .. } => {
+                self.view.filled(&ty.shape)?;
+                Some((index, ty.dtype))
+            }
+            Operand::Fixed(_) => None,
+        })
+    }
+
     /// The operands' types, the same in all of its calls.
     pub fn types(&self) -> Vec<TensorType> {
         self.operands.iter().map(|o| o.ty().clone()).collect()

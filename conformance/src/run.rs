@@ -183,17 +183,22 @@ impl Run {
         self.chosen(filter).filter(ran).collect()
     }
 
-    /// The trials that the cases plan on the CPU, whether or not their layers can run here.
+    /// The trials that the cases plan on the CPU, whether or not their layers can run here; one that is
+    /// of several dtypes once for each.
     pub fn planned(&self) -> impl Iterator<Item = Planned<'_>> {
-        self.every_trial().filter_map(|id| {
+        let on_cpu = |id: &TrialId| self.layers[id.layer].device() == "cpu";
+        self.every_trial().filter(on_cpu).flat_map(|id| {
             let (case, reading, layer) = self.parts(id);
             let name = trial_name(layer.name(), case, reading);
-            (layer.device() == "cpu").then(|| Planned {
-                layer: layer.name(),
-                op: case.row.name,
-                dtype: &reading.dtype,
-                recorded: self.fixtures.ledger.find(&name, layer.device()).is_some(),
-            })
+            let recorded = self.fixtures.ledger.find(&name, layer.device()).is_some();
+            planned::counted(case, reading)
+                .into_iter()
+                .map(move |dtype| Planned {
+                    layer: layer.name(),
+                    op: case.row.name,
+                    dtype,
+                    recorded,
+                })
         })
     }
 

@@ -4,7 +4,7 @@
 //! checks every combination against `Op::infer`; a plan makes its tensors when its trial runs. The
 //! language is described in `fixtures/README.md`.
 
-use emily_spec::{DType, Op, Row, Shape, TensorType};
+use emily_spec::{DType, Op, ResultDType, Row, Shape, TensorType};
 use serde::Deserialize;
 use toml::Table;
 
@@ -78,6 +78,15 @@ impl Sweep {
         }
         plans.dedup();
         Ok(plans)
+    }
+
+    /// The dtypes that it runs at when the case names none.
+    pub fn dtypes(&self, row: &Row) -> Vec<DType> {
+        let mut operands = self.operands.iter();
+        match operands.any(|operand| operand.dtype.as_deref() == Some("each")) {
+            true => mixed_dtypes(row),
+            false => usual_dtypes(row),
+        }
     }
 
     /// True when no operand depends on the trial's dtype.
@@ -185,7 +194,7 @@ impl OperandText {
         };
         let dtypes = match self.dtype.as_deref() {
             None => vec![dtype],
-            Some("each") => usual_dtypes(row),
+            Some("each") => mixed_dtypes(row),
             Some(name) => vec![name.parse().map_err(|e| format!("{e}"))?],
         };
         let fill = |dtype| Operand::Filled {
@@ -197,9 +206,17 @@ impl OperandText {
     }
 }
 
-/// The dtypes that a row is swept at when the case names none: `f64` only where it is asked for.
-pub fn usual_dtypes(row: &Row) -> Vec<DType> {
-    let usual = |dtype: &DType| row.accepts.contains(*dtype) && *dtype != DType::F64;
+/// The dtypes that each meets each of the others: not `f64`, which no complex dtype has for parts.
+fn mixed_dtypes(row: &Row) -> Vec<DType> {
+    let usual = usual_dtypes(row).into_iter();
+    usual.filter(|dtype| *dtype != DType::F64).collect()
+}
+
+/// All dtypes that a row takes, and has a result for.
+fn usual_dtypes(row: &Row) -> Vec<DType> {
+    let complex = matches!(row.result, ResultDType::Complex | ResultDType::Parts);
+    let exists = |dtype: DType| !complex || dtype.to_complex().is_ok();
+    let usual = |dtype: &DType| row.accepts.contains(*dtype) && exists(*dtype);
     DType::ALL.into_iter().filter(usual).collect()
 }
 

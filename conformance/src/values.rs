@@ -126,7 +126,9 @@ pub fn allows(domain: Domain, dtype: DType, element: u64) -> bool {
         return true;
     };
     match domain {
-        Domain::Any | Domain::Dominant | Domain::PositiveDefinite => true,
+        Domain::Any | Domain::Dominant | Domain::PositiveDefinite | Domain::Triangular { .. } => {
+            true
+        }
         Domain::NonZero => value != 0,
         Domain::Range(low, high) => (low..=high).contains(&(value as f64)),
     }
@@ -137,8 +139,16 @@ pub fn allows(domain: Domain, dtype: DType, element: u64) -> bool {
 pub fn shape_matrices(domain: Domain, ty: &TensorType, elements: &mut [u64]) {
     let definite = match domain {
         Domain::Any | Domain::NonZero | Domain::Range(..) => return,
-        Domain::Dominant => false,
+        Domain::Dominant | Domain::Triangular { .. } => false,
         Domain::PositiveDefinite => true,
+    };
+    let is_cleared = |i: usize, j: usize| match domain {
+        Domain::Triangular { upper } => i != j && (j < i) == upper,
+        Domain::Any
+        | Domain::NonZero
+        | Domain::Range(..)
+        | Domain::Dominant
+        | Domain::PositiveDefinite => false,
     };
     let Some(&[m, n]) = ty.shape.last_chunk::<2>() else {
         return;
@@ -151,6 +161,9 @@ pub fn shape_matrices(domain: Domain, ty: &TensorType, elements: &mut [u64]) {
         for i in 0..m.min(n) {
             if definite {
                 (0..i).for_each(|j| matrix[j * n + i] = matrix[i * n + j]);
+            }
+            for j in (0..n).filter(|&j| is_cleared(i, j)) {
+                matrix[i * n + j] = 0;
             }
             let at = i * n + i;
             let by = 2.0 * n as f64 * largest.ceil();
@@ -288,7 +301,9 @@ fn moderate(rng: &mut ChaCha8Rng, dtype: DType, domain: Domain) -> u64 {
     match (domain, Format::of(dtype)) {
         (Domain::Range(low, high), _) => uniform(rng, dtype, low, high),
         // What makes them matrices of their kind is done to all elements together.
-        (Domain::Dominant | Domain::PositiveDefinite, _) => uniform(rng, dtype, -1.0, 1.0),
+        (Domain::Dominant | Domain::PositiveDefinite | Domain::Triangular { .. }, _) => {
+            uniform(rng, dtype, -1.0, 1.0)
+        }
         (Domain::Any | Domain::NonZero, None) => loop {
             let element = sized_integer(rng, dtype);
             if allows(domain, dtype, element) {

@@ -53,7 +53,7 @@ impl Input {
 }
 
 /// A way for an operand to come to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum View {
     /// Uploaded as it is.
     Plain,
@@ -68,7 +68,8 @@ pub enum View {
 }
 
 impl View {
-    const ALL: [(View, &str); 5] = [
+    /// Every view, with its name.
+    pub const ALL: [(View, &str); 5] = [
         (View::Plain, "plain"),
         (View::Transposed, "transposed"),
         (View::Offset, "offset"),

@@ -1,10 +1,11 @@
 //! Every op has a fact, and every dtype that its row takes has a case with an answer.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use emily_conformance::case::{Body, Case, Want};
 use emily_conformance::fixtures::{Fixtures, repository};
+use emily_conformance::view::View;
 use emily_spec::{DType, Judged, Op, ROWS, ResultDType, Role, Row, TensorType};
 
 #[test]
@@ -49,6 +50,47 @@ fn every_dtype_that_an_op_takes_has_a_case_with_an_answer() {
         "no case has an answer for:\n{}",
         missing.join("\n")
     );
+}
+
+#[test]
+fn every_dtype_that_an_op_takes_is_swept_in_every_view() {
+    let cases = cases();
+    let mut missing = Vec::new();
+    // Without data there is nothing to come to be in one way or another.
+    let has_data = |row: &&'static Row| (0..row.operands.len()).any(|i| row.role(i) == Role::Data);
+    for row in ROWS.iter().copied().filter(has_data) {
+        let swept: HashSet<(DType, View)> = of(row, &cases).flat_map(swept).collect();
+        let taken = DType::ALL.into_iter().filter(|dtype| takes(row, *dtype));
+        for (dtype, (view, name)) in taken.flat_map(|d| View::ALL.map(|view| (d, view))) {
+            if !swept.contains(&(dtype, view)) {
+                missing.push(format!("{} {} {name}", row.name, dtype.name()));
+            }
+        }
+    }
+    let cells = missing.len();
+    assert!(
+        missing.is_empty(),
+        "no sweep touches {cells} cells:\n{}",
+        missing.join("\n")
+    );
+}
+
+/// The dtypes of the data in a case's sweeps, with how it came to be.
+fn swept(case: &Case) -> HashSet<(DType, View)> {
+    let plans = case
+        .readings
+        .iter()
+        .flat_map(|reading| match &reading.body {
+            Body::Sweep(plans) => plans.as_slice(),
+            Body::Fact { .. } => &[],
+        });
+    let cells = plans.flat_map(|plan| {
+        let data = plan
+            .viewed()
+            .filter(|(index, _)| case.row.role(*index) == Role::Data);
+        data.map(|(_, dtype)| (dtype, plan.view()))
+    });
+    cells.collect()
 }
 
 fn cases() -> Vec<Case> {

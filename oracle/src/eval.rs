@@ -54,11 +54,16 @@ impl Target<'_> {
 
     /// The operand's element as the kernel computes with it.
     pub(crate) fn cast(self, value: Wide) -> Wide {
-        match (self.precision, self.class()) {
+        self.cast_to(self.dtype(), value)
+    }
+
+    /// The same where the kernel computes in another dtype than the result's.
+    pub(crate) fn cast_to(self, dtype: DType, value: Wide) -> Wide {
+        match (self.precision, dtype.class()) {
             (Precision::Wide, Class::Float) => Wide::Float(value.float()),
             (Precision::Wide, Class::Complex) => Wide::Complex(value.complex()),
             (Precision::Wide, Class::Unsigned | Class::Signed) | (Precision::Rounded, _) => {
-                value.cast(self.dtype())
+                value.cast(dtype)
             }
         }
     }
@@ -128,7 +133,7 @@ pub(crate) fn eval_wide(
         Op::TriangularSolve(op) => one(linalg::triangular_solve(op, inputs, target)?),
         Op::GatherMm(_) => one(linalg::gather_mm(inputs, target)?),
         Op::Determinant(_) => one(linalg::determinant(&inputs[0], target)?),
-        Op::Lu(_) => linalg::lu(&inputs[0], types.results),
+        Op::Lu(_) => linalg::lu(&inputs[0], types.results, target),
         Op::Eigh(_) => linalg::eigh(&inputs[0], types.results, target),
         Op::Svd(_) => linalg::svd(&inputs[0], types.results, target),
         Op::Solve(_) => one(linalg::solve(inputs, target)?),

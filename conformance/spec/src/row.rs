@@ -49,7 +49,8 @@ pub struct Row {
     pub vanishes: Dtypes,
     /// Per operand, the values that generated inputs are drawn from; the last one repeats.
     pub domain: &'static [Domain],
-    /// Where the op can be differentiated; `None` where its gradient is zero or undefined.
+    /// Where Nx's gradient of the op is its slope; `None` where that is zero or undefined, and where Nx
+    /// has another one or none, on any backend.
     pub grad: Option<Grad>,
     /// What a call costs.
     pub price: Price,
@@ -254,9 +255,14 @@ pub enum Domain {
     Dominant,
     /// The same, symmetric and with a positive diagonal.
     PositiveDefinite,
+    /// As `Dominant`, and with zeros below the diagonal, or above it.
+    Triangular {
+        /// What is not zero stands above the diagonal.
+        upper: bool,
+    },
 }
 
-/// Where an op can be differentiated.
+/// Where Nx's gradient of an op is its slope.
 #[derive(Clone, Copy, Debug)]
 pub struct Grad {
     /// Per operand, the values on which finite differences mean something.
@@ -264,6 +270,9 @@ pub struct Grad {
     /// How near the gradient must be to the oracle's finite differences, in units of the eps of the
     /// narrowest dtype on its way, times the largest magnitude of a slope.
     pub eps: f64,
+    /// Whether only slopes along symmetric matrices mean something: the op reads one triangle of a
+    /// matrix, and Nx leaves it open how a gradient spreads over both.
+    pub symmetric: bool,
 }
 
 impl Row {
@@ -455,6 +464,17 @@ pub(crate) const fn library(dtype: DType, ulp32: u32) -> Tolerance {
 pub(crate) const SMOOTH: Grad = Grad {
     domain: &[Domain::Range(-2.0, 2.0)],
     eps: 16.0,
+    symmetric: false,
+};
+
+/// Nx writes the gradient of a system or a factorization as up to six products with inverses. Of n × n
+/// matrices that are diagonally dominant, whose condition is below 4, a product is within n/2 eps of its
+/// terms' magnitude, and an inverse within four times that (Higham, Accuracy and Stability, 8.2): with
+/// the ten rows that gradients are judged at, 6 · 4 · 5 eps.
+pub(crate) const MATRIX: Grad = Grad {
+    domain: &[Domain::Dominant, Domain::Range(-2.0, 2.0)],
+    eps: 120.0,
+    symmetric: false,
 };
 
 /// Integers are exact. Floats are within two units of the magnitude: one for the final rounding,

@@ -9,7 +9,7 @@ use crate::gradients;
 use crate::layer;
 use crate::literal::Literal;
 use crate::plan::{Call, Plan};
-use crate::sweep::{Sweep, usual_dtypes};
+use crate::sweep::Sweep;
 use crate::view::{Input, View};
 
 #[derive(Deserialize)]
@@ -256,7 +256,7 @@ impl Reader<'_> {
         let sweep = sweep.get_ref();
         let dtypes = match (self.dtypes()?, sweep.is_of_fixed_dtype()) {
             (Some(dtypes), false) => dtypes,
-            (None, false) => usual_dtypes(self.row),
+            (None, false) => sweep.dtypes(self.row),
             (None, true) => vec![sweep.fixed_dtype().map_err(&problem)?],
             (Some(_), true) => {
                 return Err(problem(

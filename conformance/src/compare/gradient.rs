@@ -1,7 +1,7 @@
 //! Gradients against finite differences.
 
 use emily_oracle::grad::Slope;
-use emily_spec::{DType, Tensor, TensorType};
+use emily_spec::{DType, Grad, Shape, Tensor, TensorType};
 
 use super::{APART, Allowed, Comparison, Miss};
 use crate::number::{self, Format};
@@ -17,11 +17,11 @@ pub fn gradient(
     through: &[DType],
     slopes: &[Slope],
     actual: &Tensor,
-    eps: f64,
+    grad: Grad,
 ) -> Comparison {
     let allowed = Allowed {
-        text: format!("eps({eps})"),
-        distance: eps,
+        text: format!("eps({})", grad.eps),
+        distance: grad.eps,
         unit: "eps",
     };
     let mut comparison = Comparison::new(allowed);
@@ -38,16 +38,24 @@ pub fn gradient(
     let largest = slopes
         .iter()
         .fold(0.0, |max: f64, slope| max.max(slope.magnitude));
-    for (index, (slope, got)) in slopes.iter().zip(number::elements(actual)).enumerate() {
-        let beyond = (format.value(got) - slope.value).abs() - slope.error;
+    let mut want: Vec<f64> = slopes.iter().map(|slope| slope.value).collect();
+    let mut got: Vec<f64> = number::elements(actual)
+        .map(|element| format.value(real_part(element, actual.dtype())))
+        .collect();
+    if grad.symmetric {
+        symmetrize(&of.shape, &mut want);
+        symmetrize(&of.shape, &mut got);
+    }
+    for (index, ((slope, want), got)) in slopes.iter().zip(want).zip(got).enumerate() {
+        let beyond = (got - want).abs() - slope.error;
         let distance = match beyond {
             beyond if beyond <= 0.0 => 0.0,
             beyond => (beyond / (coarsest * largest)).min(APART),
         };
         comparison.count(Miss {
             index,
-            expected: format.nearest(slope.value),
-            actual: got,
+            expected: format.nearest(want),
+            actual: format.nearest(got),
             distance: if distance.is_nan() { APART } else { distance },
             difference: None,
         });
@@ -55,10 +63,35 @@ pub fn gradient(
     comparison
 }
 
+/// What a gradient by a real operand is of one that Nx leaves complex.
+fn real_part(element: u64, dtype: DType) -> u64 {
+    match dtype.is_complex() {
+        true => number::parts(element)[0],
+        false => element,
+    }
+}
+
+/// Makes of each matrix its symmetric part.
+fn symmetrize(shape: &Shape, values: &mut [f64]) {
+    let n = shape.last().copied().unwrap_or(1);
+    for matrix in values.chunks_mut((n * n).max(1)) {
+        for (i, j) in (0..n).flat_map(|i| (0..i).map(move |j| (i, j))) {
+            let mean = (matrix[i * n + j] + matrix[j * n + i]) / 2.0;
+            (matrix[i * n + j], matrix[j * n + i]) = (mean, mean);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tensor;
     use super::*;
+
+    const TWO: Grad = Grad {
+        domain: &[],
+        eps: 2.0,
+        symmetric: false,
+    };
 
     fn slope(value: f64) -> Slope {
         Slope {
@@ -70,7 +103,7 @@ mod tests {
 
     fn judged(slopes: &[Slope], got: &str, through: &[DType]) -> Comparison {
         let got = tensor(got);
-        gradient(got.ty(), through, slopes, &got, 2.0)
+        gradient(got.ty(), through, slopes, &got, TWO)
     }
 
     #[test]
@@ -99,9 +132,30 @@ mod tests {
     }
 
     #[test]
+    fn the_real_part_of_a_complex_gradient_counts() {
+        let f32 = TensorType::new(DType::F32, [1]);
+        let judged = |got: &str| gradient(&f32, &[DType::C64], &[slope(1.0)], &tensor(got), TWO);
+        assert!(judged("c64[1] (1,2)").agrees());
+        assert!(!judged("c64[1] (2,1)").agrees());
+    }
+
+    #[test]
+    fn only_the_symmetric_part_counts_where_the_op_reads_a_triangle() {
+        let slopes = [1.0, 0.0, 6.0, 1.0].map(slope);
+        let judged = |got: &str, symmetric| {
+            let got = tensor(got);
+            let grad = Grad { symmetric, ..TWO };
+            gradient(got.ty(), &[], &slopes, &got, grad).agrees()
+        };
+        assert!(judged("f32[2,2] 1 2 4 1", true));
+        assert!(!judged("f32[2,2] 1 2 4 1", false));
+        assert!(!judged("f32[2,2] 1 2 5 1", true));
+    }
+
+    #[test]
     fn a_gradient_is_of_its_operands_type_or_of_one_on_its_way() {
         let f32 = TensorType::new(DType::F32, [1]);
-        let judged = |got: &str| gradient(&f32, &[DType::F64], &[slope(1.0)], &tensor(got), 2.0);
+        let judged = |got: &str| gradient(&f32, &[DType::F64], &[slope(1.0)], &tensor(got), TWO);
         assert!(judged("f16[1] 1").broken.is_some());
         assert!(judged("f32[1,1] 1").broken.is_some());
         assert!(judged("f64[1] 1").agrees());

@@ -2,7 +2,9 @@
 
 use emily_oracle::Answer;
 use emily_oracle::grad::{Slope, finite_difference};
-use emily_spec::{DType, ErrorKind, Judged, Result, Tensor, TensorType, Tolerance};
+use emily_spec::{
+    DType, ErrorKind, Grad, Judged, Result, ResultDType, Tensor, TensorType, Tolerance,
+};
 
 use super::{Judge, caught};
 use crate::case::Want;
@@ -16,7 +18,7 @@ pub(super) enum Expectation<'a> {
     Promise,
     Types(Vec<TensorType>),
     /// Per operand, the slopes in row-major order, and how near a gradient must be.
-    Slopes(Vec<Vec<Slope>>, f64),
+    Slopes(Vec<Vec<Slope>>, Grad),
     Error(ErrorKind),
 }
 
@@ -129,10 +131,10 @@ impl Judge<'_> {
             .iter()
             .map(|input| input.tensor.clone())
             .collect();
-        let weights = gradients::weights(&call.results());
+        let weights = gradients::weights(&call.op, &call.results());
         let slopes = caught(|| finite_difference(&call.op, &inputs, &self.wrt(call), &weights));
         match (slopes, self.case.row.grad) {
-            (Ok(slopes), Some(grad)) => Expectation::Slopes(slopes, grad.eps),
+            (Ok(slopes), Some(grad)) => Expectation::Slopes(slopes, grad),
             (Ok(_), None) => Expectation::Error(ErrorKind::Argument),
             (Err(error), _) => Expectation::Error(error.kind),
         }
@@ -183,17 +185,20 @@ impl Judge<'_> {
                 let (want, got) = (slopes.len(), results.len());
                 Comparison::broken(format!("expected {want} gradients, got {got}"))
             }
-            (Expectation::Slopes(slopes, eps), Ok(results)) => {
+            (Expectation::Slopes(slopes, grad), Ok(results)) => {
                 let wrt = self.wrt(call);
                 let types = call.types();
                 let through = types.iter().cloned().chain(call.results());
                 // Nx makes a float of an integer in f32.
-                let through: Vec<DType> = through.map(|ty| ty.dtype.to_floating()).collect();
+                let through = through.map(|ty| ty.dtype.to_floating());
+                // What gives parts is computed in complex numbers.
+                let of_parts = self.case.row.result == ResultDType::Parts;
+                let through: Vec<DType> = through.chain(of_parts.then_some(DType::C64)).collect();
                 return wrt
                     .iter()
                     .zip(slopes.iter().zip(results))
                     .map(|(&operand, (slopes, got))| {
-                        compare::gradient(&types[operand], &through, slopes, got, *eps)
+                        compare::gradient(&types[operand], &through, slopes, got, *grad)
                     })
                     .collect();
             }

@@ -11,14 +11,14 @@ use crate::gradients;
 use crate::outcome::Calls;
 
 /// One trial as the cases plan it, whether or not its layer can run here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned<'a> {
     /// The layer's name.
     pub layer: &'a str,
     /// The op's name.
     pub op: &'a str,
-    /// The dtype the case is read at.
-    pub dtype: &'a str,
+    /// The dtype the case is read at; of an op that takes words of codes only, its result's.
+    pub dtype: String,
     /// True when an entry of the ledger names this trial.
     pub recorded: bool,
 }
@@ -27,9 +27,9 @@ const INTRO: &str = "
 # Ops
 
 Every op that Emily has, and how many trials judge it on each layer, by dtype. A dash is a dtype that
-the op does not take; a **0** is one that it takes and no case covers. `f64` exists on the CPU only,
-behind an option, so that only cases that name it cover it. Gradients are judged in `f32` and `f64`, of
-the ops that have one.
+the op does not take; a 0 is one that it takes, and that cases cover, but not on this layer; a **0** is
+one that no case covers. `f64` exists on the CPU only, behind an option. Gradients are judged in `f32`
+and `f64`, of every op whose gradient in Nx is its slope; fixtures/README.md says of which it is not.
 
 - **recorded** counts the trials that differ on record, in DIVERGENCES.md.
 - **judged** counts the calls in those trials whose answers were held against a reference.
@@ -63,7 +63,7 @@ pub fn ops_markdown<'a>(
     let mut counts: BTreeMap<(&str, &str), Count> = BTreeMap::new();
     for trial in planned {
         let count = counts.entry((trial.op, trial.layer)).or_default();
-        *count.by_dtype.entry(trial.dtype.to_owned()).or_default() += 1;
+        *count.by_dtype.entry(trial.dtype).or_default() += 1;
         count.recorded += usize::from(trial.recorded);
     }
     let mut page = format!("{GENERATED}{INTRO}");
@@ -100,6 +100,12 @@ fn op_rows(
 ) -> String {
     let mut said: Vec<(Count, Vec<&str>)> = Vec::new();
     let has = |layer: &&&str| **layer != GRAD || op.grad.is_some();
+    let is_covered = |dtype: DType| {
+        let mut own = layers
+            .iter()
+            .filter_map(|layer| counts.get(&(op.name, *layer)));
+        own.any(|count| count.by_dtype.contains_key(dtype.name()))
+    };
     for layer in layers.iter().filter(has) {
         let mut count = counts.get(&(op.name, *layer)).cloned().unwrap_or_default();
         count.calls = asked.calls(layer, op.name);
@@ -118,7 +124,7 @@ fn op_rows(
                     None if layers == [GRAD] && !gradients::DTYPES.contains(&dtype) => {
                         "–".to_owned()
                     }
-                    None if dtype == DType::F64 => "0".to_owned(),
+                    None if is_covered(dtype) => "0".to_owned(),
                     None => "**0**".to_owned(),
                 },
             ));
@@ -142,7 +148,7 @@ mod tests {
         Planned {
             layer,
             op: "round",
-            dtype,
+            dtype: dtype.to_owned(),
             recorded,
         }
     }
@@ -154,17 +160,22 @@ mod tests {
             planned("native", "f32", false),
             planned("nx", "f32", false),
             planned("nx", "f32", true),
-            planned("nx", "u8", false),
+            planned("nx", "bf16", false),
         ];
-        let page = ops_markdown(&["oracle", "native", "nx"], trials, &Asked::default());
-        let rest = "– | – | – | – | – | – | – | **0** | **0** | 1 | 0 | – | 0 | 0 | 0 | 0 |";
+        let page = ops_markdown(
+            &["oracle", "native", "nx"],
+            trials.clone(),
+            &Asked::default(),
+        );
+        // Another layer is asked at bf16, and none at f16 and f64.
+        let rest = "– | – | – | – | – | – | – | **0** | 0 | 1 | **0** | – | 0 | 0 | 0 | 0 |";
         assert!(
             page.contains(&format!("| `round` | oracle native | – | {rest}\n")),
             "{page}"
         );
-        let rest = "– | – | – | – | – | – | – | **0** | **0** | 2 | 0 | – | 1 | 0 | 0 | 0 |";
+        let rest = "– | – | – | – | – | – | – | **0** | 1 | 2 | **0** | – | 1 | 0 | 0 | 0 |";
         assert!(
-            page.contains(&format!("| `round` | nx | 1 | {rest}\n")),
+            page.contains(&format!("| `round` | nx | – | {rest}\n")),
             "{page}"
         );
 

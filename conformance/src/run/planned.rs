@@ -1,6 +1,8 @@
 //! Which layers a case is for.
 
-use emily_spec::{DType, Op, TensorType};
+use std::collections::BTreeSet;
+
+use emily_spec::{DType, Op, Role, TensorType};
 
 use crate::case::{Body, Case, Reading};
 use crate::gradients;
@@ -38,6 +40,25 @@ pub(crate) fn signatures(body: &Body) -> Vec<(&Op, Vec<TensorType>)> {
     match body {
         Body::Sweep(plans) => plans.iter().map(|plan| (plan.op(), plan.types())).collect(),
         Body::Fact { call, .. } => vec![(&call.op, call.types())],
+    }
+}
+
+/// The dtypes that a trial counts at: its own; of an op without data, whose trials are named after its
+/// words of codes, those of what it gives.
+pub(super) fn counted(case: &Case, reading: &Reading) -> BTreeSet<String> {
+    let of_codes = |(op, types): (&Op, Vec<TensorType>)| {
+        let role = |index| case.row.role(index);
+        let is_of_codes = !types.is_empty() && (0..types.len()).all(|i| role(i) == Role::Codes);
+        let results = op.infer(&types).ok().filter(|_| is_of_codes)?;
+        Some(results.first()?.dtype.name().to_owned())
+    };
+    let named: BTreeSet<String> = signatures(&reading.body)
+        .into_iter()
+        .filter_map(of_codes)
+        .collect();
+    match named.is_empty() {
+        true => BTreeSet::from([reading.dtype.clone()]),
+        false => named,
     }
 }
 

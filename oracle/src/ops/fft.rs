@@ -24,7 +24,7 @@ pub(crate) fn fourier(
 ) -> Result<WideAnswer> {
     let (axis, size) = (Axis(op.axis), input.shape()[op.axis]);
     let n = op.length(kind, size);
-    let input = input.mapv(|x| x.cast(DType::C64).complex());
+    let input = input.mapv(|x| target.cast_to(DType::C64, x).complex());
     let signal = match kind {
         Fourier::Fft | Fourier::Ifft | Fourier::Rfft => resized(&input, op.axis, n),
         Fourier::Irfft => mirrored(&resized(&input, op.axis, n / 2 + 1), op.axis, n),
@@ -48,7 +48,7 @@ pub(crate) fn fourier2(
         Fourier2::Ifft2 => Direction::Inverse,
     };
     let lengths = op.lengths(input.shape());
-    let input = input.mapv(|x| x.cast(DType::C64).complex());
+    let input = input.mapv(|x| target.cast_to(DType::C64, x).complex());
     let signal = lengths
         .iter()
         .fold(input, |signal, &(axis, n)| resized(&signal, axis, n));

@@ -94,6 +94,12 @@ ops! {
             name: "remainder",
             accepts: Dtypes::REAL,
             domain: &[Domain::Any, Domain::NonZero],
+            // Between two jumps, and of positive numbers: for others Nx has the slope of a floored
+            // division's remainder.
+            grad: Some(Grad {
+                domain: &[Domain::Range(4.4, 4.8), Domain::Range(1.3, 1.4)],
+                ..SMOOTH
+            }),
             price: Price { work: 8, temporaries: 8, complex: 8 },
             ..ARITHMETIC
         },

@@ -106,6 +106,7 @@ ops! {
         Conjugate = Row {
             name: "conjugate",
             result: ResultDType::Complex,
+            grad: Some(SMOOTH),
             ..UNARY
         },
         /// `u8` 1 where an element, or either part of a complex one, is NaN.

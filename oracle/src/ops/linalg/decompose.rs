@@ -118,9 +118,13 @@ fn not_positive_definite() -> Error {
 }
 
 /// P, L and U of each matrix by elimination with the largest element of a column as its pivot.
-pub(crate) fn lu(input: &WideArray, results: &[TensorType]) -> Result<Vec<WideAnswer>> {
+pub(crate) fn lu(
+    input: &WideArray,
+    results: &[TensorType],
+    target: Target,
+) -> Result<Vec<WideAnswer>> {
     let dtype = results[1].dtype;
-    let factors = matrices::<f64>(input, |x| x.cast(dtype)).map(|a| {
+    let factors = matrices::<f64>(input, |x| target.cast_to(dtype, x)).map(|a| {
         let eliminated = eliminate(&a);
         let mut p = Array2::zeros(a.dim());
         for (i, &row) in eliminated.rows.iter().enumerate() {

@@ -35,6 +35,7 @@ ops! {
                 Domain::Range(-2.0, 2.0),
             ],
             eps: 8.0 * SMOOTH.eps,
+            ..SMOOTH
         }),
         ..FAST
     }; {

@@ -2,7 +2,7 @@
 
 use super::FAST;
 use crate::op::{Attributes, ops};
-use crate::row::check_integer;
+use crate::row::{SMOOTH, check_integer};
 use crate::{
     Arity, Cost, Domain, Error, ErrorKind, Grad, Result, Role, Row, Scalar, Shape, TensorType,
 };
@@ -25,7 +25,7 @@ ops! {
         domain: &[Domain::Any, Domain::Any, Domain::Range(1.0, 1000.0)],
         grad: Some(Grad {
             domain: &[Domain::Range(-2.0, 2.0), Domain::Any, Domain::Range(1.0, 1000.0)],
-            eps: 16.0,
+            ..SMOOTH
         }),
         ..FAST
     }; {

@@ -4,8 +4,10 @@ use serde::Deserialize;
 
 use super::{by_column, matrices, square};
 use crate::op::{Attributes, ops};
-use crate::row::ROW;
-use crate::{Cost, Domain, Dtypes, Judged, Price, Promise, Result, ResultDType, Row, TensorType};
+use crate::row::{MATRIX, ROW};
+use crate::{
+    Cost, Domain, Dtypes, Grad, Judged, Price, Promise, Result, ResultDType, Row, TensorType,
+};
 
 /// A decomposition, whose elements are nobody's: it is judged by what it promises.
 pub(super) const DECOMPOSITION: Row = Row {
@@ -33,8 +35,9 @@ ops! {
         // n reflections of m rows leave c·m·n roundings of half an eps in the worst case (Higham,
         // Accuracy and Stability, 19.3), and √(m·n) of them where they have no common sign; a
         // reflection is two products, a quotient and a difference, twice: c = 8.
-        judged: Judged::Promise { promise: Promise::Qr, k: 4.0 }, price: Price { work: 4, temporaries: 12, complex: 12 },
-
+        judged: Judged::Promise { promise: Promise::Qr, k: 4.0 },
+        grad: Some(MATRIX),
+        price: Price { work: 4, temporaries: 12, complex: 12 },
         ..DECOMPOSITION
     }; {
         /// The sizes of Q and R.
@@ -80,8 +83,13 @@ ops! {
         // |A − L·Lᵀ|ᵢⱼ ≤ (n + 1)·u·√(aᵢᵢ·aⱼⱼ) (Higham, Accuracy and Stability, 10.3), and once more
         // 2·u where the factor is rounded to a narrower dtype: at most 2 of n·eps.
         judged: Judged::Promise { promise: Promise::Cholesky, k: 2.0 },
-        domain: &[Domain::PositiveDefinite], price: Price { work: 4, temporaries: 3, complex: 3 },
-
+        domain: &[Domain::PositiveDefinite],
+        grad: Some(Grad {
+            domain: &[Domain::PositiveDefinite],
+            symmetric: true,
+            ..MATRIX
+        }),
+        price: Price { work: 4, temporaries: 3, complex: 3 },
         ..DECOMPOSITION
     }; {
     }
@@ -111,6 +119,7 @@ ops! {
         // |A − P·L·U| ≤ n·u·P·|L|·|U| (Higham, Accuracy and Stability, 9.3), and 2·u more where the
         // factors are rounded to a narrower dtype: at most 3/2 of n·eps.
         judged: Judged::Promise { promise: Promise::Lu, k: 1.5 },
+        grad: Some(MATRIX),
         ..DECOMPOSITION
     }; {
     }

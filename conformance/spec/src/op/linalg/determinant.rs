@@ -2,7 +2,7 @@
 
 use super::{by_column, copies, square};
 use crate::op::{Attributes, ops};
-use crate::row::{ROW, sum_tolerance};
+use crate::row::{MATRIX, ROW, sum_tolerance};
 use crate::{Cost, Domain, Dtypes, Judged, Price, Result, ResultDType, Row, TensorType};
 
 ops! {
@@ -18,6 +18,7 @@ ops! {
         // A zero comes of terms that cancel, in any order.
         open_zero: Dtypes::ALL,
         domain: &[Domain::Range(-4.0, 4.0)],
+        grad: Some(MATRIX),
         price: Price { work: 2, temporaries: 8, complex: 8 },
         ..ROW
     }; {

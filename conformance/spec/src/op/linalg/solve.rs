@@ -4,9 +4,9 @@ use serde::Deserialize;
 
 use super::{by_column, copies, square};
 use crate::op::{Attributes, ops};
-use crate::row::{ROW, sum_tolerance};
+use crate::row::{MATRIX, ROW, sum_tolerance};
 use crate::{
-    Arity, Cost, Domain, Dtypes, Error, ErrorKind, Judged, Price, Result, ResultDType, Row,
+    Arity, Cost, Domain, Dtypes, Error, ErrorKind, Grad, Judged, Price, Result, ResultDType, Row,
     TensorType,
 };
 
@@ -21,6 +21,7 @@ const SYSTEM: Row = Row {
     // A zero comes of terms that cancel, in any order.
     open_zero: Dtypes::ALL,
     domain: &[Domain::Dominant, Domain::Range(-4.0, 4.0)],
+    grad: Some(MATRIX),
     price: Price {
         work: 2,
         temporaries: 8,
@@ -34,6 +35,11 @@ ops! {
     /// each. Only A's triangle is read. A zero on its diagonal is an error.
     pub struct TriangularSolve = Row {
         name: "triangular_solve",
+        // Nx's gradient inverts all of A, not its triangle.
+        grad: Some(Grad {
+            domain: &[Domain::Triangular { upper: false }, Domain::Range(-2.0, 2.0)],
+            ..MATRIX
+        }),
         ..SYSTEM
     }; {
         /// A is upper triangular, not lower.

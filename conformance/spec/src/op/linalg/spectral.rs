@@ -3,6 +3,7 @@
 use super::decompose::DECOMPOSITION;
 use super::{by_column, matrices, square};
 use crate::op::{Attributes, ops};
+use crate::row::MATRIX;
 use crate::{Cost, Judged, Price, Promise, Result, Row, TensorType};
 
 ops! {
@@ -16,6 +17,9 @@ ops! {
         // Splitting that and putting the halves together (Cuppen's divide and conquer is backward stable:
         // Gu and Eisenstat, SIAM J. Matrix Anal. Appl. 16) leaves as much again.
         judged: Judged::Promise { promise: Promise::Eigh, k: 16.0 },
+        // What Nx differentiates, on any backend, is the steps of its own iteration: other slopes than
+        // those of eigenvalues and their vectors.
+        grad: None,
         ..DECOMPOSITION
     }; {
     }
@@ -44,8 +48,10 @@ ops! {
         name: "svd",
         results: 3,
         // As Eigh's 16, of a bidiagonal matrix, and QR's 4 where a long one is made square first.
-        judged: Judged::Promise { promise: Promise::Svd, k: 20.0 }, price: Price { work: 4, temporaries: 14, complex: 14 },
-
+        judged: Judged::Promise { promise: Promise::Svd, k: 20.0 },
+        // Of singular values: U's and Vᵀ's signs are open.
+        grad: Some(MATRIX),
+        price: Price { work: 4, temporaries: 14, complex: 14 },
         ..DECOMPOSITION
     }; {
         /// U and V are square; else they have as many columns as there are singular values.

@@ -3,7 +3,7 @@
 use super::{Coding, QUANTIZED, picked_product, product, product_cost, unpacking};
 use crate::cost::buffers;
 use crate::op::{Attributes, ops};
-use crate::row::{ROW, sum_tolerance};
+use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
     Arity, Cost, DType, Domain, Grad, Judged, Range, Result, ResultDType, Role, Row, TensorType,
     Tolerance,
@@ -13,7 +13,7 @@ use crate::{
 /// them per element of a group.
 const LINEAR: Grad = Grad {
     domain: &[Domain::Any, Domain::Range(-2.0, 2.0)],
-    eps: 16.0,
+    ..SMOOTH
 };
 
 ops! {
