@@ -8,6 +8,7 @@
 //! it: who asks what is in use does, and who refuses for want of memory.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -28,8 +29,30 @@ pub(crate) fn discard(array: Array, bytes: usize) {
         return drop(array);
     }
     match *REAPER {
-        Some(reaper) => reaper.push(array),
+        Some(reaper) => {
+            WAITING.fetch_add(bytes, Ordering::Relaxed);
+            reaper.push(Dead(array, bytes));
+        }
         None => drop(array),
+    }
+}
+
+/// The bytes that are being given back.
+pub(crate) fn waiting() -> usize {
+    WAITING.load(Ordering::Relaxed)
+}
+
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// An array that nobody holds, and what it keeps.
+struct Dead(
+    #[expect(dead_code, reason = "it only has to end")] Array,
+    usize,
+);
+
+impl Drop for Dead {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(self.1, Ordering::Relaxed);
     }
 }
 
@@ -41,8 +64,8 @@ pub(crate) fn settle() {
 }
 
 /// `None` where there is no thread to be had: then things end where they are.
-static REAPER: LazyLock<Option<&'static Reaper<Array>>> = LazyLock::new(|| {
-    let reaper: &'static Reaper<Array> = Box::leak(Box::default());
+static REAPER: LazyLock<Option<&'static Reaper<Dead>>> = LazyLock::new(|| {
+    let reaper: &'static Reaper<Dead> = Box::leak(Box::default());
     let thread = thread::Builder::new().name("emily reaper".to_owned());
     let spawned = thread.spawn(|| reaper.run());
     spawned.is_ok().then_some(reaper)

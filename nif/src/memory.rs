@@ -33,8 +33,8 @@ fn reset_peak<'a>(env: Env<'a>) -> Term<'a> {
     })
 }
 
-/// `{:ok, bytes}`: the limit before.
-#[rustler::nif]
+/// `{:ok, bytes}`: the limit before. Looking for that takes a while, the first time.
+#[rustler::nif(schedule = "DirtyIo")]
 fn set_memory_limit<'a>(env: Env<'a>, bytes: usize) -> Term<'a> {
     guarded(env, || {
         let before = memory::set_limit(bytes)?;

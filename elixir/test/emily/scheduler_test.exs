@@ -130,12 +130,17 @@ defmodule Emily.SchedulerTest do
 
     test "and what comes next has their room", %{worker: worker} do
       {:ok, %{active: active}} = Native.memory_stats()
-      {:ok, limit} = Native.set_memory_limit(active + @large + 100_000_000)
+      {:ok, limit} = Native.set_memory_limit(active + 3 * @large + 100_000_000)
       on_exit(fn -> Native.set_memory_limit(limit) end)
 
       for _ <- 1..5 do
         tensor = large(worker)
+        full = Native.set_memory_limit(active + @large)
+        assert {:error, %{kind: :memory}} = Native.from_binary(worker, :u8, {1000}, <<0::8000>>)
         Native.release(tensor)
+        assert {:ok, _small} = Native.from_binary(worker, :u8, {1000}, <<0::8000>>)
+        assert {:ok, limit} = full
+        assert {:ok, _full} = Native.set_memory_limit(limit)
       end
     end
   end

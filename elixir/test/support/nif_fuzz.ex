@@ -26,7 +26,8 @@ defmodule Emily.NifFuzz do
 
   @limit 64_000_000
 
-  # `wind_down/0` is the end of the engine, and `load/0` is the loader's.
+  # `wind_down/0` is the end of the engine, `load/0` is the loader's, and `collector/0` would have the
+  # caller be the one.
   @nif %{
     apply_op: [:worker, :op, :attrs, :tensors],
     apply_op_dirty: [:worker, :op, :attrs, :tensors],
@@ -43,6 +44,7 @@ defmodule Emily.NifFuzz do
     queue_depth: [:worker],
     read: [:tensor, :ref],
     release: [:tensor],
+    relieved: [:ref],
     reset_peak: [],
     room: [:tensor],
     set_cache_limit: [:worker, :size, :ref],

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use emily_spec::{Error, ErrorKind, Result};
 
-use super::{limit, stats};
+use super::limit;
 use crate::mlx::from_mlx;
 
 /// What MLX held when it was last asked, and what it was given since.
@@ -87,7 +87,8 @@ pub(crate) fn relieve() {
 
 /// The error for what does not fit.
 pub(crate) fn refusal(results: usize, on_the_way: usize) -> Error {
-    let held = stats().map_or(0, |stats| stats.active);
+    // Whoever can wait for what is being given back has.
+    let held = mlx_rs::memory::active_memory().unwrap_or_default();
     let way = match on_the_way {
         0 => String::new(),
         bytes => format!(", and {bytes} on the way,"),

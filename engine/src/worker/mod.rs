@@ -22,7 +22,7 @@ use emily_spec::{Context, DType, Error, ErrorKind, Op, Result, TensorType};
 
 use smallvec::SmallVec;
 
-use crate::{Config, Device, ending, memory, mlx};
+use crate::{Config, Device, ending, memory, mlx, reaper};
 
 pub(crate) use guard::Guards;
 pub use handle::Handle;
@@ -64,6 +64,8 @@ impl Worker {
                 ),
             ));
         }
+        // It is looked for once, which takes a while, and uploads need it.
+        let _limit = memory::limit();
         let (thread, lane) = pool::join(config.device)?;
         Ok(Worker {
             thread,
@@ -120,6 +122,10 @@ impl Worker {
             return Ok(());
         }
         if bytes < SMALL || bytes > memory::limit() {
+            // Nobody waits for what is being given back, but there is room where it was.
+            if memory::fits(bytes.saturating_sub(reaper::waiting()))? {
+                return Ok(());
+            }
             return Err(memory::refusal(bytes, 0));
         }
         handle::wait(|reply| {
