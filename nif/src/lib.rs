@@ -25,7 +25,7 @@ mod atoms {
         ok, error, nil, wait, room, done, cpu, gpu,
         kind, message, op, attrs, inputs, worker,
         sending, sent, withdrawn,
-        active, peak, cache, limit, large, emily_pressure,
+        active, peak, cache, limit, emily_pressure,
     }
 }
 

@@ -69,11 +69,8 @@ fn mlx_version() -> String {
     emily_engine::version().to_string()
 }
 
-/// Results of so many bytes are worth counting: their process is to be collected some time.
-const LARGE: usize = 64 << 10;
-
-/// Queues an op: `{:ok, tensors}`, `{:large, bytes, tensors}` where they have many, or
-/// `{:wait, ref, tensors}` when the queue is over its bound; the caller then waits for `{ref, :room}`.
+/// Queues an op: `{:ok, tensors}`, or `{:wait, ref, tensors}` when the queue is over its bound; the
+/// caller then waits for `{ref, :room}`.
 #[rustler::nif]
 fn apply_op<'a>(
     env: Env<'a>,
@@ -109,8 +106,6 @@ fn submit<'a>(
         let (outputs, backlog) = worker
             .submit(op, &inputs)
             .map_err(|error| error.on(worker.name()))?;
-        let sizes = outputs.iter().map(|output| output.ty().byte_size());
-        let bytes = sizes.flatten().fold(0, usize::saturating_add);
         let tensors: Vec<_> = outputs
             .into_iter()
             .map(|handle| ResourceArc::new(TensorRef(handle)))
@@ -119,7 +114,6 @@ fn submit<'a>(
             .and_then(|backlog| request::notice(env, atoms::room(), |room| backlog.notify(room)));
         Ok(match wait {
             Some(tag) => (atoms::wait(), tag, tensors).encode(env),
-            None if bytes >= LARGE => (atoms::large(), bytes, tensors).encode(env),
             None => (atoms::ok(), tensors).encode(env),
         })
     })

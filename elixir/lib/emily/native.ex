@@ -179,10 +179,7 @@ defmodule Emily.Native do
   end
 
   def from_binary(worker, dtype, shape, binary) when is_binary(binary) do
-    case NIF.from_binary_dirty(worker, dtype, shape, binary) do
-      {:ok, _tensor} = ok -> counted(byte_size(binary), ok)
-      {:error, _error} = error -> result(error)
-    end
+    NIF.from_binary_dirty(worker, dtype, shape, binary) |> result()
   end
 
   @doc """
@@ -417,7 +414,6 @@ defmodule Emily.Native do
   def apply_op(worker, name, inputs, attrs) do
     case queue(worker, name, attrs, inputs) do
       {:ok, _tensors} = ok -> ok
-      {:large, bytes, tensors} -> counted(bytes, {:ok, tensors})
       {:wait, ref, tensors} -> wait_for_room(ref, tensors)
       {:error, error} -> {:error, error |> Error.from_native() |> at_call(name, attrs, inputs)}
     end
@@ -429,11 +425,6 @@ defmodule Emily.Native do
 
   defp queue(worker, name, attrs, inputs) do
     NIF.apply_op_dirty(worker, name, attrs, inputs)
-  end
-
-  defp counted(bytes, ok) do
-    Emily.Memory.Collector.count(bytes)
-    ok
   end
 
   # An operation that could not be read as one has no call of its own yet.

@@ -5,6 +5,7 @@ defmodule Emily.MemoryTest do
   alias Emily.{Memory, Native}
 
   @mib 1024 * 1024
+  @backend {Emily.Backend, device: :cpu}
 
   setup do
     {:ok, worker} = Native.start_worker(:cpu)
@@ -13,10 +14,8 @@ defmodule Emily.MemoryTest do
     :telemetry.attach(
       {__MODULE__, test},
       [:emily, :memory, :collect],
-      fn _event, measurements, metadata, _config ->
-        send(test, {:collect, measurements, metadata})
-      end,
-      nil
+      &__MODULE__.tell/4,
+      test
     )
 
     on_exit(fn -> :telemetry.detach({__MODULE__, test}) end)
@@ -39,17 +38,14 @@ defmodule Emily.MemoryTest do
     result
   end
 
-  test "a process is collected for large results that are its garbage", context do
-    %{worker: worker, before: before} = context
+  test "a process is collected for large results that are its garbage", %{before: before} do
+    ones = Nx.broadcast(Nx.tensor(1, type: :s32, backend: @backend), {div(10 * @mib, 4)})
 
     most =
       with_large_heap(fn ->
         for _ <- 1..200, reduce: 0 do
           most ->
-            attrs = %{dtype: :s32, shape: {div(10 * @mib, 4)}, value: 1}
-            {:ok, [ones]} = Native.constant(worker, [], attrs)
-            {:ok, [twos]} = Native.add(worker, [ones, ones], %{})
-            :ok = Native.eval(twos)
+            Emily.eval(Nx.add(ones, ones))
             max(most, Memory.stats().active)
         end
       end)
@@ -59,11 +55,11 @@ defmodule Emily.MemoryTest do
     assert given >= 256 * @mib
   end
 
-  test "uploads count as well", %{worker: worker, before: before} do
+  test "uploads count as well", %{before: before} do
     bytes = :binary.copy(<<1>>, 10 * @mib)
 
     with_large_heap(fn ->
-      for _ <- 1..100, do: {:ok, _} = Native.from_binary(worker, :u8, {10 * @mib}, bytes)
+      for _ <- 1..100, do: Nx.from_binary(bytes, :u8, backend: @backend)
       nil
     end)
 

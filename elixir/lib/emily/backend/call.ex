@@ -6,6 +6,7 @@ defmodule Emily.Backend.Call do
 
   alias Emily.{Backend, Config, Lane, Native}
   alias Emily.Backend.Type
+  alias Emily.Memory.Collector
   alias Nx.Tensor, as: T
 
   @doc """
@@ -88,9 +89,10 @@ defmodule Emily.Backend.Call do
     wrap(out, ref, lane)
   end
 
-  @doc "The template `out` with this handle's tensor."
+  @doc "The template `out` with this handle's tensor, which the process is given."
   @spec wrap(T.t(), Native.tensor(), Lane.t()) :: T.t()
-  def wrap(%T{} = out, ref, %Lane{device: device, f64: f64}) do
+  def wrap(%T{type: {_kind, bits}, shape: shape} = out, ref, %Lane{device: device, f64: f64}) do
+    Collector.count(div(Tuple.product(shape) * bits, 8))
     %{out | data: %Backend{ref: ref, device: device, f64: f64}}
   end
 end

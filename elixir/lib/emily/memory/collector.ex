@@ -13,10 +13,15 @@ defmodule Emily.Memory.Collector do
 
   @key {__MODULE__, :given}
 
+  # Smaller tensors are not counted: counting them would cost a good part of making them.
+  @small 64 * 1024
+
   def start_link(opts), do: GenServer.start_link(__MODULE__, opts, name: __MODULE__)
 
   @doc "Counts bytes that the calling process was given, and collects it when they are many."
   @spec count(non_neg_integer()) :: :ok
+  def count(bytes) when bytes < @small, do: :ok
+
   def count(bytes) do
     {given, threshold} = Process.get(@key, {0, Config.collect_after()})
 

@@ -472,7 +472,8 @@ defmodule Emily.Native.Ops do
       results: 1,
       attrs: [],
       doc: """
-      Cube root, also of negative numbers.
+      Cube root, also of negative numbers; of complex ones the principal root, in the sector within 60
+      degrees of the positive numbers.
 
       Operands: `tensor`.
 
@@ -2274,7 +2275,8 @@ defmodule Emily.Native.Ops do
       results: 1,
       attrs: [:axes],
       doc: """
-      Adds each update to the tensor at its index: where indices repeat, all of them.
+      Adds each update to the tensor at its index: where indices repeat, all of them, one after
+      another, so that the error grows with their number, which a sum's does not.
 
       Operands: `tensor`, `indices`, `updates`.
 
@@ -3002,7 +3004,8 @@ defmodule Emily.Native.Ops do
       attrs: [:axis, :length],
       doc: """
       Inverse discrete Fourier transform along an axis to n real numbers, from the first n/2 + 1
-      elements; the others count as their conjugates.
+      elements; the others count as their conjugates. `f64` is refused, as by the other transforms:
+      MLX transforms in `c64`, which has not its digits.
 
       Operands: `tensor`.
 
@@ -3476,7 +3479,8 @@ defmodule Emily.Native.Ops do
       attrs: [],
       doc: """
       A = L·Lᵀ with L lower triangular and its diagonal positive, for symmetric positive definite A,
-      of which the lower triangle is read. Another A is an error.
+      of which the lower triangle is read. Where that has a NaN or an infinity L is NaN. Another A is an
+      error, where Nx.BinaryBackend answers with numbers.
 
       Operands: `tensor`.
 
@@ -3500,7 +3504,7 @@ defmodule Emily.Native.Ops do
       attrs: [],
       doc: """
       X with A·X = B for each square matrix A of a batch; B has a vector or a matrix for each. A
-      matrix that elimination finds to be singular is an error; of one with a NaN, X is NaN.
+      matrix that elimination finds to be singular is an error; of one with a NaN or an infinity X is NaN.
 
       Operands: `a`, `b`.
 
@@ -3528,7 +3532,7 @@ defmodule Emily.Native.Ops do
       doc: """
       A = P·L·U with a permutation P, of A's dtype, L lower triangular with ones on its diagonal, and U
       upper triangular. No element of L is larger than 1: each pivot is the largest of its column. Of a
-      matrix with a NaN or an infinity only P, and where the zeros are, mean something.
+      matrix with a NaN or an infinity L and U are NaN, and P is a permutation.
 
       Operands: `tensor`.
 
@@ -3615,7 +3619,8 @@ defmodule Emily.Native.Ops do
       results: 1,
       attrs: [],
       doc: """
-      The determinant of each square matrix of a batch. Integers are cast first.
+      The determinant of each square matrix of a batch. Integers are cast first. Up to 3 × 3 it is what the
+      sum of products says, also of infinities; of a larger matrix with a NaN or an infinity it is NaN.
 
       Operands: `tensor`.
 
