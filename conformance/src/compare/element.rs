@@ -125,8 +125,8 @@ fn is_zero(format: Format, x: u64) -> bool {
 ///
 /// Where that many units as are allowed reach across zero, they make of a small number one of the
 /// other sign or none at all; but zero itself is the sum of what cancels, or of zeros, without an
-/// error, and keeps its sign. But where nothing is added up but what may underflow, as in `f64`, which the
-/// oracle has nothing wider for, it has the sign of a product only where that is added unrounded.
+/// error, and keeps its sign. But where all that is added up is less than the smallest number there is, it
+/// has the sign of a product only where that is added unrounded.
 ///
 /// Where the magnitude is beyond the largest finite value, a partial result may overflow though the
 /// result does not ([`overflows`]), and an infinity expected stands for the largest value. A magnitude
@@ -150,7 +150,7 @@ fn accumulated(
     let largest = format.value(format.max());
     let unit = format.value(format.eps()) * size.grown;
     let may_overflow = size.whole.is_finite() && size.whole >= largest;
-    let may_vanish = size.of == Of::Terms && size.whole == 0.0 && unit > 0.0;
+    let may_vanish = size.of == Of::Terms && size.whole < format.value(1) && unit > 0.0;
     let mut apart: f64 = 0.0;
     for pair in pairs {
         let [want, got] = *pair;
@@ -166,7 +166,11 @@ fn accumulated(
             }
             // Nothing to something: the distance tells, where there are units to count.
             Some(Difference::Zero) if value == 0.0 && unit > 0.0 => found,
-            Some(_) if !format.is_finite(got) && overflows(largest, size, value, found) => 0.0,
+            Some(_)
+                if !format.is_finite(got) && overflows(largest, size, k * unit, value, found) =>
+            {
+                0.0
+            }
             Some(Difference::Infinite) if may_overflow && format.is_finite(got) => {
                 value.clamp(-largest, largest) - found
             }
@@ -185,8 +189,9 @@ fn accumulated(
 /// Terms whose moduli add up to `whole` and that themselves add up to `value` have positive parts of
 /// (whole + value) / 2 and negative ones of (whole − value) / 2: a partial sum reaches an infinity only
 /// where its sign's do, and NaN, the sum of both infinities, only where both do. A function's modulus
-/// overflows to both parts' infinities, each with its part's sign.
-fn overflows(largest: f64, size: Size, value: f64, found: f64) -> bool {
+/// overflows to both parts' infinities, each with its part's sign; a part that is smaller than the error
+/// that is allowed may have either, if that is beyond the largest.
+fn overflows(largest: f64, size: Size, slack: f64, value: f64, found: f64) -> bool {
     if !size.whole.is_finite() {
         return false;
     }
@@ -198,7 +203,9 @@ fn overflows(largest: f64, size: Size, value: f64, found: f64) -> bool {
         Of::Terms if found > 0.0 => up,
         Of::Terms => down,
         Of::Function => {
-            size.whole >= largest && !found.is_nan() && found.is_sign_negative() == (value < 0.0)
+            let either = slack >= largest && value.abs() <= slack;
+            let sign = either || found.is_sign_negative() == (value < 0.0);
+            size.whole >= largest && !found.is_nan() && sign
         }
     }
 }
@@ -280,6 +287,12 @@ mod tests {
             ..sized(Of::Terms, 0.0)
         };
         assert!(with(Some(&vanished), "f64[1] 0", "f64[1] -0.0", "accum(1)").agrees());
+        // Half of the smallest number there is.
+        let small = Magnitude {
+            worst: vec![f64::from(f32::MIN_POSITIVE)],
+            ..sized(Of::Terms, f64::from(f32::from_bits(1)) / 2.0)
+        };
+        assert!(with(Some(&small), "f32[1] -0.0", "f32[1] 0", "accum(1)").agrees());
         let zeros = sized(Of::Terms, 0.0);
         assert!(!with(Some(&zeros), "f64[1] 0", "f64[1] -0.0", "accum(1)").agrees());
     }
