@@ -23,15 +23,14 @@ defmodule Emily.NxDocTest do
 
   # Examples that print the rounding of Nx.BinaryBackend, with the condition number of their operand:
   # by how much more an answer may be off than its operand is. It is the larger of two singular values
-  # over the smaller, from the sum of their squares and their product; the third power of an inverse is
-  # three times as sensitive. erf_inv in f64 has the digits of f32 there.
+  # over the smaller, from the sum of their squares and their product. erf_inv in f64 has the digits of
+  # f32 there.
   @conditions %{
     "Nx.erf_inv(Nx.tensor(0.1, type: :f64))" => 2 ** 29,
     "Nx.erf_inv(Nx.tensor([0.1, 0.5, 0.9], names: [:x], type: :f64))" => 2 ** 29,
     "Nx.LinAlg.pinv(Nx.tensor([[1, 1], [3, 4]]))" => 27,
     "Nx.LinAlg.least_squares(Nx.tensor([[1, 2], [2, 3]]), Nx.tensor([1, 2]))" => 18,
-    "Nx.LinAlg.least_squares(Nx.tensor([[1, 2, 3], [4, 5, 6]]), Nx.tensor([1, 2]))" => 12.4,
-    "Nx.LinAlg.matrix_power(Nx.iota({2, 2, 2}), -3)" => 3 * 63
+    "Nx.LinAlg.least_squares(Nx.tensor([[1, 2, 3], [4, 5, 6]]), Nx.tensor([1, 2]))" => 12.4
   }
 
   # Examples that print what a decomposition leaves open, and the names of its factors.
@@ -76,7 +75,7 @@ defmodule Emily.NxDocTest do
 
     for {code, _condition} <- @conditions do
       assert [{code, expected}] = for({^code, _} = example <- List.flatten(examples), do: example)
-      assert {:differs, _} = Examples.run([{code, expected}]), code
+      assert {{:differs, _}, _code} = {Examples.run([{code, expected}]), code}
     end
   end
 

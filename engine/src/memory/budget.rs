@@ -40,8 +40,16 @@ impl Drop for Reserved {
 /// # Errors
 /// [`ErrorKind::Internal`] when MLX cannot say what it holds.
 pub(crate) fn fits(bytes: usize) -> Result<bool> {
+    fits_once_freed(bytes, 0)
+}
+
+/// The same once so many bytes of what is held are given back.
+///
+/// # Errors
+/// As [`fits`].
+pub(crate) fn fits_once_freed(bytes: usize, freed: usize) -> Result<bool> {
     let room = || {
-        let held = ACTIVE.load(Ordering::Relaxed);
+        let held = ACTIVE.load(Ordering::Relaxed).saturating_sub(freed);
         let held = held.saturating_add(RESERVED.load(Ordering::Relaxed));
         held.saturating_add(bytes) <= limit()
     };

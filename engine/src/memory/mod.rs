@@ -14,7 +14,7 @@ use crate::mlx::from_mlx;
 use crate::reaper;
 
 pub use budget::on_pressure;
-pub(crate) use budget::{Reserved, fits, given, note, refusal, relieve};
+pub(crate) use budget::{Reserved, fits, fits_once_freed, given, note, refusal, relieve};
 
 /// What the allocator holds, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -123,7 +123,7 @@ impl Worker {
         }
         if bytes < SMALL || bytes > memory::limit() {
             // Nobody waits for what is being given back, but there is room where it was.
-            if memory::fits(bytes.saturating_sub(reaper::waiting()))? {
+            if memory::fits_once_freed(bytes, reaper::waiting())? {
                 return Ok(());
             }
             return Err(memory::refusal(bytes, 0));
