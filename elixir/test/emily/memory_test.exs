@@ -25,6 +25,11 @@ defmodule Emily.MemoryTest do
   def tell(_event, measurements, metadata, test),
     do: send(test, {:collect, measurements, metadata})
 
+  defp limit_to(bytes) do
+    limit = Memory.set_limit(bytes)
+    on_exit(fn -> Memory.set_limit(limit) end)
+  end
+
   # A heap that the VM has no reason to collect.
   defp with_large_heap(fun) do
     task =
@@ -69,8 +74,7 @@ defmodule Emily.MemoryTest do
 
   test "where memory is short every process is collected before anything is refused", context do
     %{worker: worker, before: before} = context
-    limit = Memory.set_limit(before + 100 * @mib)
-    on_exit(fn -> Memory.set_limit(limit) end)
+    limit_to(before + 100 * @mib)
     bytes = :binary.copy(<<1>>, 60 * @mib)
     test = self()
 
@@ -91,8 +95,7 @@ defmodule Emily.MemoryTest do
 
   test "what does not fit is an error that says the limit, and the VM goes on", context do
     %{worker: worker, before: before} = context
-    limit = Memory.set_limit(before + 50 * @mib)
-    on_exit(fn -> Memory.set_limit(limit) end)
+    limit_to(before + 50 * @mib)
     bytes = :binary.copy(<<1>>, 40 * @mib)
     {:ok, held} = Native.from_binary(worker, :u8, {40 * @mib}, bytes)
     assert {:error, error} = Native.from_binary(worker, :u8, {40 * @mib}, bytes)
