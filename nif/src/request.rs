@@ -95,7 +95,7 @@ impl Letter {
     }
 
     /// Posts `{:ok, term}` or `{:error, map}`.
-    pub(crate) fn post_result<T: Send + 'static>(
+    fn post_result<T: Send + 'static>(
         self,
         result: Result<T>,
         encode: impl for<'a> FnOnce(Env<'a>, T) -> Term<'a> + Send + 'static,

@@ -123,8 +123,8 @@ fn submit<'a>(
 #[rustler::nif]
 fn flush<'a>(env: Env<'a>, worker: ResourceArc<WorkerRef>, tag: Reference<'a>) -> Term<'a> {
     request::ask(env, tag, |letter| {
-        worker.0.flush(move |result| {
-            letter.post_result(result, |env, ()| atoms::done().to_term(env));
-        });
+        worker
+            .0
+            .flush(letter.reply(|env, ()| atoms::done().to_term(env)));
     })
 }

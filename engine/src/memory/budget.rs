@@ -10,6 +10,7 @@ use emily_spec::{Error, ErrorKind, Result};
 
 use super::limit;
 use crate::mlx::from_mlx;
+use crate::reaper;
 
 /// What MLX held when it was last asked, and what it was given since.
 static ACTIVE: AtomicUsize = AtomicUsize::new(0);
@@ -86,10 +87,11 @@ pub fn on_pressure(hook: impl Fn() + Send + Sync + 'static) {
     let _ = HOOK.set(Box::new(hook));
 }
 
-/// Has whoever knows of unneeded tensors let go of them.
+/// Has whoever knows of unneeded tensors let go of them, and waits until they are given back.
 pub(crate) fn relieve() {
     if let Some(hook) = HOOK.get() {
         hook();
+        reaper::settle();
     }
 }
 

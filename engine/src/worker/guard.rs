@@ -72,11 +72,12 @@ impl Guard {
         let Some(Open { any, condition }) = self.open().take() else {
             return Ok(());
         };
-        let item = any.try_item_exact::<bool>();
+        let failed = |error: ConversionError| Error::new(ErrorKind::Internal, error.to_string());
+        let item = any.try_item_exact::<bool>().map_err(failed);
         let error = match &item {
             Ok(false) => None,
             Ok(true) => Some(condition.fault.error(&condition.failed)),
-            Err(error) => Some(Error::new(ErrorKind::Internal, error.to_string())),
+            Err(error) => Some(error.clone()),
         };
         let outcome = match error {
             Some(error) => {
@@ -87,8 +88,7 @@ impl Guard {
             None => HOLDS,
         };
         self.outcome.store(outcome, Ordering::Release);
-        let failed = |error: ConversionError| Error::new(ErrorKind::Internal, error.to_string());
-        item.map(drop).map_err(failed)
+        item.map(drop)
     }
 
     /// Why, where the condition is known to have failed.

@@ -30,9 +30,7 @@ impl Handle {
     /// [`ErrorKind::Argument`] where the tensor was released.
     pub fn read_with(&self, reply: Reply<Bytes>) {
         match self.0.check_held() {
-            Ok(()) => {
-                let _over = self.0.thread.push(Job::Read(Use::of(&self.0), reply));
-            }
+            Ok(()) => self.0.thread.push(Job::Read(Use::of(&self.0), reply)),
             Err(error) => reply.send(Err(error)),
         }
     }
@@ -43,9 +41,7 @@ impl Handle {
     /// As [`Handle::read_with`].
     pub fn eval_with(&self, reply: Reply<()>) {
         match self.0.check_held() {
-            Ok(()) => {
-                let _over = self.0.thread.push(Job::Eval(Use::of(&self.0), reply));
-            }
+            Ok(()) => self.0.thread.push(Job::Eval(Use::of(&self.0), reply)),
             Err(error) => reply.send(Err(error)),
         }
     }

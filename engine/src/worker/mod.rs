@@ -129,7 +129,7 @@ impl Worker {
             return Err(memory::refusal(bytes, 0));
         }
         handle::wait(|reply| {
-            let _over = self.thread.push(Job::Room(bytes, reply));
+            self.thread.push(Job::Room(bytes, reply));
         })
     }
 
@@ -166,9 +166,7 @@ impl Worker {
             outputs: outputs.iter().map(|out| Arc::downgrade(&out.0)).collect(),
             lane: self.lane.clone(),
         };
-        if self.thread.push(Job::Apply(apply)) {
-            full.push(self.thread.clone());
-        }
+        full.extend(self.thread.push_bounded(Job::Apply(apply)));
         Ok((outputs, Backlog::of(full)))
     }
 
@@ -186,13 +184,13 @@ impl Worker {
 
     /// Starts the evaluation of everything that was submitted before, then calls `done` on the
     /// worker's thread. What fails is told by the handle that is read, not here.
-    pub fn flush(&self, done: impl FnOnce(Result<()>) + Send + 'static) {
-        let _over = self.thread.push(Job::Flush(Reply::new(done)));
+    pub fn flush(&self, done: Reply<()>) {
+        self.thread.push(Job::Flush(done));
     }
 
     /// Runs `f` on the worker's thread, after what was submitted before.
     pub fn call(&self, f: impl FnOnce() + Send + 'static) {
-        let _over = self.thread.push(Job::Call(Box::new(f)));
+        self.thread.push(Job::Call(Box::new(f)));
     }
 
     /// Runs `f` as [`Worker::call`] does, and calls `reply` with its result.
@@ -233,9 +231,7 @@ impl Worker {
             let wanted = weak.clone();
             let open = move |_: Result<()>| drop(weak.upgrade().inspect(|gate| gate.open()));
             let reply = Reply::new(open).while_wanted(move || wanted.strong_count() > 0);
-            if slot.thread.push(Job::Eval(Use::of(slot), reply)) {
-                full.push(slot.thread.clone());
-            }
+            full.extend(slot.thread.push_bounded(Job::Eval(Use::of(slot), reply)));
             Input::Foreign(Use::of(slot), gate)
         };
         (inputs.iter().map(operand).collect(), full)

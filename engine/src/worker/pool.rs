@@ -53,7 +53,7 @@ pub(crate) fn wind_down(patience: Duration) -> bool {
     for device in [Device::Cpu, Device::Gpu] {
         for thread in threads(device).iter() {
             let sender = sender.clone();
-            let _over = thread.push(Job::Settle(Reply::new(move |result| {
+            thread.push(Job::Settle(Reply::new(move |result| {
                 // Nobody waits any more once the patience is over.
                 let _ = sender.send(result);
             })));

@@ -19,7 +19,7 @@ use crate::worker::guard::{Guard, Guards};
 use crate::worker::slot::{Slot, State, Use, Value};
 use crate::worker::thread::{Apply, Input, Job, Thread};
 use crate::worker::turn;
-use crate::{Device, ending, memory, mlx, reaper};
+use crate::{Device, ending, memory, mlx};
 
 /// Evaluation starts, without waiting, once this many ops or bytes are pending: enough to keep the
 /// graph wide, little enough that the device is never idle for long. It starts also when the thread has
@@ -142,9 +142,10 @@ impl Runner {
         Instant::now()
     }
 
-    /// One job. A panic in it is caught.
+    /// One job, if somebody still waits for it. A panic in it is caught.
     fn job(&mut self, job: Job) {
         let caught = catch_unwind(AssertUnwindSafe(|| match job {
+            job if !job.is_wanted() => drop(job),
             Job::Apply(apply) => self.apply(apply),
             Job::Read(tensor, reply) => self.answer(tensor, reply, Runner::read),
             Job::Eval(tensor, reply) => self.answer(tensor, reply, |runner, slot| {
@@ -193,9 +194,6 @@ impl Runner {
         reply: Reply<T>,
         compute: impl FnOnce(&mut Runner, &Arc<Slot>) -> Result<T>,
     ) {
-        if !reply.is_wanted() {
-            return;
-        }
         let slot = tensor.slot();
         let caught = catch_unwind(AssertUnwindSafe(|| compute(self, slot)));
         let result = caught.unwrap_or_else(|panic| {
@@ -213,9 +211,6 @@ impl Runner {
     }
 
     fn apply(&mut self, apply: Apply) {
-        if apply.outputs.iter().all(|slot| slot.strong_count() == 0) {
-            return;
-        }
         let computed = catch_unwind(AssertUnwindSafe(|| self.compute(&apply)))
             .unwrap_or_else(|panic| Err(Failure::new(at(panicked(&*panic), &apply.origin))));
         match computed {
@@ -253,10 +248,10 @@ impl Runner {
                     shared = shared.max(value.kept);
                 }
                 Err(failure) => {
-                    let first = failed
-                        .take()
-                        .map(|other| Failure::first(other, failure.clone()));
-                    failed = Some(first.unwrap_or(failure));
+                    failed = Some(match failed.take() {
+                        Some(other) => Failure::first(other, failure),
+                        None => failure,
+                    });
                 }
             }
         }
@@ -318,12 +313,10 @@ impl Runner {
             return Err(error);
         }
         memory::clear_cache()?;
-        reaper::settle();
         if memory::fits(need)? {
             return Ok(());
         }
         memory::relieve();
-        reaper::settle();
         match memory::fits(need)? {
             true => Ok(()),
             false => Err(memory::refusal(bytes, on_the_way)),

@@ -327,7 +327,7 @@ fn a_flush_comes_after_what_was_submitted_before() {
     let one = vector(&worker, &[1.0]);
     let two = add(&worker, &one, &one);
     let (sender, flushed) = mpsc::channel();
-    worker.flush(move |done| sender.send(done).unwrap());
+    worker.flush(Reply::new(move |done| sender.send(done).unwrap()));
     assert!(flushed.recv_timeout(Duration::from_millis(50)).is_err());
     drop(held);
     flushed

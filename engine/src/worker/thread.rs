@@ -48,7 +48,7 @@ impl Job {
     }
 
     /// Whether somebody still waits for what it does.
-    fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         match self {
             Job::Apply(apply) => apply.outputs.iter().any(|slot| slot.strong_count() > 0),
             Job::Read(_, reply) => reply.is_wanted(),
@@ -228,10 +228,16 @@ impl Thread {
         self.queue.depth()
     }
 
-    /// Queues a job; true when that leaves the queue over its bound.
-    pub(crate) fn push(&self, job: Job) -> bool {
+    /// Queues a job that has its own way of waiting.
+    pub(crate) fn push(&self, job: Job) {
         let urgent = job.urgent();
-        self.queue.push(job, urgent)
+        self.queue.push(job, urgent);
+    }
+
+    /// Queues a job; this thread where that leaves its queue over the bound.
+    pub(crate) fn push_bounded(self: &Arc<Thread>, job: Job) -> Option<Arc<Thread>> {
+        let urgent = job.urgent();
+        self.queue.push(job, urgent).then(|| self.clone())
     }
 
     /// Drops what a slot held, on the thread that may.
