@@ -228,19 +228,23 @@ fn real_pow(x: f64, y: f64) -> f64 {
 }
 
 /// e^(w · ln z) on the principal branch; small whole powers by multiplication, which is exact where
-/// the answer is. 0⁰ is 1, and 0^w is 0 where w's real part is positive and
-/// NaN elsewhere, where it has no limit.
+/// the answer is, as long as nothing on the way leaves the doubles. 0⁰ is 1, and 0^w is 0 where w's
+/// real part is positive and NaN elsewhere, where it has no limit.
 fn complex_pow(z: Complex<f64>, w: Complex<f64>) -> Complex<f64> {
     let zero = Complex::ZERO;
     match (z == zero, w == zero) {
         (_, true) => Complex::ONE,
         (true, false) if w.re > 0.0 => zero,
         (true, false) => Complex::new(f64::NAN, f64::NAN),
-        (false, false) if w.im == 0.0 && w.re.fract() == 0.0 && w.re.abs() <= 64.0 => {
-            z.powi(w.re as i32)
-        }
-        (false, false) => complex_exp(w * z.ln()),
+        (false, false) => whole_power(z, w).unwrap_or_else(|| complex_exp(w * z.ln())),
     }
+}
+
+/// z times itself, where w is a whole number of at most 64 and every product is finite.
+fn whole_power(z: Complex<f64>, w: Complex<f64>) -> Option<Complex<f64>> {
+    let is_small = w.im == 0.0 && w.re.fract() == 0.0 && w.re.abs() <= 64.0;
+    let power = is_small.then(|| z.powi(w.re as i32))?;
+    power.is_finite().then_some(power)
 }
 
 /// How many units the errors of ln z and of its product with w are in e^(w · ln z): an error of the
