@@ -229,6 +229,7 @@ impl Call {
         length(terms)?;
         let windows = product(&mut [rows, terms, self.groups as usize].into_iter());
         let width = dtype_of(input).size().max(4);
+        length(windows)?;
         within_memory(padded.saturating_add(windows).saturating_mul(width))
     }
 }

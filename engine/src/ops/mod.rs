@@ -14,6 +14,7 @@ mod cast;
 mod close;
 mod complex;
 mod conv;
+mod counted;
 mod creation;
 mod cumulative;
 mod cx;
@@ -37,6 +38,7 @@ use emily_spec::{Error, ErrorKind, Op, Result, Shape, TensorType};
 use mlx_rs::Array;
 use mlx_rs::error::Exception;
 
+pub(crate) use counted::{check as check_count, elements as check_elements};
 pub(crate) use cx::{Condition, Cx};
 
 use crate::mlx::{dtype_of, from_mlx, shape_of, to_mlx};
@@ -186,19 +188,26 @@ fn length(count: usize) -> mlx_rs::error::Result<i32> {
     })
 }
 
-/// Refuses what would not fit beside the operands: so many elements of so many bytes on the way to a
-/// result. MLX would write to a null pointer.
+/// Refuses what would not fit beside the operands, or could not be counted: so many elements of so many
+/// bytes on the way to a result. MLX would write to a null pointer.
 ///
 /// # Errors
 /// One that counts as [`ErrorKind::Memory`].
-fn fits(sizes: &[i32], width: usize) -> mlx_rs::error::Result<()> {
+fn fits(sizes: &[i32], width: usize, cx: &Cx) -> mlx_rs::error::Result<()> {
     let sizes = sizes.iter().map(|&size| size as usize);
-    within_memory(sizes.fold(width, usize::saturating_mul))
+    let count = sizes.fold(1, usize::saturating_mul);
+    counted::elements(count, cx.device).map_err(out_of_memory)?;
+    within_memory(count.saturating_mul(width))
 }
 
 /// The same of so many bytes.
 fn within_memory(bytes: usize) -> mlx_rs::error::Result<()> {
-    crate::memory::check(bytes).map_err(|error| Exception::custom(error.message))
+    crate::memory::check(bytes).map_err(out_of_memory)
+}
+
+/// What `from_mlx` makes a memory error of again.
+fn out_of_memory(error: Error) -> Exception {
+    Exception::custom(format!("out of memory: {}", error.message))
 }
 
 #[cfg(test)]

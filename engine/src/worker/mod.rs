@@ -22,7 +22,7 @@ use emily_spec::{Context, DType, Error, ErrorKind, Op, Result, TensorType};
 
 use smallvec::SmallVec;
 
-use crate::{Config, Device, ending, memory, mlx, reaper};
+use crate::{Config, Device, ending, memory, mlx, ops, reaper};
 
 pub(crate) use guard::Guards;
 pub use handle::Handle;
@@ -147,7 +147,7 @@ impl Worker {
         self.lane.check_running().map_err(here)?;
         let results = op.infer(&types)?;
         let bytes = self.check(&results, inputs).map_err(here)?;
-        let on_the_way = temporaries(&op, &types, &results, bytes).map_err(here)?;
+        let on_the_way = (self.temporaries(&op, &types, &results, bytes)).map_err(here)?;
         let outputs: Vec<Handle> = results
             .iter()
             .map(|ty| Handle(Slot::new(ty.clone(), self.thread.clone(), State::Pending)))
@@ -253,6 +253,32 @@ impl Worker {
         Ok(bytes)
     }
 
+    /// The bytes that a call needs beside its operands and results while it runs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] where they are over the limit together with the results, or there are more
+    /// elements than MLX counts.
+    fn temporaries(
+        &self,
+        op: &Op,
+        inputs: &[TensorType],
+        results: &[TensorType],
+        bytes: usize,
+    ) -> Result<usize> {
+        let mut sizes = inputs.iter().map(TensorType::byte_size);
+        let small = |size: Result<usize>| size.is_ok_and(|size| size < SMALL);
+        if bytes < SMALL && sizes.all(small) {
+            return Ok(0);
+        }
+        ops::check_count(op, self.device(), inputs, results)?;
+        let temporaries = op.cost(inputs, results)?.temporaries;
+        let temporaries = usize::try_from(temporaries).unwrap_or(usize::MAX);
+        if bytes.saturating_add(temporaries) > memory::limit() {
+            return Err(memory::refusal(bytes, temporaries));
+        }
+        Ok(temporaries)
+    }
+
     fn check_dtype(&self, dtype: DType) -> Result<()> {
         if dtype != DType::F64 || (self.f64 && self.device() == Device::Cpu) {
             return Ok(());
@@ -267,29 +293,6 @@ impl Worker {
 
 /// Calls whose operands and results are smaller need little on the way, which is not looked at.
 const SMALL: usize = 256 << 10;
-
-/// The bytes that a call needs beside its operands and results while it runs.
-///
-/// # Errors
-/// [`ErrorKind::Memory`] where they are over the limit together with the results.
-fn temporaries(
-    op: &Op,
-    inputs: &[TensorType],
-    results: &[TensorType],
-    bytes: usize,
-) -> Result<usize> {
-    let mut sizes = inputs.iter().map(TensorType::byte_size);
-    let small = |size: Result<usize>| size.is_ok_and(|size| size < SMALL);
-    if bytes < SMALL && sizes.all(small) {
-        return Ok(0);
-    }
-    let temporaries = op.cost(inputs, results)?.temporaries;
-    let temporaries = usize::try_from(temporaries).unwrap_or(usize::MAX);
-    if bytes.saturating_add(temporaries) > memory::limit() {
-        return Err(memory::refusal(bytes, temporaries));
-    }
-    Ok(temporaries)
-}
 
 impl Lane {
     fn check_running(&self) -> Result<()> {

@@ -380,6 +380,7 @@ impl Runner {
         if mlx::is_row_contiguous(&array) {
             return Bytes::new(array);
         }
+        ops::check_elements(array.size(), self.thread.device)?;
         let dense = mlx::contiguous(&array)?;
         turn::finish(std::slice::from_ref(&dense), self.thread.device).map_err(mlx::from_mlx)?;
         Bytes::new(dense)

@@ -35,7 +35,7 @@ pub(in crate::ops) fn attention(
     // The queries of the heads that share one of keys are rows of one matrix.
     let rows = length((heads / shared) as usize * queries as usize)?;
 
-    fits(&[batch, heads, queries, keys], query.item_size())?;
+    fits(&[batch, heads, queries, keys], query.item_size(), cx)?;
     let scale = op.factor(features as usize).unwrap_or(f64::NAN);
     let scaled = query
         .multiply(real(dtype_of(&query), scale))?

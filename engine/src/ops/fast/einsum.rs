@@ -136,7 +136,7 @@ impl Labelled {
         };
         let shape: Vec<usize> = labels.iter().map(size).collect();
         let sizes: Vec<i32> = shape.iter().map(|&size| size as i32).collect();
-        fits(&sizes, self.array.item_size())?;
+        fits(&sizes, self.array.item_size(), cx)?;
         let ty = TensorType::new(dtype_of(&self.array), shape);
         let array = if contract.is_empty() {
             let factors = [self.spread(&labels)?, other.spread(&labels)?];

@@ -44,7 +44,7 @@ pub(in crate::ops) fn picked_product(
     let leading = &shape[..shape.len() - 2];
     for x in [a, b] {
         let matrices = [leading, &x.shape()[1..]].concat();
-        fits(&matrices, ty.dtype.size().max(4))?;
+        fits(&matrices, ty.dtype.size().max(4), cx)?;
     }
     let picked = |x: &Array, index: &Array| {
         let index = broadcast_to(index, leading)?.flatten(None, None)?;
