@@ -3,6 +3,7 @@
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
+use std::ptr::NonNull;
 
 use emily_spec::{Error, ErrorKind, Result};
 use mlx_rs::Array;
@@ -13,14 +14,17 @@ use crate::{mlx, reaper};
 pub struct Bytes {
     /// Evaluated and row-contiguous, so that it has no graph and its data never changes.
     array: ManuallyDrop<Array>,
+    /// Where its data is.
+    start: NonNull<u8>,
     len: usize,
 }
 
 impl Bytes {
-    /// Takes an evaluated, row-contiguous array.
+    /// Takes an evaluated, row-contiguous array. On CUDA this may move it: it is nobody else's, and this is the
+    /// thread of its stream.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] for any other.
+    /// [`ErrorKind::Internal`] for any other; [`ErrorKind::Memory`] where it could not be moved.
     pub(crate) fn new(array: Array) -> Result<Bytes> {
         if !mlx::is_row_contiguous(&array) {
             return Err(Error::new(
@@ -29,8 +33,19 @@ impl Bytes {
             ));
         }
         let len = array.nbytes();
+        let start = match NonNull::new(mlx::data_ptr(&array).cast_mut()) {
+            Some(start) => start,
+            None if len == 0 => NonNull::dangling(),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::Memory,
+                    format!("no room for the {len} bytes of a tensor where the CPU can read them"),
+                ));
+            }
+        };
         Ok(Bytes {
             array: ManuallyDrop::new(array),
+            start,
             len,
         })
     }
@@ -44,19 +59,19 @@ impl Drop for Bytes {
 }
 
 // SAFETY: the array is evaluated (`Bytes::new`), so it is only ever read: MLX changes neither its
-// descriptor nor its data after evaluation, and its reference count is atomic.
+// descriptor nor its data after evaluation, and its reference count is atomic. `start` is a place in it.
+unsafe impl Send for Bytes {}
+
+// SAFETY: as above.
 unsafe impl Sync for Bytes {}
 
 impl Deref for Bytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        if self.len == 0 {
-            return &[];
-        }
         // SAFETY: the array is evaluated and row-contiguous (`Bytes::new`), so its `len` bytes
         // stand at this address for as long as it lives, and nobody writes them.
-        unsafe { std::slice::from_raw_parts(mlx::data_ptr(&self.array), self.len) }
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 

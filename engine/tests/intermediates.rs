@@ -65,7 +65,6 @@ fn what_decompositions_count_in_31_bits() {
     // The squares that singular values and eigenvectors are found in.
     of("svd", json!({}), &[21_000, 21_000]);
     of("eigh", json!({}), &[33_000, 33_000]);
-    of("determinant", json!({}), &[50_000, 50_000]);
 }
 
 #[test]

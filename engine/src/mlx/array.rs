@@ -1,9 +1,11 @@
 //! Handles to arrays, and their bytes.
 
 use emily_spec::{Error, ErrorKind, Result, Shape, TensorType};
-use mlx_rs::Array;
+use mlx_rs::error::Exception;
+use mlx_rs::{Array, Dtype};
 
-use super::{from_mlx, install_error_handler, to_mlx};
+use super::{bitwise_and, from_mlx, install_error_handler, to_mlx};
+use crate::Device;
 
 /// Another handle to the same array: a reference count, no copy.
 pub(crate) fn clone_array(array: &Array) -> Array {
@@ -96,6 +98,28 @@ pub(crate) fn data_ptr(array: &Array) -> *const u8 {
 /// The same values in row-major order without gaps; no copy where they already lie so.
 pub(crate) fn contiguous(array: &Array) -> Result<Array> {
     array.contiguous().map_err(from_mlx)
+}
+
+/// Whether the CPU's reading an array moves it. MLX moves a CUDA buffer to where the CPU can read it, and
+/// frees it where it was, whichever kernels of other streams are still to read it there.
+pub(crate) fn moves_when_read(device: Device) -> bool {
+    device == Device::Gpu && cfg!(not(target_os = "macos"))
+}
+
+/// The same values for the CPU to read: in a buffer that nobody else has where reading moves it, elsewhere
+/// another handle.
+pub(crate) fn private(array: &Array, device: Device) -> std::result::Result<Array, Exception> {
+    if !moves_when_read(device) {
+        return Ok(clone_array(array));
+    }
+    let bits = array.view_dtype(match array.item_size() {
+        1 => Dtype::Uint8,
+        2 => Dtype::Uint16,
+        4 => Dtype::Uint32,
+        _ => Dtype::Uint64,
+    })?;
+    // Any kernel writes to a new buffer, or to that of an operand that nobody else has.
+    bitwise_and(&bits, &bits)?.view_dtype(array.dtype())
 }
 
 /// Asks one of MLX's questions about an array; no answer counts as no.

@@ -1,12 +1,12 @@
 //! What an op may use besides its operands.
 
 use emily_spec::{Class, Error, ErrorKind, Result, Shape};
-use mlx_rs::error::ConversionError;
+use mlx_rs::error::{ConversionError, Result as MlxResult};
 use mlx_rs::ops::indexing::argmax;
 use mlx_rs::{Array, Stream, with_stream};
 
 use crate::Device;
-use crate::mlx::{clone_array, dtype_of, from_mlx, slice_axis};
+use crate::mlx::{clone_array, dtype_of, from_mlx, private, slice_axis};
 
 /// The worker's side of one op: where it runs, and the conditions its answer stands under.
 pub(crate) struct Cx<'a> {
@@ -64,6 +64,7 @@ fn first(failed: &Array, indices: &Array) -> Result<(usize, i128)> {
     // A view: a GPU would compile a kernel for a take.
     let index = (indices.flatten(None, None))
         .and_then(|indices| slice_axis(&indices, 0, place..place + 1))
+        .and_then(|index| private(&index, Device::preferred()))
         .map_err(from_mlx)?;
     let index = match dtype_of(&index).class() {
         Class::Unsigned => index.try_item_cast::<u64>().map(i128::from),
@@ -75,9 +76,24 @@ fn first(failed: &Array, indices: &Array) -> Result<(usize, i128)> {
 }
 
 impl<'a> Cx<'a> {
-    /// Calls MLX on the thread's CPU, for what its other devices do otherwise or not at all.
-    pub(crate) fn on_cpu<T>(&self, call: impl FnOnce() -> T) -> T {
-        with_stream(self.cpu, call)
+    /// Calls MLX on the thread's CPU, for what its other devices do otherwise or not at all, with
+    /// operands that the CPU may read.
+    pub(crate) fn on_cpu<T, const N: usize>(
+        &self,
+        operands: [&Array; N],
+        call: impl FnOnce([&Array; N]) -> MlxResult<T>,
+    ) -> MlxResult<T> {
+        let owned = self.owned(operands)?;
+        with_stream(self.cpu, || call(std::array::from_fn(|i| &owned[i])))
+    }
+
+    /// Operands that the CPU may read while others use them elsewhere.
+    pub(crate) fn owned<'x>(
+        &self,
+        operands: impl IntoIterator<Item = &'x Array>,
+    ) -> MlxResult<Vec<Array>> {
+        let operands = operands.into_iter();
+        operands.map(|x| private(x, self.device)).collect()
     }
 
     pub(crate) fn new(device: Device, cpu: &'a Stream) -> Cx<'a> {

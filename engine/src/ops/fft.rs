@@ -35,11 +35,11 @@ pub(super) fn fourier(
     };
     let x = resized(&*operand(x, dtype)?, op.axis, needed)?;
     let n = n as i32;
-    cx.on_cpu(|| match kind {
-        Fourier::Fft => fft(&x, n, axis),
-        Fourier::Ifft => ifft(&x, n, axis),
-        Fourier::Rfft => rfft(&x, n, axis),
-        Fourier::Irfft => irfft(&x, n, axis),
+    cx.on_cpu([&x], |[x]| match kind {
+        Fourier::Fft => fft(x, n, axis),
+        Fourier::Ifft => ifft(x, n, axis),
+        Fourier::Rfft => rfft(x, n, axis),
+        Fourier::Irfft => irfft(x, n, axis),
     })
 }
 
@@ -58,9 +58,9 @@ pub(super) fn fourier2(
         .into_iter()
         .try_fold(cast(x, ty.dtype)?, |x, (axis, n)| {
             let (x, n, axis) = (resized(&x, axis, n)?, n as i32, axis as i32);
-            cx.on_cpu(|| match kind {
-                Fourier2::Fft2 => fft(&x, n, axis),
-                Fourier2::Ifft2 => ifft(&x, n, axis),
+            cx.on_cpu([&x], |[x]| match kind {
+                Fourier2::Fft2 => fft(x, n, axis),
+                Fourier2::Ifft2 => ifft(x, n, axis),
             })
         })
 }

@@ -244,7 +244,9 @@ pub(super) fn scatter(
     cx: &Cx,
 ) -> Result<Array> {
     match cx.device {
-        Device::Gpu if dtype_of(x).size() == 8 => cx.on_cpu(|| write(x, updates)),
+        Device::Gpu if dtype_of(x).size() == 8 => {
+            cx.on_cpu([x, updates], |[x, updates]| write(x, updates))
+        }
         Device::Cpu | Device::Gpu => write(x, updates),
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn dot(op: &Dot, inputs: &[Array], ty: &TensorType, cx: &Cx) -> Resul
     let a = left.matrices(&left.free, left.contract, ty.dtype)?;
     let b = right.matrices(right.contract, &right.free, ty.dtype)?;
     let product = match ty.dtype.class() {
-        Class::Unsigned | Class::Signed => cx.on_cpu(|| integer_product(&a, &b))?,
+        Class::Unsigned | Class::Signed => cx.on_cpu([&a, &b], |[a, b]| integer_product(a, b))?,
         Class::Float => float_product(&a, &b, cx)?,
         Class::Complex => complex::matmul(&a, &b)?,
     };

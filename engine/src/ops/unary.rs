@@ -159,7 +159,7 @@ fn function(
     match dtype_of(x).class() {
         Class::Complex => {
             let cpu = Cx::new(Device::Cpu, cx.cpu);
-            cx.on_cpu(|| complex(x, &cpu))
+            cx.on_cpu([x], |[x]| complex(x, &cpu))
         }
         Class::Unsigned | Class::Signed | Class::Float => real_function(x, real),
     }

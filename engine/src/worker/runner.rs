@@ -377,12 +377,14 @@ impl Runner {
 
     fn read(&mut self, slot: &Arc<Slot>) -> Result<Bytes> {
         let array = self.eval(slot).map_err(|failure| failure.error.clone())?;
-        if mlx::is_row_contiguous(&array) {
+        let device = self.thread.device;
+        if mlx::is_row_contiguous(&array) && !mlx::moves_when_read(device) {
             return Bytes::new(array);
         }
-        ops::check_elements(array.size(), self.thread.device)?;
+        ops::check_elements(array.size(), device)?;
         let dense = mlx::contiguous(&array)?;
-        turn::finish(std::slice::from_ref(&dense), self.thread.device).map_err(mlx::from_mlx)?;
+        let dense = mlx::private(&dense, device).map_err(mlx::from_mlx)?;
+        turn::finish(std::slice::from_ref(&dense), device).map_err(mlx::from_mlx)?;
         Bytes::new(dense)
     }
 

@@ -22,7 +22,8 @@ pub(in crate::ops) fn rope(op: &Rope, inputs: &[Array], ty: &TensorType, cx: &Cx
     if x.size() == 0 || pairs == 0 {
         return x.as_dtype(to_mlx(ty.dtype));
     }
-    let [sine, cosine] = cx.on_cpu(|| sines_and_cosines(op, inputs, ty, x.dtype(), cx))?;
+    let table = cx.owned(&inputs[1..])?;
+    let [sine, cosine] = cx.on_cpu([], |[]| sines_and_cosines(op, &table, ty, x.dtype(), cx))?;
 
     let axis = x.ndim() - 1;
     let [a, b] = match op.traditional {
@@ -53,10 +54,11 @@ fn every_second(x: &Array, from: i32, pairs: i32) -> Result<Array> {
     slice(x, &starts, &stops, &strides)
 }
 
-/// Sines and cosines for each position and pair, of angles in `f64`, which only the CPU has.
+/// Sines and cosines for each position and pair, of angles in `f64`, which only the CPU has. The
+/// table is the offset, and the frequencies if they are given.
 fn sines_and_cosines(
     op: &Rope,
-    inputs: &[Array],
+    table: &[Array],
     ty: &TensorType,
     dtype: Dtype,
     cx: &Cx,
@@ -64,7 +66,7 @@ fn sines_and_cosines(
     let rank = ty.shape.rank();
     let wide = |x: &Array| cast(x, DType::F64);
     let steps = arange(length(ty.shape[rank - 2])?, Dtype::Float64)?.reshape(&[-1, 1])?;
-    let mut offset = wide(&inputs[1])?;
+    let mut offset = wide(&table[0])?;
     if offset.ndim() > 0 {
         let mut shape = vec![1; rank];
         shape[0] = offset.dim(0);
@@ -73,7 +75,7 @@ fn sines_and_cosines(
     let positions = offset
         .add(steps)?
         .multiply(real(DType::F64, op.factor().unwrap_or(f64::NAN)))?;
-    let angles = match inputs.get(2) {
+    let angles = match table.get(1) {
         Some(freqs) => positions.divide(wide(freqs)?)?,
         None => {
             let pairs = op.pairs(ty.shape[rank - 1]);

@@ -29,8 +29,8 @@ pub(in crate::ops) fn qr(x: &Array, results: &[TensorType], cx: &Cx) -> Result<V
         batch.saturating_mul(m).saturating_mul(n),
         n.saturating_mul(BLOCK),
     ])?;
-    let factors = cx.on_cpu(|| -> Result<_> {
-        let (finite, x) = finite(&x)?;
+    let factors = cx.on_cpu([&x], |[x]| {
+        let (finite, x) = finite(x)?;
         let (scaled, back) = moderate(&x, &[-2])?;
         let (q, r) = reflect(&scaled, columns)?;
         let (q, r) = signed(&x, &q, &r.multiply(back)?)?;
@@ -118,8 +118,8 @@ pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Resul
     let x = wide(x, ty.dtype)?;
     let [_, n, _] = sizes(&x);
     countable([n.saturating_mul(n)])?;
-    let (l, failed) = cx.on_cpu(|| -> Result<_> {
-        let (finite, x) = finite(&tril(&x, 0)?)?;
+    let (l, failed) = cx.on_cpu([&x], |[x]| {
+        let (finite, x) = finite(&tril(x, 0)?)?;
         let l = linalg::cholesky(&x, None)?;
         let pivots = l.diagonal(None, -2, -1)?;
         let positive = pivots.gt(real(dtype_of(&l), 0.0))?;
@@ -138,8 +138,8 @@ pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Resul
 /// P, L and U. MLX's permutation says which row of L·U each row of the matrix is.
 pub(in crate::ops) fn lu(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
     let x = cast(x, results[1].dtype)?;
-    let factors = cx.on_cpu(|| -> Result<_> {
-        let (finite, x) = finite(&cast(&x, DType::F64)?)?;
+    let factors = cx.on_cpu([&x], |[x]| {
+        let (finite, x) = finite(&cast(x, DType::F64)?)?;
         let (x, back) = moderate(&x, &[-2])?;
         let (rows, l, u) = eliminated(&x)?;
         let u = u.multiply(back)?;

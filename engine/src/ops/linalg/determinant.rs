@@ -15,9 +15,9 @@ use crate::ops::{Cx, dims};
 /// Both in `f64`, which the CPU has: on the way numbers may be beyond `f32`.
 pub(in crate::ops) fn determinant(x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
     let x = wide(x, ty.dtype)?;
-    let determinant = cx.on_cpu(|| match x.dim(-1) {
-        ..=3 => cast(&expanded(&cast(&x, DType::F64)?)?, ty.dtype)?.squeeze_axes(&[-2, -1]),
-        _ => cast(&eliminated(&cast(&x, DType::F64)?)?, ty.dtype),
+    let determinant = cx.on_cpu([&x], |[x]| match x.dim(-1) {
+        ..=3 => cast(&expanded(&cast(x, DType::F64)?)?, ty.dtype)?.squeeze_axes(&[-2, -1]),
+        _ => cast(&eliminated(&cast(x, DType::F64)?)?, ty.dtype),
     })?;
     determinant.reshape(&dims(&ty.shape))
 }

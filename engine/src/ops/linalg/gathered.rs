@@ -52,7 +52,7 @@ pub(in crate::ops) fn picked_product(
     };
     let (a, b) = (picked(a, &lhs)?, picked(b, &rhs)?);
     let product = match ty.dtype.class() {
-        Class::Unsigned | Class::Signed => cx.on_cpu(|| integer_product(&a, &b))?,
+        Class::Unsigned | Class::Signed => cx.on_cpu([&a, &b], |[a, b]| integer_product(a, b))?,
         Class::Float => a.matmul(b)?,
         Class::Complex => complex::matmul(&a, &b)?,
     };

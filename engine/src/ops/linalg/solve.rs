@@ -82,8 +82,9 @@ fn system(
     };
     let wide = |x: &Array| cast(&cast(x, ty.dtype)?, computed_in);
     // As `on_cpu`, which would keep `cx` from the solver.
+    let owned = cx.owned(inputs)?;
     with_stream(cx.cpu, || -> Result<_> {
-        let (a, b) = (wide(&inputs[0])?, wide(&inputs[1])?);
+        let (a, b) = (wide(&owned[0])?, wide(&owned[1])?);
         let b = match (vector, right) {
             (true, _) => b.expand_dims(-1)?,
             (false, true) => transposed(&b)?,

@@ -18,8 +18,8 @@ pub(in crate::ops) fn eigh(x: &Array, results: &[TensorType], cx: &Cx) -> Result
     let x = wide(x, results[0].dtype)?;
     let [_, n, _] = sizes(&x);
     countable([workspace(2, n, n)])?;
-    let factors = cx.on_cpu(|| -> Result<_> {
-        let (finite, x) = finite(&x)?;
+    let factors = cx.on_cpu([&x], |[x]| {
+        let (finite, x) = finite(x)?;
         let (values, vectors) = linalg::eigh(&x, None)?;
         eval([&values, &vectors])?;
         let order = argsort_axis(values.abs()?.negative()?, -1)?;
@@ -54,8 +54,8 @@ pub(in crate::ops) fn svd(
         batch.saturating_mul(side).saturating_mul(side),
         workspace(5, least, side),
     ])?;
-    let factors = cx.on_cpu(|| -> Result<_> {
-        let (finite, x) = finite(&x)?;
+    let factors = cx.on_cpu([&x], |[x]| {
+        let (finite, x) = finite(x)?;
         let (x, back) = moderate(&x, &[-2, -1])?;
         let (u, s, v) = match op.full_matrices {
             true => all(&x)?,

@@ -38,7 +38,7 @@ pub(in crate::ops) fn quantize(
         cx.fail_where(failed, ErrorKind::Argument, message);
     }
     // CUDA's takes the largest of a group for 0 at least, and rounds halves away from it.
-    let (packed, scales, biases) = cx.on_cpu(|| ops::quantize(&x, group_size, bits))?;
+    let (packed, scales, biases) = cx.on_cpu([&x], |[x]| ops::quantize(x, group_size, bits))?;
     let parts = [packed, scales, biases].into_iter().zip(results);
     parts.map(|(part, ty)| cast(&part, ty.dtype)).collect()
 }
