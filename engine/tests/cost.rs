@@ -2,7 +2,9 @@
 //!
 //! A process of its own and one test, because the counter is the process's.
 
-use emily_engine::{Config, Device, Handle, Worker, memory};
+mod common;
+
+use emily_engine::{Handle, Worker, memory};
 use emily_spec::{DType, Op, OpKind, ROWS, Role, Row, Shape, TensorType};
 use serde_json::{Value, json};
 
@@ -290,12 +292,7 @@ fn operand(worker: &Worker, row: &Row, at: usize, dtype: DType, shape: &[usize])
 fn settle(worker: &Worker) {
     let last = Op::read("iota", json!({"dtype": "u8", "shape": [1]})).unwrap();
     worker.apply(&last, &[]).unwrap()[0].eval().unwrap();
-    let (sender, done) = std::sync::mpsc::channel();
-    worker.call(move || {
-        memory::clear_cache().unwrap();
-        sender.send(()).unwrap();
-    });
-    done.recv().unwrap();
+    common::settle(worker);
 }
 
 /// A product that takes a while, of which little is left: a predicate.
@@ -362,11 +359,7 @@ fn bytes(types: &[TensorType]) -> u64 {
 
 #[test]
 fn no_op_holds_more_than_its_cost_says_and_none_says_far_more() {
-    let worker = Worker::start(Config {
-        device: Device::Cpu,
-        f64: true,
-    })
-    .unwrap();
+    let worker = common::worker();
     let busy = busy(&worker);
     let mut wrong = Vec::new();
     for row in ROWS.iter() {

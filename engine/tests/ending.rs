@@ -4,13 +4,16 @@
 //! Every trial starts this program again, with what it should do and how it should end in its
 //! environment. `EMILY_ENDS` says how often.
 
+mod common;
+
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use emily_engine::{Bytes, Config, Device, Handle, Reply, Worker, wind_down};
+use common::worker;
+use emily_engine::{Bytes, Handle, Reply, Worker, wind_down};
 use emily_spec::{Arithmetic, DType, Dot, ErrorKind, Op, TensorType};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -167,14 +170,6 @@ fn say(word: &str) {
     writeln!(output, "{word}")
         .and_then(|()| output.flush())
         .expect("somebody reads");
-}
-
-fn worker() -> Worker {
-    Worker::start(Config {
-        device: Device::Cpu,
-        f64: false,
-    })
-    .expect("a CPU worker")
 }
 
 /// An `f32` tensor of ones, with so many rows and columns.

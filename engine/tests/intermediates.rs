@@ -1,7 +1,8 @@
 //! What is far larger on the way than operands and result is refused before MLX sees it, which would write
 //! to a null pointer.
 
-use emily_engine::{Config, Device, Worker};
+mod common;
+
 use emily_spec::{DType, ErrorKind, Op, Shape};
 use serde_json::{Value, json};
 
@@ -9,11 +10,7 @@ const MANY: usize = 4_000_000;
 
 #[track_caller]
 fn is_out_of_memory(name: &str, attrs: Value, shapes: &[(DType, &[usize])]) {
-    let worker = Worker::start(Config {
-        device: Device::Cpu,
-        f64: false,
-    })
-    .unwrap();
+    let worker = common::worker();
     let zeros = |(dtype, shape): &(DType, &[usize])| {
         let shape = Shape::from(shape.to_vec());
         let attrs = json!({"dtype": dtype, "shape": shape, "value": 0});

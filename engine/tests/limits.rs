@@ -2,9 +2,11 @@
 //! address space is limited.
 #![cfg(target_os = "linux")]
 
+mod common;
+
 use std::process::Command;
 
-use emily_engine::{Config, Device, Handle, Worker, memory};
+use emily_engine::{Handle, memory};
 use emily_spec::{Arithmetic, DType, ErrorKind, Op, Result, TensorType};
 
 const MIB: usize = 1 << 20;
@@ -38,11 +40,7 @@ fn a_process_of_limited_address_space_is_refused_and_lives() {
 
 /// Takes all there is, by uploads and by results, twice.
 fn fill() {
-    let worker = Worker::start(Config {
-        device: Device::Cpu,
-        f64: false,
-    })
-    .unwrap();
+    let worker = common::worker();
     assert!(memory::limit() < 4 << 30, "{} bytes", memory::limit());
     let bytes = vec![1; 16 * MIB];
     let upload = || worker.from_bytes(TensorType::new(DType::F32, [4 * MIB]), &bytes);

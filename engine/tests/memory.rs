@@ -1,11 +1,14 @@
 //! What the engine does to memory. A process of its own, because MLX's counters are process-wide,
 //! and one test, because tests of one process run side by side.
 
+mod common;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use emily_engine::{Config, Device, Handle, Reply, Worker, memory};
+use common::settle;
+use emily_engine::{Handle, Reply, Worker, memory};
 use emily_spec::{Arithmetic, DType, ErrorKind, Iota, Op, Shape, Slice, TensorType, Unary};
 
 const MIB: usize = 1 << 20;
@@ -43,23 +46,9 @@ fn chain(worker: &Worker) -> Handle {
     sum
 }
 
-/// Waits for everything queued on the worker, then gives the cache back.
-fn settle(worker: &Worker) {
-    let (sender, done) = std::sync::mpsc::channel();
-    worker.call(move || {
-        memory::clear_cache().unwrap();
-        sender.send(()).unwrap();
-    });
-    done.recv().unwrap();
-}
-
 #[test]
 fn memory_is_shared_freed_and_limited() {
-    let worker = Worker::start(Config {
-        device: Device::Cpu,
-        f64: false,
-    })
-    .unwrap();
+    let worker = common::worker();
 
     // Reading a contiguous tensor aliases it.
     let large = iota(&worker, DType::S32, 16 * MIB);

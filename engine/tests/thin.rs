@@ -1,18 +1,16 @@
 //! What singular values of a long matrix do to memory. A process of its own, because MLX's counters are
 //! process-wide.
 
-use emily_engine::{Config, Device, Worker, memory};
+mod common;
+
+use emily_engine::memory;
 use emily_spec::{DType, Iota, Op, Shape, Svd};
 
 const MIB: usize = 1 << 20;
 
 #[test]
 fn thin_singular_vectors_take_no_square_of_the_length() {
-    let worker = Worker::start(Config {
-        device: Device::Cpu,
-        f64: false,
-    })
-    .unwrap();
+    let worker = common::worker();
     let long = Op::Iota(Iota {
         dtype: DType::F32,
         shape: Shape::from([20_000, 3]),

@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
-use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 
@@ -148,16 +148,6 @@ fn point(link: &Path, target: &Path) -> Result<(), Error> {
     symlink(target, &fresh)
         .and_then(|()| fs::rename(&fresh, link))
         .map_err(Error::io("link", link))
-}
-
-#[cfg(unix)]
-fn symlink(target: &Path, link: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(target, link)
-}
-
-#[cfg(not(unix))]
-fn symlink(_: &Path, _: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// The OpenBLAS libraries that the system's loader knows, best first.

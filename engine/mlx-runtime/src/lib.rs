@@ -4,6 +4,11 @@
 //! a copy in Emily's cache, which it fetches at first use from the wheels that
 //! MLX publishes (by pip, with the hashes pinned in `wheels/`).
 //!
+//! What is in the cache is code that will run, so it is looked at each time something is built: whether it is
+//! what was unpacked (`record`), and whether anybody else could change it before or after (`trust`). Nothing
+//! looks when a program starts, as the loader takes MLX before any code of ours: whoever removes the cache
+//! of a program that still runs should not leave its place to others, as `/tmp` does.
+//!
 //! **Architecture invariant:** nothing here links or loads MLX. Build scripts
 //! and `cargo xtask doctor` use this crate before there is anything to link.
 #![forbid(unsafe_code)]
@@ -12,7 +17,10 @@ mod blas;
 mod error;
 mod fetch;
 mod platform;
+mod record;
+mod trust;
 mod variant;
+mod wheel;
 
 use std::path::{Path, PathBuf};
 
@@ -55,8 +63,9 @@ impl Runtime {
     /// Finds the runtime, fetching it into the cache if it is not there.
     ///
     /// `MLX_HOME`, when set, is used as it is and never written to; `variant`
-    /// is then taken on trust. A cached runtime is also told to use the system's
-    /// OpenBLAS, if there is one, at every call.
+    /// is then taken on trust. A cached runtime is compared with the digests of what was unpacked, and has
+    /// to be nobody else's to change, at every call; it is also told to use the system's OpenBLAS, if there
+    /// is one.
     ///
     /// # Errors
     /// Each [`Error`] says what is missing and what to do about it.
@@ -72,13 +81,14 @@ impl Runtime {
                 arch: target.arch,
             });
         }
-        let unpacked = cache_dir()?.join(format!("mlx-{MLX_VERSION}-{variant}"));
-        let home = unpacked.join("mlx");
-        let complete = || library_dir(&home).is_some();
-        if !complete() {
-            fetch::fetch(&unpacked, wheels, complete)?;
+        let cache = trust::cache(&cache_dir()?)?;
+        let name = format!("mlx-{MLX_VERSION}-{variant}");
+        let unpacked = cache.join(&name);
+        if !record::is_of(&unpacked, wheels) {
+            fetch::fetch(&cache, &name, wheels)?;
         }
-        let runtime = Self::installed(home, variant)?;
+        record::verify(&unpacked)?;
+        let runtime = Self::installed(unpacked.join("mlx"), variant)?;
         blas::refresh(&unpacked)?;
         Ok(runtime)
     }

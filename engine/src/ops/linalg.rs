@@ -17,7 +17,7 @@ pub(super) use spectral::{eigh, svd};
 use std::ops::Range;
 
 use emily_spec::{Class, DType, Dot, TensorType};
-use mlx_rs::error::{Exception, Result};
+use mlx_rs::error::Result;
 use mlx_rs::ops::zeros_dtype;
 use mlx_rs::{Array, Dtype};
 
@@ -144,21 +144,6 @@ fn limbs(x: &Array, bits: usize) -> Result<Vec<Array>> {
 fn sizes(x: &Array) -> [usize; 3] {
     let (m, n) = (x.dim(-2) as usize, x.dim(-1) as usize);
     [x.size() / (m * n).max(1), m, n]
-}
-
-/// Refuses numbers of elements that MLX and LAPACK would not count right: their offsets and their
-/// workspace's sizes have 31 bits.
-///
-/// # Errors
-/// One that counts as [`emily_spec::ErrorKind::Memory`].
-fn countable(elements: impl IntoIterator<Item = usize>) -> Result<()> {
-    let most = elements.into_iter().max().unwrap_or(0);
-    i32::try_from(most).map(|_| ()).map_err(|_| {
-        Exception::custom(format!(
-            "out of memory: {most} elements in use by a decomposition are over LAPACK's limit of {}",
-            i32::MAX
-        ))
-    })
 }
 
 /// What LAPACK works on at a time, as a block of columns: no more than this many.

@@ -175,14 +175,14 @@ fn axes(axes: &[usize]) -> Vec<i32> {
     axes.iter().map(|&axis| axis as i32).collect()
 }
 
-/// A number of elements as the size of one axis.
+/// A number of elements as MLX counts them along an axis, and LAPACK in its matrices and workspace.
 ///
 /// # Errors
-/// One that counts as [`ErrorKind::Memory`] where MLX cannot hold an axis of that size.
+/// One that counts as [`ErrorKind::Memory`] for more than 31 bits can count.
 fn length(count: usize) -> mlx_rs::error::Result<i32> {
     i32::try_from(count).map_err(|_| {
         Exception::custom(format!(
-            "out of memory: {count} elements along one axis are over MLX's limit of {}",
+            "out of memory: {count} elements at once are over the limit of {} of MLX and LAPACK",
             Shape::MAX_DIM
         ))
     })
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_axis_that_mlx_cannot_count_is_out_of_memory() {
+    fn more_elements_than_mlx_counts_are_out_of_memory() {
         assert_eq!(length(Shape::MAX_DIM).unwrap(), i32::MAX);
         let error = from_mlx(length(Shape::MAX_DIM + 1).unwrap_err());
         assert_eq!(error.kind, ErrorKind::Memory);

@@ -1,4 +1,9 @@
 //! What waits for an answer.
+//!
+//! It is called on a worker's thread, in the middle of others' work and while something is dropped, so a
+//! panic of it ends here: it was told, and nobody else is to be.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use emily_spec::{Error, ErrorKind, Result};
 
@@ -28,13 +33,17 @@ impl<T> Reply<T> {
         self
     }
 
+    /// Whether somebody still waits; who cannot say so does not.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.wanted.as_ref().is_none_or(|wanted| wanted())
+        let Some(wanted) = &self.wanted else {
+            return true;
+        };
+        catch_unwind(AssertUnwindSafe(wanted)).unwrap_or(false)
     }
 
     pub(crate) fn send(mut self, result: Result<T>) {
         if let Some(callback) = self.callback.take() {
-            callback(result);
+            call(callback, result);
         }
     }
 }
@@ -48,6 +57,11 @@ impl<T> Drop for Reply<T> {
             true => "the worker dropped this request; please report it",
             false => "this request was given up",
         };
-        callback(Err(Error::new(ErrorKind::Internal, why)));
+        call(callback, Err(Error::new(ErrorKind::Internal, why)));
     }
+}
+
+fn call<T>(callback: Callback<T>, result: Result<T>) {
+    // Whoever waits for it finds its own end of the callback gone.
+    drop(catch_unwind(AssertUnwindSafe(|| callback(result))));
 }

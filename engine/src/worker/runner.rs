@@ -100,6 +100,7 @@ impl Runner {
             let mut jobs = VecDeque::new();
             let mut trash = Vec::new();
             let mut count = 0u64;
+            let thread = self.thread.clone();
             loop {
                 let free = self.pending.slots.is_empty();
                 self.thread.queue().take(&mut jobs, &mut trash, free);
@@ -112,12 +113,12 @@ impl Runner {
                 trash.clear();
                 let mut looked = self.prune(&mut jobs);
                 while let Some(job) = jobs.pop_front() {
+                    let taken = Taken(&thread);
                     if ending::begun() {
-                        self.refuse(job);
+                        self.refuse(job, taken);
                     } else {
-                        self.job(job);
+                        self.job(job, taken);
                     }
-                    self.thread.queue().done(1);
                     if looked.elapsed() >= STALE {
                         self.thread.queue().take_more(&mut jobs);
                         looked = self.prune(&mut jobs);
@@ -142,23 +143,27 @@ impl Runner {
         Instant::now()
     }
 
-    /// One job, if somebody still waits for it. A panic in it is caught.
-    fn job(&mut self, job: Job) {
+    /// One job, if somebody still waits for it, which is done before anybody hears of it. A panic in it is
+    /// caught.
+    fn job(&mut self, job: Job, taken: Taken<'_>) {
         let caught = catch_unwind(AssertUnwindSafe(|| match job {
-            job if !job.is_wanted() => drop(job),
+            job if !job.is_wanted() => drop((taken, job)),
             Job::Apply(apply) => self.apply(apply),
-            Job::Read(tensor, reply) => self.answer(tensor, reply, Runner::read),
-            Job::Eval(tensor, reply) => self.answer(tensor, reply, |runner, slot| {
-                let outcome = runner.eval(slot).map(drop);
-                outcome.map_err(|failure| failure.error.clone())
-            }),
+            Job::Read(tensor, reply) => taken.send(reply, self.answer(tensor, Runner::read)),
+            Job::Eval(tensor, reply) => {
+                let answer = self.answer(tensor, |runner, slot| {
+                    let outcome = runner.eval(slot).map(drop);
+                    outcome.map_err(|failure| failure.error.clone())
+                });
+                taken.send(reply, answer);
+            }
             Job::Flush(reply) => {
                 self.flush();
-                reply.send(Ok(()));
+                taken.send(reply, Ok(()));
             }
             Job::Call(f) => f(),
-            Job::Room(bytes, reply) => reply.send(self.make_room(bytes, 0)),
-            Job::Settle(reply) => reply.send(mlx::synchronize(&self.stream)),
+            Job::Room(bytes, reply) => taken.send(reply, self.make_room(bytes, 0)),
+            Job::Settle(reply) => taken.send(reply, mlx::synchronize(&self.stream)),
         }));
         // Whoever waits for a tensor has its message by now, a reply that was not sent says so, and
         // nobody waits for a call.
@@ -166,7 +171,7 @@ impl Runner {
     }
 
     /// Answers a job without computing anything for it, as the process is ending.
-    fn refuse(&mut self, job: Job) {
+    fn refuse(&mut self, job: Job, taken: Taken<'_>) {
         match job {
             Job::Apply(apply) => {
                 let failure = Failure::new(at(ending::refusal(), &apply.origin));
@@ -181,22 +186,22 @@ impl Runner {
                 {
                     slot.fill(State::Failed(Failure::new(of(ending::refusal(), &value))));
                 }
-                self.job(job);
+                self.job(job, taken);
             }
-            Job::Flush(_) | Job::Call(_) | Job::Room(..) | Job::Settle(_) => self.job(job),
+            Job::Flush(_) | Job::Call(_) | Job::Room(..) | Job::Settle(_) => self.job(job, taken),
         }
     }
 
-    /// Replies with what `compute` makes of a tensor; a panic in it is the tensor's error.
+    /// What `compute` makes of a tensor; a panic in it is the tensor's error. The use ends before the reply,
+    /// so that a release right after it frees at once.
     fn answer<T>(
         &mut self,
         tensor: Use,
-        reply: Reply<T>,
         compute: impl FnOnce(&mut Runner, &Arc<Slot>) -> Result<T>,
-    ) {
+    ) -> Result<T> {
         let slot = tensor.slot();
         let caught = catch_unwind(AssertUnwindSafe(|| compute(self, slot)));
-        let result = caught.unwrap_or_else(|panic| {
+        caught.unwrap_or_else(|panic| {
             let error = panicked(&*panic);
             let error = match slot.value() {
                 Ok(value) => of(error, &value),
@@ -204,10 +209,7 @@ impl Runner {
             };
             slot.fill(State::Failed(Failure::new(error.clone())));
             Err(error)
-        });
-        // The use ends before the reply, so that a release right after it frees at once.
-        drop(tensor);
-        reply.send(result);
+        })
     }
 
     fn apply(&mut self, apply: Apply) {
@@ -425,6 +427,23 @@ impl Runner {
                 Err(failure)
             }
         }
+    }
+}
+
+/// A job that was taken from the thread's queue. Dropped, it counts as done.
+struct Taken<'a>(&'a Thread);
+
+impl Taken<'_> {
+    /// Replies to the job, now that it is done.
+    fn send<T>(self, reply: Reply<T>, result: Result<T>) {
+        drop(self);
+        reply.send(result);
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.queue().done(1);
     }
 }
 

@@ -424,3 +424,62 @@ fn what_is_asked_is_answered_also_after_a_panic_and_by_a_stopped_worker() {
         [ErrorKind::Stopped, ErrorKind::Stopped]
     );
 }
+
+/// Whose callback panics, whatever it is called with.
+fn panics<T: Send + 'static>() -> Reply<T> {
+    Reply::new(|_| panic!("on purpose"))
+}
+
+#[test]
+fn a_panic_of_who_is_answered_leaves_the_worker_working() {
+    let worker = worker();
+    let one = vector(&worker, &[1.0]);
+    let two = || add(&worker, &one, &one);
+    // Answered, given up before its turn and after it was taken, and asked whether it is wanted.
+    two().read_with(panics());
+    worker.flush(panics());
+    two().read_with(panics().while_wanted(|| false));
+    two().read_with(panics().while_wanted(|| panic!("on purpose")));
+    let held = hold(&worker);
+    two().eval_with(panics().while_wanted(|| false));
+    worker.ask(|| -> Result<()> { panic!("on purpose") }, panics());
+    drop(held);
+    // Told that there is room.
+    let held = hold(&worker);
+    let full = || worker.submit(Op::from(Arithmetic::Add), &[one.clone(), one.clone()]);
+    let mut handles = Vec::new();
+    let backlog = loop {
+        let (outputs, backlog) = full().unwrap();
+        handles.extend(outputs);
+        if let Some(backlog) = backlog {
+            break backlog;
+        }
+    };
+    backlog.notify(|| panic!("on purpose"));
+    drop(held);
+    let (sender, answers) = mpsc::channel();
+    two().read_with(Reply::new(move |bytes| sender.send(bytes).unwrap()));
+    let bytes = answers.recv_timeout(Duration::from_secs(60));
+    assert_eq!(*bytes.unwrap().unwrap(), 2f32.to_le_bytes());
+}
+
+#[test]
+fn who_is_answered_counts_no_more() {
+    let worker = worker();
+    let one = vector(&worker, &[1.0]);
+    for _ in 0..100 {
+        let (sender, depths) = mpsc::channel();
+        let depth = {
+            let (worker, sender) = (worker.clone(), sender.clone());
+            move || sender.send(worker.depth()).unwrap()
+        };
+        let flushed = depth.clone();
+        worker.flush(Reply::new(move |_| flushed()));
+        assert_eq!(depths.recv().unwrap(), 0, "flush");
+        let read = depth.clone();
+        one.read_with(Reply::new(move |_| read()));
+        assert_eq!(depths.recv().unwrap(), 0, "read");
+        one.eval_with(Reply::new(move |_| depth()));
+        assert_eq!(depths.recv().unwrap(), 0, "eval");
+    }
+}

@@ -5,10 +5,10 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, ones_dtype, select, tril, triu, zeros_dtype};
 use mlx_rs::{Array, Dtype, linalg};
 
-use super::{BLOCK, countable, sizes, transposed, wide};
+use super::{BLOCK, sizes, transposed, wide};
 use crate::mlx::{arange, clone_array, dtype_of, real, slice_axis};
 use crate::ops::cast::cast;
-use crate::ops::{Cx, dims};
+use crate::ops::{Cx, dims, length};
 
 /// The factors at the dtypes of the results.
 pub(super) fn narrowed<const N: usize>(
@@ -25,10 +25,8 @@ pub(in crate::ops) fn qr(x: &Array, results: &[TensorType], cx: &Cx) -> Result<V
     let x = wide(x, results[0].dtype)?;
     let [batch, m, n] = sizes(&x);
     let n = n.max(columns as usize);
-    countable([
-        batch.saturating_mul(m).saturating_mul(n),
-        n.saturating_mul(BLOCK),
-    ])?;
+    length(batch.saturating_mul(m).saturating_mul(n))?;
+    length(n.saturating_mul(BLOCK))?;
     let factors = cx.on_cpu([&x], |[x]| {
         let (finite, x) = finite(x)?;
         let (scaled, back) = moderate(&x, &[-2])?;
@@ -117,7 +115,7 @@ pub(super) fn moderate(x: &Array, axes: &[i32]) -> Result<(Array, Array)> {
 pub(in crate::ops) fn cholesky(x: &Array, ty: &TensorType, cx: &mut Cx) -> Result<Array> {
     let x = wide(x, ty.dtype)?;
     let [_, n, _] = sizes(&x);
-    countable([n.saturating_mul(n)])?;
+    length(n.saturating_mul(n))?;
     let (l, failed) = cx.on_cpu([&x], |[x]| {
         let (finite, x) = finite(&tril(x, 0)?)?;
         let l = linalg::cholesky(&x, None)?;
@@ -159,7 +157,7 @@ pub(in crate::ops) fn lu(x: &Array, results: &[TensorType], cx: &Cx) -> Result<V
 pub(super) fn eliminated(x: &Array) -> Result<(Array, Array, Array)> {
     if x.dim(-1) > 1 {
         let [_, n, _] = sizes(x);
-        countable([n.saturating_mul(n)])?;
+        length(n.saturating_mul(n))?;
         return linalg::lu(x);
     }
     let rows = zeros_dtype(&x.shape()[..x.ndim() - 1], Dtype::Uint32)?;

@@ -6,10 +6,10 @@ use mlx_rs::ops::{concatenate, select};
 use mlx_rs::{Array, Dtype, linalg};
 
 use super::decompose::{finite, moderate, or_nan};
-use super::{block, countable, rows, sizes, wide};
+use super::{block, rows, sizes, wide};
 use crate::mlx::{arange, clone_array, integer, slice_axis};
 use crate::ops::cast::cast;
-use crate::ops::{Cx, dims};
+use crate::ops::{Cx, dims, length};
 
 /// Up to 3 × 3 by Leibniz's formula, which of small whole numbers is exact; larger ones by elimination.
 /// Both in `f64`, which the CPU has: on the way numbers may be beyond `f32`.
@@ -45,7 +45,7 @@ fn expanded(x: &Array) -> Result<Array> {
 /// may not come across.
 fn eliminated(x: &Array) -> Result<Array> {
     let [_, n, _] = sizes(x);
-    countable([n.saturating_mul(n)])?;
+    length(n.saturating_mul(n))?;
     let (finite, x) = finite(x)?;
     let (moderate, back) = moderate(&x, &[-2])?;
     let (factors, exchanged) = linalg::lu_factor(moderate)?;

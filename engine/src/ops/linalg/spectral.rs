@@ -10,14 +10,14 @@ use mlx_rs::transforms::eval;
 use mlx_rs::{Array, linalg};
 
 use super::decompose::{finite, moderate, narrowed, or_nan};
-use super::{BLOCK, countable, sizes, transposed, wide};
-use crate::ops::Cx;
+use super::{BLOCK, sizes, transposed, wide};
+use crate::ops::{Cx, length};
 
 /// λ and V. MLX has them ascending.
 pub(in crate::ops) fn eigh(x: &Array, results: &[TensorType], cx: &Cx) -> Result<Vec<Array>> {
     let x = wide(x, results[0].dtype)?;
     let [_, n, _] = sizes(&x);
-    countable([workspace(2, n, n)])?;
+    length(workspace(2, n, n))?;
     let factors = cx.on_cpu([&x], |[x]| {
         let (finite, x) = finite(x)?;
         let (values, vectors) = linalg::eigh(&x, None)?;
@@ -49,11 +49,9 @@ pub(in crate::ops) fn svd(
     // A long matrix is made square first, unless its vectors are to be, too.
     let least = m.min(n);
     let side = if op.full_matrices { m.max(n) } else { least };
-    countable([
-        x.size(),
-        batch.saturating_mul(side).saturating_mul(side),
-        workspace(5, least, side),
-    ])?;
+    length(x.size())?;
+    length(batch.saturating_mul(side).saturating_mul(side))?;
+    length(workspace(5, least, side))?;
     let factors = cx.on_cpu([&x], |[x]| {
         let (finite, x) = finite(x)?;
         let (x, back) = moderate(&x, &[-2, -1])?;

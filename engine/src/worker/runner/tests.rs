@@ -39,13 +39,8 @@ fn reply<T: Send + 'static>() -> (Reply<T>, mpsc::Receiver<Result<T>>) {
 #[test]
 fn a_panic_while_a_tensor_is_computed_is_the_tensor_s_error() {
     let (mut runner, slot) = runner();
-    let (sender, replies) = reply::<()>();
-    let job = AssertUnwindSafe(|| {
-        runner.answer(Use::of(&slot), sender, |_, _| panic!("on purpose"));
-    });
-    // As `Runner::job` does.
-    drop(catch_unwind(job));
-    let error = replies.recv().unwrap().unwrap_err();
+    let panics = |_: &mut Runner, _: &Arc<Slot>| -> Result<()> { panic!("on purpose") };
+    let error = runner.answer(Use::of(&slot), panics).unwrap_err();
     assert!(error.message.contains("panicked: on purpose"), "{error}");
     let call = "exp(f32[1]): the worker panicked";
     assert!(error.to_string().starts_with(call), "{error}");
@@ -93,7 +88,7 @@ fn a_failure_that_no_op_is_known_to_have_caused_is_everybody_s() {
 fn what_is_refused_as_the_process_ends_names_its_call() {
     let (mut runner, slot) = runner();
     let (sender, replies) = reply::<()>();
-    runner.refuse(Job::Eval(Use::of(&slot), sender));
+    runner.refuse(Job::Eval(Use::of(&slot), sender), Taken(&slot.thread));
     let error = replies.recv().unwrap().unwrap_err();
     assert_eq!(error.kind, ErrorKind::Stopped);
     assert!(error.to_string().starts_with("exp(f32[1]): "), "{error}");
