@@ -33,15 +33,15 @@ impl Bytes {
             ));
         }
         let len = array.nbytes();
-        let start = match NonNull::new(mlx::data_ptr(&array).cast_mut()) {
-            Some(start) => start,
-            None if len == 0 => NonNull::dangling(),
-            None => {
-                return Err(Error::new(
+        let start = match len {
+            // Its buffer may be none.
+            0 => NonNull::dangling(),
+            _ => NonNull::new(mlx::data_ptr(&array).cast_mut()).ok_or_else(|| {
+                Error::new(
                     ErrorKind::Memory,
                     format!("no room for the {len} bytes of a tensor where the CPU can read them"),
-                ));
-            }
+                )
+            })?,
         };
         Ok(Bytes {
             array: ManuallyDrop::new(array),

@@ -2,26 +2,21 @@
 
 use std::fmt::Write as _;
 
-use crate::{Arity, ROWS, fnv1a};
+use crate::{ROWS, fnv1a};
 
-/// A digest of every op's name, arity, results and attribute names, in hex. Two builds with the
-/// same fingerprint understand each other's ops.
+/// A digest of every op's name, arity, results and attributes, with what those take, in hex. Two builds
+/// with the same fingerprint understand each other's ops.
 pub fn fingerprint() -> String {
     let mut text = String::new();
     for row in ROWS.iter() {
-        let (count, open) = match row.arity {
-            Arity::Exactly(n) => (n, ""),
-            Arity::AtLeast(n) => (n, "+"),
-            Arity::Within(n, _) => (n, "?"),
-        };
-        let attributes: Vec<_> = row.attributes.iter().map(|a| a.name).collect();
-        let (name, results) = (row.name, row.results);
+        let (name, arity, results) = (row.name, row.arity, row.results);
         // Writing to a string cannot fail.
-        let _ = write!(
-            text,
-            "{name}/{count}{open}/{results}({});",
-            attributes.join(",")
-        );
+        let _ = write!(text, "{name}/{arity:?}/{results}(");
+        for attribute in row.attributes {
+            let (name, takes, required) = (attribute.name, attribute.takes, attribute.required);
+            let _ = write!(text, "{name}:{takes:?}:{required},");
+        }
+        text.push_str(");");
     }
     format!("{:016x}", fnv1a(&text))
 }

@@ -75,8 +75,9 @@ defmodule Emily.Memory do
   @doc """
   Sets the limit on tensors' memory and gives the one before.
 
-  Work beyond it is an `Emily.Error` of kind `:memory`. MLX's own limit is derived from the
-  machine's memory.
+  Work beyond it is an `Emily.Error` of kind `:memory`. Before it is set, the limit is the least of four
+  fifths of the machine's memory (or the GPU's), four fifths of the control group's and half of what
+  `ulimit` leaves.
 
   ## Examples
 
@@ -85,14 +86,14 @@ defmodule Emily.Memory do
       1_000_000_000
 
   """
-  @spec set_limit(non_neg_integer()) :: non_neg_integer()
-  def set_limit(bytes) when is_integer(bytes) and bytes in 0..0x7FFF_FFFF_FFFF_FFFF do
+  @spec set_limit(pos_integer()) :: pos_integer()
+  def set_limit(bytes) when is_integer(bytes) and bytes in 1..0x7FFF_FFFF_FFFF_FFFF do
     ok!(Native.set_memory_limit(bytes))
   end
 
   def set_limit(bytes) do
     raise ArgumentError,
-          "Emily.Memory.set_limit: a limit is a number of bytes, 0 or more and below 2^63, " <>
+          "Emily.Memory.set_limit: a limit is a number of bytes, 1 or more and below 2^63, " <>
             "got: #{inspect(bytes)}"
   end
 end

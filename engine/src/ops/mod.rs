@@ -14,7 +14,6 @@ mod cast;
 mod close;
 mod complex;
 mod conv;
-mod counted;
 mod creation;
 mod cumulative;
 mod cx;
@@ -25,6 +24,7 @@ mod fft;
 mod float;
 mod index;
 mod integer;
+mod layout;
 mod less;
 mod linalg;
 mod quantized;
@@ -38,25 +38,10 @@ use emily_spec::{Error, ErrorKind, Op, Result, Shape, TensorType};
 use mlx_rs::Array;
 use mlx_rs::error::Exception;
 
-pub(crate) use counted::{check as check_count, elements as check_elements};
 pub(crate) use cx::{Condition, Cx};
+pub(crate) use layout::{Layout, check_count, check_counts};
 
 use crate::mlx::{dtype_of, from_mlx, shape_of, to_mlx};
-
-/// Whether the result may be a view of the first operand that is no larger, and keep all of its memory.
-pub(crate) fn may_be_view(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Slice(_)
-            | Op::DynamicSlice(_)
-            | Op::Pad(_)
-            | Op::Reshape(_)
-            | Op::Squeeze(_)
-            | Op::Transpose(_)
-            | Op::Reverse(_)
-            | Op::Bitcast(_)
-    )
-}
 
 /// The op's results, not evaluated, of exactly the types `results`, which `Op::infer` gave.
 ///
@@ -196,7 +181,7 @@ fn length(count: usize) -> mlx_rs::error::Result<i32> {
 fn fits(sizes: &[i32], width: usize, cx: &Cx) -> mlx_rs::error::Result<()> {
     let sizes = sizes.iter().map(|&size| size as usize);
     let count = sizes.fold(1, usize::saturating_mul);
-    counted::elements(count, cx.device).map_err(out_of_memory)?;
+    check_count(count, cx.device).map_err(out_of_memory)?;
     within_memory(count.saturating_mul(width))
 }
 

@@ -270,7 +270,7 @@ impl Worker {
         if bytes < SMALL && sizes.all(small) {
             return Ok(0);
         }
-        ops::check_count(op, self.device(), inputs, results)?;
+        ops::check_counts(op, self.device(), inputs, results)?;
         let temporaries = op.cost(inputs, results)?.temporaries;
         let temporaries = usize::try_from(temporaries).unwrap_or(usize::MAX);
         if bytes.saturating_add(temporaries) > memory::limit() {

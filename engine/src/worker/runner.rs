@@ -267,7 +267,7 @@ impl Runner {
         for condition in cx.into_conditions() {
             guards.push(Guard::new(condition, origin.clone()).map_err(here)?);
         }
-        let view = ops::may_be_view(&origin.op);
+        let view = ops::Layout::of(&origin.op) != ops::Layout::Fresh;
         for (slot, mut array) in apply.outputs.iter().zip(arrays) {
             let mut kept = apply.bytes;
             if view && shared > KEPT.saturating_mul(apply.bytes).max(PAGE) {
@@ -383,7 +383,7 @@ impl Runner {
         if mlx::is_row_contiguous(&array) && !mlx::moves_when_read(device) {
             return Bytes::new(array);
         }
-        ops::check_elements(array.size(), device)?;
+        ops::check_count(array.size(), device)?;
         let dense = mlx::contiguous(&array)?;
         let dense = mlx::private(&dense, device).map_err(mlx::from_mlx)?;
         turn::finish(std::slice::from_ref(&dense), device).map_err(mlx::from_mlx)?;
