@@ -7,7 +7,8 @@ use crate::{codegen, cross, fuzz, mnist, shell, test};
 /// How much of it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Also what takes too long for every change: half an hour of fuzzing, and training on MNIST.
+    /// Also what takes too long for every change: half an hour of fuzzing, training on MNIST, and the orders
+    /// in which threads may go.
     #[arg(long)]
     long: bool,
 }
@@ -27,6 +28,12 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     test::run(shell)?;
     codegen::check(shell)?;
     if args.long {
+        shell::step("schedules");
+        let schedules = cmd!(
+            shell,
+            "cargo test --quiet -p emily-engine --features schedules --lib -- schedules"
+        );
+        shell::show(schedules.env("EMILY_SCHEDULES", "100000"))?;
         mnist::run(shell)?;
         shell::step("fuzzing");
         fuzz::run(shell, &fuzz::Args::minutes(30))?;

@@ -13,6 +13,7 @@ mod reply;
 mod runner;
 mod scheduling;
 mod slot;
+mod sync;
 mod thread;
 mod turn;
 
@@ -227,11 +228,8 @@ impl Worker {
                 return Input::Ready(Use::of(slot));
             }
             let gate = Arc::new(Gate::default());
-            let weak = Arc::downgrade(&gate);
-            let wanted = weak.clone();
-            let open = move |_: Result<()>| drop(weak.upgrade().inspect(|gate| gate.open()));
-            let reply = Reply::new(open).while_wanted(move || wanted.strong_count() > 0);
-            full.extend(slot.thread.push_bounded(Job::Eval(Use::of(slot), reply)));
+            let evaluate = Job::Eval(Use::of(slot), Gate::opener(&gate));
+            full.extend(slot.thread.push_bounded(evaluate));
             Input::Foreign(Use::of(slot), gate)
         };
         (inputs.iter().map(operand).collect(), full)
@@ -301,5 +299,7 @@ impl Lane {
     }
 }
 
+#[cfg(all(test, feature = "schedules"))]
+mod schedules;
 #[cfg(test)]
 mod tests;
