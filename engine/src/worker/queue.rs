@@ -148,6 +148,11 @@ impl<J, T> Queue<J, T> {
         jobs.append(&mut inner.jobs);
     }
 
+    /// Takes what only the taking thread may drop, and leaves the jobs.
+    pub(crate) fn take_trash(&self) -> Vec<T> {
+        std::mem::take(&mut self.lock().trash)
+    }
+
     /// Counts jobs as done, and lets waiting callers go on when that leaves half the bound free.
     pub(crate) fn done(&self, count: usize) {
         let before = self.depth.fetch_sub(count, Ordering::SeqCst);
