@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use common::settle;
 use emily_engine::{Handle, Reply, Worker, memory};
-use emily_spec::{Arithmetic, DType, ErrorKind, Iota, Op, Shape, Slice, TensorType, Unary};
+use emily_spec::{
+    Arithmetic, DType, ErrorKind, Iota, Op, Shape, Slice, TensorType, Transpose, Unary,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -203,10 +205,36 @@ fn memory_is_shared_freed_and_limited() {
     let peak = memory::stats().unwrap().peak;
     assert!(peak <= 100 * MIB, "peak {peak}");
 
+    // So is what reading needs, of a tensor that does not lie row by row.
+    let ty = TensorType::new(DType::U8, [30, MIB]);
+    let wide = worker.from_bytes(ty, &vec![0; 30 * MIB]).unwrap();
+    let axes = [1, 0].into();
+    let across = worker.apply(&Op::Transpose(Transpose { axes }), &[wide]);
+    let across = across.unwrap().remove(0);
+    across.eval().unwrap();
+    let other = upload(50 * MIB).unwrap();
+    assert_eq!(kind(across.to_bytes().unwrap_err()), ErrorKind::Memory);
+    drop(other);
+    assert_eq!(across.to_bytes().unwrap().len(), 30 * MIB);
+    drop(across);
+    settle(&worker);
+
     // What can be let go of is, before anything is refused.
-    let garbage = Arc::new(Mutex::new(Some(upload(60 * MIB).unwrap())));
+    let garbage = Arc::new(Mutex::new(None));
     let bin = garbage.clone();
-    memory::on_pressure(move || drop(bin.lock().unwrap().take()));
+    memory::on_pressure(move || {
+        let bin = bin.clone();
+        let other = std::thread::spawn(move || drop(bin.lock().unwrap().take()));
+        other.join().unwrap();
+    });
+    *garbage.lock().unwrap() = Some(upload(60 * MIB).unwrap());
+    negated(&upload(20 * MIB).unwrap()).unwrap();
+    assert!(garbage.lock().unwrap().is_none());
+    // Also what was computed on the way to something else, which only its own thread may drop.
+    let between = iota(&worker, DType::U8, 30 * MIB);
+    slice(&worker, &between, 8).eval().unwrap();
+    let _other = upload(10 * MIB).unwrap();
+    *garbage.lock().unwrap() = Some(between);
     negated(&upload(20 * MIB).unwrap()).unwrap();
     assert!(garbage.lock().unwrap().is_none());
     assert_eq!(memory::set_limit(limit).unwrap(), 100 * MIB);

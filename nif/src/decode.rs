@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use emily_engine::{Handle, memory};
 use emily_spec::{DType, Error, ErrorKind, Op, Result, Shape, TensorType};
 use rustler::{Binary, Decoder, MapIterator, NifResult, ResourceArc, Term, TermType};
 use serde::de::value::StringDeserializer;
@@ -45,9 +46,9 @@ pub(crate) fn tensor_type(dtype: Term<'_>, shape: Term<'_>) -> Result<TensorType
 /// More operands than these are read on a dirty scheduler.
 pub(crate) const FEW: usize = 256;
 
-/// An op's operands, at most so many. A longer list, or an improper one, is no argument, as any other
-/// term that is no list.
-pub(crate) struct Operands<const MOST: usize>(pub(crate) Vec<ResourceArc<TensorRef>>);
+/// An op's operands, at most so many, if there is memory for them. A longer list, or an improper one, is no
+/// argument, as any other term that is no list.
+pub(crate) struct Operands<const MOST: usize>(pub(crate) Result<Vec<Handle>>);
 
 impl<'a, const MOST: usize> Decoder<'a> for Operands<MOST> {
     fn decode(mut term: Term<'a>) -> NifResult<Operands<MOST>> {
@@ -57,10 +58,15 @@ impl<'a, const MOST: usize> Decoder<'a> for Operands<MOST> {
             if operands.len() == MOST {
                 return Err(rustler::Error::BadArg);
             }
-            operands.push(operand.decode()?);
+            let operand: ResourceArc<TensorRef> = operand.decode()?;
+            if let Err(error) = operands.try_reserve(1) {
+                let error = memory::none_for(operands.len() + 1)(error);
+                return Ok(Operands(Err(error)));
+            }
+            operands.push(operand.0.clone());
             term = rest;
         }
-        Ok(Operands(operands))
+        Ok(Operands(Ok(operands)))
     }
 }
 

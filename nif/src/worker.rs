@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use emily_engine::{Config, Device, Handle, Worker};
+use emily_spec::Result;
 use rustler::{Atom, Encoder, Env, Reference, ResourceArc, Term};
 
 use crate::atoms;
@@ -79,7 +80,7 @@ fn apply_op<'a>(
     attrs: Term<'a>,
     inputs: Operands<{ decode::FEW }>,
 ) -> Term<'a> {
-    submit(env, &worker.0, [name, attrs], &inputs.0)
+    submit(env, &worker.0, [name, attrs], inputs.0)
 }
 
 /// [`apply_op`] on a dirty scheduler, for any number of operands.
@@ -91,17 +92,17 @@ fn apply_op_dirty<'a>(
     attrs: Term<'a>,
     inputs: Operands<{ usize::MAX }>,
 ) -> Term<'a> {
-    submit(env, &worker.0, [name, attrs], &inputs.0)
+    submit(env, &worker.0, [name, attrs], inputs.0)
 }
 
 fn submit<'a>(
     env: Env<'a>,
     worker: &Worker,
     [name, attrs]: [Term<'a>; 2],
-    inputs: &[ResourceArc<TensorRef>],
+    inputs: Result<Vec<Handle>>,
 ) -> Term<'a> {
     guarded(env, || {
-        let inputs: Vec<Handle> = inputs.iter().map(|input| input.0.clone()).collect();
+        let inputs = inputs?;
         let op = decode::op(name, attrs)?;
         let (outputs, backlog) = worker
             .submit(op, &inputs)

@@ -2,12 +2,13 @@
 
 use xshell::{Shell, cmd};
 
-use crate::{codegen, cross, fuzz, mnist, shell, test};
+use crate::{codegen, cross, fuzz, mnist, shell, test, threads};
 
 /// How much of it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Also what takes too long for every change: half an hour of fuzzing, and training on MNIST.
+    /// Also what takes too long for every change: half an hour of fuzzing, training on MNIST, the orders in
+    /// which threads may go, and Miri.
     #[arg(long)]
     long: bool,
 }
@@ -27,6 +28,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     test::run(shell)?;
     codegen::check(shell)?;
     if args.long {
+        threads::check(shell)?;
         mnist::run(shell)?;
         shell::step("fuzzing");
         fuzz::run(shell, &fuzz::Args::minutes(30))?;

@@ -17,6 +17,7 @@ mod mnist;
 mod mutants;
 mod shell;
 mod test;
+mod threads;
 
 use clap::{Parser, Subcommand};
 

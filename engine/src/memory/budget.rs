@@ -72,8 +72,44 @@ pub(crate) fn given(bytes: usize) {
 /// [`ErrorKind::Internal`] when MLX cannot say.
 pub(crate) fn note() -> Result<()> {
     let active = mlx_rs::memory::active_memory().map_err(from_mlx)?;
-    ACTIVE.store(active, Ordering::Relaxed);
+    let before = ACTIVE.swap(active, Ordering::Relaxed).max(active);
+    let high = HIGH.fetch_max(before, Ordering::Relaxed).max(before);
+    LEFT.fetch_max(high.saturating_sub(active), Ordering::Relaxed);
     Ok(())
+}
+
+/// The most that was held since the last [`trim`].
+static HIGH: AtomicUsize = AtomicUsize::new(0);
+
+/// The most of it that was freed, and that the C library may still keep.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether so many bytes more could be near the limit together with what the C library keeps of small tensors
+/// that were freed: true for one caller, who is to [`trim`]. Not only over it, as what is kept is an estimate.
+pub(crate) fn crowded(bytes: usize) -> bool {
+    let near = || {
+        let held = ACTIVE.load(Ordering::Relaxed);
+        let all = held.saturating_add(LEFT.load(Ordering::Relaxed));
+        all.saturating_add(bytes) > limit() / 4 * 3
+    };
+    // What was freed lately counts as held until somebody looks.
+    if !near() || note().is_err() || !near() || LEFT.load(Ordering::Relaxed) < WORTH_A_TRIM {
+        return false;
+    }
+    HIGH.store(ACTIVE.load(Ordering::Relaxed), Ordering::Relaxed);
+    LEFT.swap(0, Ordering::Relaxed) > 0
+}
+
+/// Less than that need not be given back.
+const WORTH_A_TRIM: usize = 16 << 20;
+
+/// Has the C library give back what it keeps of what was freed, which takes as long as that is large.
+pub(crate) fn trim() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: takes a number.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 type Hook = Box<dyn Fn() + Send + Sync>;

@@ -14,7 +14,9 @@ use crate::mlx::from_mlx;
 use crate::reaper;
 
 pub use budget::on_pressure;
-pub(crate) use budget::{Reserved, fits, fits_once_freed, given, note, refusal, relieve};
+pub(crate) use budget::{
+    Reserved, crowded, fits, fits_once_freed, given, note, refusal, relieve, trim,
+};
 
 /// What the allocator holds, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +112,27 @@ pub fn set_limit(bytes: usize) -> Result<usize> {
 /// [`ErrorKind::Internal`] when MLX refuses.
 pub fn set_cache_limit(bytes: usize) -> Result<usize> {
     mlx_rs::memory::set_cache_limit(bytes).map_err(from_mlx)
+}
+
+/// For `map_err` of a reservation: that the system has no memory for so many values, of a number that a caller chose.
+pub fn none_for<E>(count: usize) -> impl FnOnce(E) -> Error {
+    move |_| {
+        let message =
+            format!("there is no memory for {count} values; drop tensors or use smaller ones");
+        Error::new(ErrorKind::Memory, message)
+    }
+}
+
+/// A copy of bytes, where there is memory for one.
+///
+/// # Errors
+/// [`ErrorKind::Memory`].
+pub(crate) fn copied(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut copy = Vec::new();
+    let reserved = copy.try_reserve_exact(bytes.len());
+    reserved.map_err(none_for(bytes.len()))?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 /// Checks that one more tensor of this many bytes could be held at all.

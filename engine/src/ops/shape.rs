@@ -1,8 +1,10 @@
 //! Moving elements without computing on them.
 
-use emily_spec::{Broadcast, Concatenate, Pad, Stack, TensorType, Transpose};
+use std::borrow::Cow;
+
+use emily_spec::{Broadcast, Concatenate, DType, Pad, Stack, TensorType, Transpose};
 use mlx_rs::Array;
-use mlx_rs::error::Result;
+use mlx_rs::error::{Exception, Result};
 use mlx_rs::ops::{self, broadcast_to};
 
 use super::binary::{larger, smaller};
@@ -117,20 +119,25 @@ pub(super) fn broadcast(op: &Broadcast, x: &Array, ty: &TensorType) -> Result<Ar
 
 /// The parts are cast first: MLX would merge their dtypes its own way.
 pub(super) fn concatenate(op: &Concatenate, parts: &[Array], ty: &TensorType) -> Result<Array> {
-    let parts = parts
-        .iter()
-        .map(|part| operand(part, ty.dtype))
-        .collect::<Result<Vec<_>>>()?;
+    let parts = cast_all(parts, ty.dtype)?;
     ops::concatenate(&parts, op.axis as i32)
 }
 
 /// The parts are cast first, as for [`concatenate`].
 pub(super) fn stack(op: &Stack, parts: &[Array], ty: &TensorType) -> Result<Array> {
-    let parts = parts
-        .iter()
-        .map(|part| operand(part, ty.dtype))
-        .collect::<Result<Vec<_>>>()?;
+    let parts = cast_all(parts, ty.dtype)?;
     ops::stack(&parts, op.axis as i32)
+}
+
+/// Any number of parts at this dtype.
+fn cast_all(parts: &[Array], dtype: DType) -> Result<Vec<Cow<'_, Array>>> {
+    let mut all = Vec::new();
+    let reserved = all.try_reserve_exact(parts.len());
+    reserved.map_err(|error| Exception::custom(format!("out of memory: {error}")))?;
+    for part in parts {
+        all.push(operand(part, dtype)?);
+    }
+    Ok(all)
 }
 
 /// Every predicate that is not zero takes from the second operand, NaN too.

@@ -8,6 +8,7 @@ use emily_spec::{Error, ErrorKind, Result, Tensor, TensorType};
 use super::slot::{Slot, Use};
 use super::{Backlog, Job, Reply};
 use crate::bytes::Bytes;
+use crate::memory;
 
 /// A tensor on a worker: its type now, its value when the worker comes to it.
 ///
@@ -66,7 +67,7 @@ impl Handle {
     /// As [`Handle::read_with`].
     pub fn read(&self) -> Result<Tensor> {
         let bytes = self.to_bytes()?;
-        Tensor::new(self.ty().clone(), bytes.to_vec())
+        Tensor::new(self.ty().clone(), memory::copied(&bytes)?)
     }
 
     /// Computes the tensor and waits until it is there.

@@ -13,6 +13,7 @@ mod reply;
 mod runner;
 mod scheduling;
 mod slot;
+mod sync;
 mod thread;
 mod turn;
 
@@ -100,6 +101,8 @@ impl Worker {
         self.check_dtype(ty.dtype)?;
         ty.check_byte_count(bytes.len())?;
         self.make_room(bytes.len())?;
+        let mut room = Vec::new();
+        let bytes = aligned(bytes, &mut room)?;
         let value = Value {
             array: mlx::upload(&ty, bytes)?,
             guards: Guards::default(),
@@ -119,6 +122,13 @@ impl Worker {
     /// Sees that so many bytes fit. For many it waits until the worker has made room, if it can.
     fn make_room(&self, bytes: usize) -> Result<()> {
         if memory::fits(bytes)? {
+            if memory::crowded(bytes) {
+                // Who brings few bytes has less time than that takes.
+                match bytes < SMALL {
+                    true => self.call(memory::trim),
+                    false => memory::trim(),
+                }
+            }
             return Ok(());
         }
         if bytes < SMALL || bytes > memory::limit() {
@@ -142,7 +152,10 @@ impl Worker {
     /// [`ErrorKind::Memory`] for a result over the limit, [`ErrorKind::Stopped`]. What depends on
     /// values is reported when the result is read.
     pub fn submit(&self, op: Op, inputs: &[Handle]) -> Result<(Vec<Handle>, Option<Backlog>)> {
-        let types: Vec<TensorType> = inputs.iter().map(|input| input.ty().clone()).collect();
+        let mut types = Vec::new();
+        let reserved = types.try_reserve_exact(inputs.len());
+        reserved.map_err(memory::none_for(inputs.len()))?;
+        types.extend(inputs.iter().map(|input| input.ty().clone()));
         let here = |error: Error| error.at(&op, &types);
         self.lane.check_running().map_err(here)?;
         let results = op.infer(&types)?;
@@ -152,7 +165,7 @@ impl Worker {
             .iter()
             .map(|ty| Handle(Slot::new(ty.clone(), self.thread.clone(), State::Pending)))
             .collect();
-        let (operands, mut full) = self.import(inputs);
+        let (operands, mut full) = self.import(inputs)?;
         let apply = Apply {
             origin: Arc::new(Context {
                 op,
@@ -220,21 +233,22 @@ impl Worker {
     ///
     /// A foreign tensor that is not computed yet is computed by its own thread first. That order is fixed
     /// here, at the call, so that two threads can never wait for each other in a circle.
-    fn import(&self, inputs: &[Handle]) -> (SmallVec<[Input; 3]>, SmallVec<[Arc<Thread>; 1]>) {
+    fn import(&self, inputs: &[Handle]) -> Result<(SmallVec<[Input; 3]>, Full)> {
+        let mut operands = SmallVec::new();
+        let reserved = operands.try_reserve_exact(inputs.len());
+        reserved.map_err(memory::none_for(inputs.len()))?;
         let mut full = SmallVec::new();
         let operand = |Handle(slot): &Handle| {
             if Arc::ptr_eq(&slot.thread, &self.thread) || slot.is_computed() {
                 return Input::Ready(Use::of(slot));
             }
             let gate = Arc::new(Gate::default());
-            let weak = Arc::downgrade(&gate);
-            let wanted = weak.clone();
-            let open = move |_: Result<()>| drop(weak.upgrade().inspect(|gate| gate.open()));
-            let reply = Reply::new(open).while_wanted(move || wanted.strong_count() > 0);
-            full.extend(slot.thread.push_bounded(Job::Eval(Use::of(slot), reply)));
+            let evaluate = Job::Eval(Use::of(slot), Gate::opener(&gate));
+            full.extend(slot.thread.push_bounded(evaluate));
             Input::Foreign(Use::of(slot), gate)
         };
-        (inputs.iter().map(operand).collect(), full)
+        operands.extend(inputs.iter().map(operand));
+        Ok((operands, full))
     }
 
     /// The results' size in bytes.
@@ -291,6 +305,23 @@ impl Worker {
     }
 }
 
+/// Threads whose queues are over their bounds.
+type Full = SmallVec<[Arc<Thread>; 1]>;
+
+/// The same bytes, in `room` where they lie askew: MLX reads them as elements, of eight bytes at most.
+fn aligned<'a>(bytes: &'a [u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+    const WIDEST: usize = align_of::<u64>();
+    if bytes.as_ptr().addr().is_multiple_of(WIDEST) {
+        return Ok(bytes);
+    }
+    let reserved = room.try_reserve_exact(bytes.len().saturating_add(WIDEST));
+    reserved.map_err(memory::none_for(bytes.len()))?;
+    room.resize(room.as_ptr().addr().wrapping_neg() % WIDEST, 0);
+    let start = room.len();
+    room.extend_from_slice(bytes);
+    Ok(&room[start..])
+}
+
 /// Calls whose operands and results are smaller need little on the way, which is not looked at.
 const SMALL: usize = 256 << 10;
 
@@ -304,5 +335,7 @@ impl Lane {
     }
 }
 
+#[cfg(all(test, feature = "schedules"))]
+mod schedules;
 #[cfg(test)]
 mod tests;

@@ -2,16 +2,21 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::worker::sync::{AtomicUsize, Condvar, Mutex, MutexGuard};
 use crate::worker::{Reply, Thread};
 
-/// Jobs that may wait before a caller is asked to.
-const BOUND: usize = 4096;
+/// Jobs that may wait before a caller is asked to; few, where schedules are explored.
+const BOUND: usize = if cfg!(all(test, feature = "schedules")) {
+    2
+} else {
+    4096
+};
 
 /// Jobs that may still wait when those callers go on.
 const ROOM: usize = BOUND / 2;
@@ -141,6 +146,11 @@ impl<J, T> Queue<J, T> {
         let mut inner = self.lock();
         inner.urgent = false;
         jobs.append(&mut inner.jobs);
+    }
+
+    /// Takes what only the taking thread may drop, and leaves the jobs.
+    pub(crate) fn take_trash(&self) -> Vec<T> {
+        std::mem::take(&mut self.lock().trash)
     }
 
     /// Counts jobs as done, and lets waiting callers go on when that leaves half the bound free.

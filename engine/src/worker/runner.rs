@@ -234,6 +234,9 @@ impl Runner {
         }
         let mut guards = Guards::default();
         let mut arrays = SmallVec::<[Array; 3]>::new();
+        let count = apply.inputs.len();
+        let reserved = arrays.try_reserve(count);
+        reserved.map_err(memory::none_for(count)).map_err(here)?;
         let mut failed = None;
         let mut shared = 0;
         for input in &apply.inputs {
@@ -306,7 +309,11 @@ impl Runner {
     /// they do not need, and only then refuses.
     fn make_room(&mut self, bytes: usize, on_the_way: usize) -> Result<()> {
         let need = bytes.saturating_add(on_the_way);
-        if memory::fits(need)? {
+        let fits = memory::fits(need)?;
+        if memory::crowded(need) {
+            memory::trim();
+        }
+        if fits {
             return Ok(());
         }
         self.flush();
@@ -319,6 +326,8 @@ impl Runner {
             return Ok(());
         }
         memory::relieve();
+        // What others let go of may be this thread's to drop.
+        drop(self.thread.queue().take_trash());
         match memory::fits(need)? {
             true => Ok(()),
             false => Err(memory::refusal(bytes, on_the_way)),
@@ -384,6 +393,7 @@ impl Runner {
             return Bytes::new(array);
         }
         ops::check_count(array.size(), device)?;
+        self.make_room(array.nbytes(), 0)?;
         let dense = mlx::contiguous(&array)?;
         let dense = mlx::private(&dense, device).map_err(mlx::from_mlx)?;
         turn::finish(std::slice::from_ref(&dense), device).map_err(mlx::from_mlx)?;

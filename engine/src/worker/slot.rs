@@ -1,12 +1,13 @@
 //! The cell behind a handle: what a worker fills, and what it fills it with.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use emily_spec::{Error, ErrorKind, Result, TensorType};
 use mlx_rs::Array;
 
 use super::failure::Failure;
+use super::sync::{AtomicUsize, Mutex, MutexGuard};
 use super::{Guards, Origin, Thread};
 use crate::mlx;
 
@@ -16,18 +17,23 @@ pub(crate) struct Slot {
     /// The thread whose stream the value's graph is on.
     pub(crate) thread: Arc<Thread>,
     state: Mutex<State>,
-    /// [`Slot::release`] was called: nothing new may use it, what was queued before still does.
-    released: AtomicBool,
-    /// Queued jobs that use it.
+    /// [`USE`] for each queued job that uses it, and [`RELEASED`]. In one number, so that whoever takes the
+    /// last away knows at that moment whether it was.
     uses: AtomicUsize,
 }
+
+/// [`Slot::release`] was called: nothing new may use it, what was queued before still does.
+const RELEASED: usize = 1;
+
+/// A queued job.
+const USE: usize = 2;
 
 /// A queued job's use of a tensor, which a release waits for.
 pub(crate) struct Use(Arc<Slot>);
 
 impl Use {
     pub(crate) fn of(slot: &Arc<Slot>) -> Use {
-        slot.uses.fetch_add(1, Ordering::SeqCst);
+        slot.uses.fetch_add(USE, Ordering::SeqCst);
         Use(Arc::clone(slot))
     }
 
@@ -39,9 +45,7 @@ impl Use {
 impl Drop for Use {
     fn drop(&mut self) {
         let slot = self.slot();
-        // Sequentially consistent, as in `release`: of the two, at least one sees the other.
-        let last = slot.uses.fetch_sub(1, Ordering::SeqCst) == 1;
-        if last && slot.released.load(Ordering::SeqCst) {
+        if slot.uses.fetch_sub(USE, Ordering::SeqCst) == USE + RELEASED {
             slot.free();
         }
     }
@@ -93,7 +97,6 @@ impl Slot {
             ty,
             thread,
             state: Mutex::new(state),
-            released: AtomicBool::new(false),
             uses: AtomicUsize::new(0),
         })
     }
@@ -125,7 +128,7 @@ impl Slot {
 
     /// Refuses a tensor that was released.
     pub(crate) fn check_held(&self) -> Result<()> {
-        if self.released.load(Ordering::Acquire) {
+        if self.uses.load(Ordering::Acquire) & RELEASED != 0 {
             return Err(released(&self.ty));
         }
         Ok(())
@@ -133,11 +136,11 @@ impl Slot {
 
     /// Takes the value away as soon as nothing queued uses it; `false` when that was asked before.
     pub(crate) fn release(&self) -> bool {
-        let first = !self.released.swap(true, Ordering::SeqCst);
-        if first && self.uses.load(Ordering::SeqCst) == 0 {
+        let before = self.uses.fetch_or(RELEASED, Ordering::SeqCst);
+        if before == 0 {
             self.free();
         }
-        first
+        before & RELEASED == 0
     }
 
     /// Takes the value away.
@@ -172,5 +175,64 @@ impl Drop for Slot {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.thread
             .discard(std::mem::replace(state, State::Released));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use emily_spec::DType;
+
+    use super::*;
+
+    /// An error stands for a value, which would be MLX's.
+    fn slot() -> Arc<Slot> {
+        let state = State::Failed(Failure::new(Error::new(ErrorKind::Internal, "there")));
+        Slot::new(TensorType::new(DType::U8, [1]), Thread::alone(), state)
+    }
+
+    fn is_there(slot: &Slot) -> bool {
+        !matches!(*slot.state(), State::Released)
+    }
+
+    #[test]
+    fn a_release_waits_for_the_uses_and_is_final() {
+        let slot = slot();
+        let uses = [Use::of(&slot), Use::of(&slot)];
+        assert!(slot.release());
+        assert!(!slot.release());
+        assert!(slot.check_held().is_err());
+        for queued in uses {
+            assert!(is_there(&slot));
+            drop(queued);
+        }
+        assert!(!is_there(&slot));
+        // It was let in before the release, and comes late.
+        drop(Use::of(&slot));
+        slot.fill(State::Pending);
+        assert!(!is_there(&slot));
+    }
+
+    #[test]
+    fn a_use_that_ends_without_a_release_takes_nothing_away() {
+        let slot = slot();
+        drop(Use::of(&slot));
+        assert!(is_there(&slot) && slot.check_held().is_ok());
+        assert!(slot.release());
+        assert!(!is_there(&slot));
+    }
+
+    #[test]
+    fn uses_and_a_release_at_once_free_it_once_all_are_over() {
+        for _ in 0..if cfg!(miri) { 10 } else { 1000 } {
+            let slot = slot();
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    let queued = Use::of(&slot);
+                    scope.spawn(move || assert!(is_there(queued.slot())));
+                }
+                scope.spawn(|| assert!(slot.release()));
+            });
+            assert!(!is_there(&slot));
+        }
     }
 }

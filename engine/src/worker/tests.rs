@@ -462,24 +462,3 @@ fn a_panic_of_who_is_answered_leaves_the_worker_working() {
     let bytes = answers.recv_timeout(Duration::from_secs(60));
     assert_eq!(*bytes.unwrap().unwrap(), 2f32.to_le_bytes());
 }
-
-#[test]
-fn who_is_answered_counts_no_more() {
-    let worker = worker();
-    let one = vector(&worker, &[1.0]);
-    for _ in 0..100 {
-        let (sender, depths) = mpsc::channel();
-        let depth = {
-            let (worker, sender) = (worker.clone(), sender.clone());
-            move || sender.send(worker.depth()).unwrap()
-        };
-        let flushed = depth.clone();
-        worker.flush(Reply::new(move |_| flushed()));
-        assert_eq!(depths.recv().unwrap(), 0, "flush");
-        let read = depth.clone();
-        one.read_with(Reply::new(move |_| read()));
-        assert_eq!(depths.recv().unwrap(), 0, "read");
-        one.eval_with(Reply::new(move |_| depth()));
-        assert_eq!(depths.recv().unwrap(), 0, "eval");
-    }
-}

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak, mpsc};
+use std::sync::{Arc, OnceLock, PoisonError, Weak, mpsc};
 use std::thread::ThreadId;
 
 use emily_spec::{Error, ErrorKind, Result, TensorType};
@@ -15,6 +15,7 @@ use crate::worker::queue::Queue;
 use crate::worker::runner::{Origin, Runner};
 use crate::worker::scheduling;
 use crate::worker::slot::{Slot, State, Use, Value};
+use crate::worker::sync::{Condvar, Mutex};
 use crate::{Device, ending, reaper};
 
 /// Something for a thread to do, in order.
@@ -106,6 +107,14 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// The reply that opens a gate, wanted while somebody is to pass it.
+    pub(crate) fn opener(gate: &Arc<Gate>) -> Reply<()> {
+        let weak = Arc::downgrade(gate);
+        let wanted = weak.clone();
+        let open = move |_: Result<()>| drop(weak.upgrade().inspect(|gate| gate.open()));
+        Reply::new(open).while_wanted(move || wanted.strong_count() > 0)
+    }
+
     pub(crate) fn open(&self) {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.opened.notify_all();
@@ -214,6 +223,18 @@ impl Thread {
                 "a worker's thread ended while it started",
             )),
         }
+    }
+
+    /// What callers see of a thread that is none.
+    #[cfg(test)]
+    pub(crate) fn alone() -> Arc<Thread> {
+        Arc::new(Thread {
+            name: "alone".to_owned(),
+            device: Device::Cpu,
+            queue: Queue::new(),
+            id: OnceLock::new(),
+            lanes: AtomicUsize::new(0),
+        })
     }
 
     pub(crate) fn queue(&self) -> &Queue<Job, Value> {

@@ -4,7 +4,7 @@
 //! streams of the process. More threads than cores that evaluate at once do little but wake each
 //! other up: with eight on two cores, half of the time goes there.
 
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, PoisonError};
 use std::time::Duration;
 
 use mlx_rs::Array;
@@ -12,6 +12,7 @@ use mlx_rs::error::Result;
 use mlx_rs::transforms;
 
 use crate::Device;
+use crate::worker::sync::{Condvar, Mutex, MutexGuard};
 
 /// Nobody waits longer for a turn. It is a courtesy, not a lock: while other workers hand over ops
 /// that take seconds each, a small one still goes ahead.
@@ -44,16 +45,16 @@ pub(crate) fn finish(arrays: &[Array], device: Device) -> Result<()> {
 }
 
 /// Room for a number of threads at once.
-struct Turns {
+pub(super) struct Turns {
     free: Mutex<usize>,
     given_back: Condvar,
 }
 
 /// A thread's turn, which ends when this is dropped; one that did not get any goes ahead without.
-struct Turn<'a>(Option<&'a Turns>);
+pub(super) struct Turn<'a>(Option<&'a Turns>);
 
 impl Turns {
-    fn new(count: usize) -> Turns {
+    pub(super) fn new(count: usize) -> Turns {
         Turns {
             free: Mutex::new(count),
             given_back: Condvar::new(),
@@ -65,7 +66,7 @@ impl Turns {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, patience: Duration) -> Turn<'_> {
+    pub(super) fn take(&self, patience: Duration) -> Turn<'_> {
         let (mut free, _) = self
             .given_back
             .wait_timeout_while(self.lock(), patience, |free| *free == 0)
@@ -75,6 +76,13 @@ impl Turns {
         }
         *free -= 1;
         Turn(Some(self))
+    }
+}
+
+#[cfg(test)]
+impl Turn<'_> {
+    pub(super) fn is_held(&self) -> bool {
+        self.0.is_some()
     }
 }
 
@@ -103,7 +111,7 @@ mod tests {
         let turns = Turns::new(1);
         let turn = turns.take(Duration::ZERO);
         std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| turns.take(Duration::from_secs(3600)).0.is_some());
+            let waiter = scope.spawn(|| turns.take(Duration::from_secs(3600)).is_held());
             drop(turn);
             assert!(waiter.join().unwrap());
         });
@@ -115,7 +123,7 @@ mod tests {
         let turns = Turns::new(1);
         let _held = turns.take(Duration::ZERO);
         let without = turns.take(Duration::from_millis(1));
-        assert!(without.0.is_none());
+        assert!(!without.is_held());
         drop(without);
         assert_eq!(*turns.lock(), 0);
     }

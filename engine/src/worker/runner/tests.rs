@@ -93,3 +93,21 @@ fn what_is_refused_as_the_process_ends_names_its_call() {
     assert_eq!(error.kind, ErrorKind::Stopped);
     assert!(error.to_string().starts_with("exp(f32[1]): "), "{error}");
 }
+
+#[test]
+fn who_is_answered_counts_no_more() {
+    let (_runner, slot) = runner();
+    let (sender, depths) = mpsc::channel();
+    for _ in 0..100 {
+        let ask = |job: &dyn Fn(Box<dyn FnOnce() + Send>) -> Job| {
+            let (thread, sender) = (slot.thread.clone(), sender.clone());
+            let told = Box::new(move || sender.send(thread.depth()).unwrap());
+            slot.thread.push(job(told));
+            depths.recv().unwrap()
+        };
+        let flush = ask(&|told| Job::Flush(Reply::new(move |_| told())));
+        let eval = ask(&|told| Job::Eval(Use::of(&slot), Reply::new(move |_| told())));
+        let read = ask(&|told| Job::Read(Use::of(&slot), Reply::new(move |_| told())));
+        assert_eq!([flush, eval, read], [0; 3]);
+    }
+}
