@@ -154,7 +154,7 @@ fn nothing_below_the_nif_knows_the_beam() {
 #[test]
 fn raw_mlx_calls_stand_in_one_place() {
     let allowed = ["engine/src/mlx/", "engine/mlx-sys/"];
-    for folder in ["conformance", "engine", "oracle", "xtask", "nif"] {
+    for folder in ["conformance", "engine", "oracle", "xtask", "nif", "soak"] {
         for (path, text) in sources(folder) {
             let name = shown(&path);
             if allowed.iter().any(|folder| name.starts_with(folder))

@@ -22,6 +22,9 @@ pub struct Limit {
     /// What the slope may come to over the whole run besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slack: Option<f64>,
+    /// The largest mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<f64>,
     /// The most that may be left over at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left: Option<f64>,

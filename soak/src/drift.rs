@@ -192,20 +192,23 @@ mod tests {
 
     #[test]
     fn a_level_that_moved_is_told_from_noise() {
-        let old = sample::report(1e6, 0.0, "");
+        let old = sample::report(1e6, 0.0, "").unwrap();
         let active = |new: &Report| changed(&old, new, Metric::Active, Figure::Level);
-        let same = active(&sample::report(1e6 + 0.1, 0.0, ""));
+        let same = active(&sample::report(1e6 + 0.1, 0.0, "").unwrap());
         assert!(!same.is_beyond_noise(), "{same:?}");
-        let more = active(&sample::report(1e6 + 1000.0, 0.0, ""));
+        let more = active(&sample::report(1e6 + 1000.0, 0.0, "").unwrap());
         assert!(more.is_worse(), "{more:?}");
         assert!((more.new - more.old - 1000.0).abs() < 1e-6, "{more:?}");
-        let less = active(&sample::report(1e6 - 1000.0, 0.0, ""));
+        let less = active(&sample::report(1e6 - 1000.0, 0.0, "").unwrap());
         assert!(less.is_beyond_noise() && !less.is_worse(), "{less:?}");
     }
 
     #[test]
     fn a_slope_that_began_is_told() {
-        let (old, new) = (sample::report(1e6, 0.0, ""), sample::report(1e6, 1.0, ""));
+        let (old, new) = (
+            sample::report(1e6, 0.0, "").unwrap(),
+            sample::report(1e6, 1.0, "").unwrap(),
+        );
         let slope = changed(&old, &new, Metric::Active, Figure::Slope);
         assert!(
             slope.is_worse() && (slope.new - 1000.0).abs() < 10.0,
@@ -217,9 +220,11 @@ mod tests {
     #[test]
     fn runs_that_differ_among_themselves_are_noise() {
         let of = |levels: [f64; 3]| {
-            let mut report = sample::report(levels[0], 0.0, "");
+            let mut report = sample::report(levels[0], 0.0, "").unwrap();
             for level in &levels[1..] {
-                report.runs.extend(sample::report(*level, 0.0, "").runs);
+                report
+                    .runs
+                    .extend(sample::report(*level, 0.0, "").unwrap().runs);
             }
             report
         };
@@ -231,8 +236,8 @@ mod tests {
 
     #[test]
     fn another_machine_has_other_latencies() {
-        let old = sample::report(1e6, 0.0, "");
-        let mut new = sample::report(2e6, 0.0, "");
+        let old = sample::report(1e6, 0.0, "").unwrap();
+        let mut new = sample::report(2e6, 0.0, "").unwrap();
         new.machine
             .insert("processor".to_owned(), "another".to_owned());
         assert!(changed(&old, &new, Metric::P50, Figure::Level).other_machine);

@@ -65,12 +65,12 @@ pub fn run(plan: &Plan, mut out: impl Write) -> anyhow::Result<()> {
     let mut work = plan.harness.begin(plan.device)?;
     let mut tally = Tally::new(plan.patience);
     let start = Instant::now();
-    let (mut iterations, mut samples) = (0, 0);
+    let (mut iterations, mut samples, mut failed) = (0, 0, false);
     memory::reset_peak()?;
     loop {
         let done = plan.length.done(iterations, start.elapsed());
         if done >= f64::from(samples) / f64::from(SAMPLES) {
-            settle(&work.workers());
+            settle(&work.workers(), plan.patience)?;
             let mut values = measure()?;
             memory::reset_peak()?;
             values.extend(tally.measured());
@@ -83,17 +83,18 @@ pub fn run(plan: &Plan, mut out: impl Write) -> anyhow::Result<()> {
             Line::Sample(sample).write(&mut out)?;
             samples = (done * f64::from(SAMPLES)) as u32 + 1;
         }
-        if done >= 1.0 || !tally.faults.is_empty() {
+        if done >= 1.0 || failed {
             break;
         }
         work.turn(&mut tally);
         iterations += 1;
+        for text in tally.faults.drain(..) {
+            failed = true;
+            Line::Fault(Fault { text }).write(&mut out)?;
+        }
     }
     let seconds = start.elapsed().as_secs_f64();
-    for text in tally.faults.drain(..) {
-        Line::Fault(Fault { text }).write(&mut out)?;
-    }
-    let left = end(work)?
+    let left = end(work, plan.patience)?
         .into_iter()
         .filter_map(|(metric, value)| Some((metric, value - before.get(&metric)?)));
     let end = End {
@@ -114,15 +115,15 @@ fn rehearse(plan: &Plan) -> anyhow::Result<BTreeMap<Metric, f64>> {
         work.turn(&mut tally);
     }
     // What goes wrong already does so again, where it is told.
-    end(work)
+    end(work, plan.patience)
 }
 
 /// Lets go of everything, gives the cache back, and measures.
-fn end(work: Box<dyn Work>) -> anyhow::Result<BTreeMap<Metric, f64>> {
+fn end(work: Box<dyn Work>, patience: Duration) -> anyhow::Result<BTreeMap<Metric, f64>> {
     let workers: Vec<Worker> = work.workers().into_iter().cloned().collect();
     drop(work);
     let all: Vec<&Worker> = workers.iter().collect();
-    settle(&all);
+    settle(&all, patience)?;
     if let Some(worker) = workers.first() {
         let (sender, cleared) = mpsc::channel();
         worker.call(move || {
@@ -138,23 +139,24 @@ fn end(work: Box<dyn Work>) -> anyhow::Result<BTreeMap<Metric, f64>> {
 }
 
 /// Waits until the workers have done, and dropped, what was left to them.
-fn settle(workers: &[&Worker]) {
+fn settle(workers: &[&Worker], patience: Duration) -> anyhow::Result<()> {
     let (sender, settled) = mpsc::channel();
     // What one lets go of may be another's to drop.
     for _ in 0..2 {
         for worker in workers {
             let sender = sender.clone();
             worker.call(move || {
-                // The receiver waits right below.
+                // Nobody waits any more where the patience is over.
                 let _ = sender.send(());
             });
         }
         for _ in workers {
-            if settled.recv().is_err() {
-                return;
-            }
+            settled
+                .recv_timeout(patience)
+                .context("a worker does not come to what it is asked")?;
         }
     }
+    Ok(())
 }
 
 /// What the allocator and the operating system say.

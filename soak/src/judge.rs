@@ -153,7 +153,7 @@ fn curves(record: &Record, budget: &Budget, reasons: &mut Vec<String>) -> Vec<Cu
         reasons.extend(curve.excesses());
         if reasons.len() > told {
             curve.outcome = Outcome::Red;
-        } else if curve.fit.is_none() && limit.drift.is_some() {
+        } else if curve.fit.is_none() && (limit.drift.is_some() || limit.level.is_some()) {
             curve.outcome = Outcome::Short;
             let count = curve.points.len();
             reasons.push(format!(
@@ -172,6 +172,7 @@ impl Curve {
         let Limit {
             drift,
             slack,
+            level,
             left,
             most,
         } = self.limit;
@@ -192,6 +193,14 @@ impl Curve {
                     show(allowed),
                 ));
             }
+        }
+        if let (Some(allowed), Some(fit)) = (level, &self.fit)
+            && fit.level > allowed
+        {
+            let (level, allowed) = (show(fit.level), show(allowed));
+            told.push(format!(
+                "{name}: {level} in the mean, {allowed} are allowed"
+            ));
         }
         if let (Some(allowed), Some(left)) = (left, self.left)
             && left > allowed

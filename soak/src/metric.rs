@@ -45,8 +45,8 @@ pub enum Metric {
     Atoms,
     /// Bytes of the BEAM's own memory.
     Beam,
-    /// How often the BEAM reported a scheduler that was kept for 5 ms by a process of the harness,
-    /// since the sample before.
+    /// How often the BEAM reported a scheduler that was kept for 5 ms by a process that was in Emily, since
+    /// the sample before, for a hundred requests.
     LongSchedules,
 }
 
@@ -98,7 +98,7 @@ impl Metric {
             Metric::Processes => "processes of the BEAM",
             Metric::Atoms => "atoms",
             Metric::Beam => "memory of the BEAM",
-            Metric::LongSchedules => "long schedules",
+            Metric::LongSchedules => "long schedules of 100 requests",
         }
     }
 

@@ -1,6 +1,8 @@
 //! `report.json` and `report.html`, and the table that is printed.
 
 mod html;
+#[doc(hidden)]
+pub mod sample;
 mod table;
 
 use std::collections::BTreeMap;
@@ -108,79 +110,43 @@ fn machine() -> BTreeMap<String, String> {
 }
 
 #[cfg(test)]
-pub(crate) mod sample {
-    //! A report to try things on.
-
+mod tests {
     use super::*;
-    use crate::metric::Metric;
-    use crate::record::{Begin, End, Fault, Layer, Line, Sample};
+    use crate::record::{Begin, Fault, Layer, Line};
 
-    /// A memory run at a level of tensor memory that grows by so much in an iteration, on each layer; that
-    /// of the BEAM has a fault of this text.
-    pub(crate) fn report(level: f64, slope: f64, fault: &str) -> Report {
+    #[test]
+    fn records_become_a_report_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let records = live::records(folder.path());
         std::fs::create_dir(&records).unwrap();
-        for layer in [Layer::Engine, Layer::Beam] {
-            let mut lines = vec![Line::Begin(Begin {
+        for (name, layer) in [("a", Layer::Beam), ("b", Layer::Engine)] {
+            let begin = Begin {
                 harness: "memory".to_owned(),
                 layer,
                 device: "cpu".to_owned(),
-            })];
-            lines.extend((0..100).map(|i| {
-                // A spread of some bytes about the line.
-                let noise = f64::from(i * 7 % 5);
-                Line::Sample(Sample {
-                    iteration: 10 * i as u64,
-                    seconds: f64::from(i) / 10.0,
-                    done: f64::from(i) / 100.0,
-                    values: [
-                        (Metric::Active, level + noise + slope * 10.0 * f64::from(i)),
-                        (Metric::P50, 100.0 + noise),
-                    ]
-                    .into(),
-                })
-            }));
-            if layer == Layer::Beam {
-                lines.push(Line::Fault(Fault {
-                    text: fault.to_owned(),
-                }));
-            }
-            lines.push(Line::End(End {
-                iterations: 1000,
-                seconds: 10.0,
-                asked: 1000,
-                answered: 1000,
-                left: [(Metric::Active, 0.0)].into(),
-            }));
-            let file = records.join(format!("{}-memory-0.jsonl", layer.name()));
-            let mut file = std::fs::File::create(file).unwrap();
-            lines.iter().for_each(|line| line.write(&mut file).unwrap());
+            };
+            let fault = Fault {
+                text: format!("{name} failed"),
+            };
+            let mut file = std::fs::File::create(records.join(name)).unwrap();
+            Line::Begin(begin).write(&mut file).unwrap();
+            Line::Fault(fault).write(&mut file).unwrap();
         }
-        Report::of(folder.path(), vec!["a GPU: there is none".to_owned()]).unwrap()
+        let report = Report::of(folder.path(), Vec::new()).unwrap();
+        let first: Vec<&str> = report.runs.iter().map(|run| &*run.reasons[0]).collect();
+        assert_eq!(first, ["b failed", "a failed"]);
+        assert_eq!(report.outcome(), Some(Outcome::Red));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::Layer;
 
     #[test]
-    fn records_become_a_report_that_is_read_again() {
-        let report = sample::report(5e6, 0.0, "other bits");
-        let layers: Vec<Layer> = report.runs.iter().map(|run| run.layer).collect();
-        assert_eq!(layers, [Layer::Engine, Layer::Beam]);
-        assert_eq!(
-            report.runs[0].outcome,
-            Outcome::Green,
-            "{:?}",
-            report.runs[0].reasons
-        );
-        assert_eq!(report.outcome(), Some(Outcome::Red));
+    fn a_report_is_read_as_it_was_written() {
+        let report = sample::report(5e6, 0.0, "other bits").unwrap();
+        let outcomes: Vec<Outcome> = report.runs.iter().map(|run| run.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Green, Outcome::Red]);
         let folder = tempfile::tempdir().unwrap();
         report.write(folder.path()).unwrap();
         let read = Report::read(&folder.path().join("report.json")).unwrap();
+        assert_eq!(read.machine, report.machine);
         assert_eq!(read.runs[1].reasons, report.runs[1].reasons);
         assert_eq!(
             read.runs[0].curves[0].points,

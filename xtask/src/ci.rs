@@ -2,12 +2,16 @@
 
 use xshell::{Shell, cmd};
 
-use crate::{codegen, cross, fuzz, mnist, shell, test};
+use crate::{codegen, cross, fuzz, mnist, shell, soak, test};
+
+/// Minutes of the soak for every change: enough for a leak of one tensor in a thousand iterations.
+const SOAK: f64 = 2.0;
 
 /// How much of it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Also what takes too long for every change: half an hour of fuzzing, and training on MNIST.
+    /// Also what takes too long for every change: half an hour each of the soak and of fuzzing, and
+    /// training on MNIST.
     #[arg(long)]
     long: bool,
 }
@@ -25,8 +29,15 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     shell::show(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     cross::check(shell)?;
     test::run(shell)?;
+    shell::step("faults that the soak has to find");
+    shell::show(cmd!(
+        shell,
+        "cargo test --quiet -p emily-soak --features planted --test planted"
+    ))?;
+    soak::run(shell, &soak::Args::minutes(SOAK))?;
     codegen::check(shell)?;
     if args.long {
+        soak::run(shell, &soak::Args::minutes(30.0))?;
         mnist::run(shell)?;
         shell::step("fuzzing");
         fuzz::run(shell, &fuzz::Args::minutes(30))?;

@@ -40,6 +40,14 @@ enum Layer {
 }
 
 impl Args {
+    /// Every harness, for so many minutes.
+    pub(crate) fn minutes(minutes: f64) -> Args {
+        Args {
+            minutes: Some(minutes),
+            ..Args::default()
+        }
+    }
+
     /// The minutes of each layer that runs.
     fn share(&self) -> Option<String> {
         let layers = if self.layer.is_some() { 1.0 } else { 2.0 };

@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn a_fault_cannot_leave_its_script_element() {
         let hostile = "</script><script>alert(1)</script><!-- {data} /*{script}*/";
-        let page = page(&sample::report(1e6, 0.0, hostile)).unwrap();
+        let page = page(&sample::report(1e6, 0.0, hostile).unwrap()).unwrap();
         assert!(!page.contains("<script>alert"));
         let open = r#"<script type="application/json" id="data">"#;
         let (_, rest) = page.split_once(open).unwrap();
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn nothing_outside_the_file_is_needed() {
-        let page = page(&sample::report(1e6, 0.0, "a fault")).unwrap();
+        let page = page(&sample::report(1e6, 0.0, "a fault").unwrap()).unwrap();
         // The name of SVG is one, and nothing is loaded by it.
         let page = page.replace("http://www.w3.org/2000/svg", "");
         for outside in ["http://", "https://", "src=", "@import", "url("] {

@@ -75,7 +75,7 @@ function drawRuns() {
   const shown = [["active", "tensor memory"], ["resident", "resident set"]];
   const levels = [["p50", "p50"], ["p99", "p99"]];
   const heads = ["harness", "layer", "device", "outcome", "iterations", "seconds", "requests", "answered",
-    ...shown.map(([, label]) => `${label}, slope`), ...levels.map(([, label]) => label), "why"];
+    ...shown.map(([, label]) => `${label}, slope`), ...levels.map(([, label]) => label)];
   const rows = runs.map((run) => {
     const curve = (name) => run.curves.find((curve) => curve.metric === name);
     const level = (name) => (curve(name)?.fit ? show(curve(name).fit.level, metricOf(name).unit) : "–");
@@ -85,8 +85,7 @@ function drawRuns() {
       el("td", {}, badge(run.outcome)),
       ...[run.iterations, Math.round(run.seconds), run.asked, run.answered].map((n) => el("td", {}, integer.format(n))),
       ...shown.map(([name]) => el("td", {}, curve(name) ? slopeText(curve(name)) : "–")),
-      ...levels.map(([name]) => el("td", {}, level(name))),
-      el("td", { className: "reasons" }, ...run.reasons.map((text) => el("div", {}, text))));
+      ...levels.map(([name]) => el("td", {}, level(name))));
   });
   $("runs").append(
     el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),
@@ -160,10 +159,11 @@ function runSection({ run, curves }) {
 
 function limitText(curve) {
   const { unit } = metricOf(curve.metric);
-  const { drift, slack, left, most } = curve.limit;
+  const { drift, slack, level, left, most } = curve.limit;
   return [
     drift !== undefined && `slope up to ${show(drift, unit)}`,
     slack !== undefined && `and ${show(slack, unit)} over the run`,
+    level !== undefined && `level up to ${show(level, unit)}`,
     left !== undefined && `left up to ${show(left, unit)}`,
     most !== undefined && `at most ${show(most, unit)}`,
   ].filter(Boolean).join(", ") || "not judged";
