@@ -39,33 +39,39 @@ defmodule Emily.Soak.ServingTest do
   end
 
   defp turn(state, tally) do
-    {change, state} = change(rem(state.count, 2 * @turns), state)
-    change = change && Task.async(change)
+    state = revive(state, rem(state.count, 2 * @turns))
+    dies? = rem(state.count, 2 * @turns) == @turns
+    death = if dies?, do: Task.async(fn -> TestNode.kill(state.peer) end)
 
     Soak.at_once(tally, 1..@callers, fn caller ->
       numbers = for n <- 1..3, do: 100 * state.count + 10 * caller + n
       batch(tally, numbers)
       stream(tally, numbers)
-      if state.peer, do: elsewhere(tally, numbers)
+      if state.peer, do: elsewhere(tally, numbers, dies?)
+      # None is answered twice.
+      Tally.same(tally, "what is left to read", Process.info(self(), :messages), {:messages, []})
     end)
 
-    if change, do: Task.await(change, 60_000)
-    %{state | count: state.count + 1}
+    if death, do: Task.await(death, 60_000)
+    %{state | count: state.count + 1, peer: if(dies?, do: nil, else: state.peer)}
   end
 
-  # What happens while the callers ask.
-  defp change(0, %{peer: nil} = state) do
+  # Starts the other node, with a serving that is known here.
+  defp revive(state, 0) do
     {_peer, node} = peer = TestNode.start_mortal(~c"emily_soak_#{System.pid()}")
     :erpc.call(node, TestServings, :start_unlinked, [name(:distributed)])
-    {nil, %{state | peer: peer}}
+    wait_for_member(200)
+    %{state | peer: peer}
   end
 
-  defp change(@turns, %{peer: peer} = state) when peer != nil do
-    {fn -> TestNode.kill(peer) end, state}
-  end
+  defp revive(state, _turn), do: state
 
-  defp change(turn, state) when turn > @turns, do: {nil, %{state | peer: nil}}
-  defp change(_turn, state), do: {nil, state}
+  defp wait_for_member(left) do
+    if :pg.get_members(Nx.Serving.PG, name(:distributed)) == [] and left > 0 do
+      Process.sleep(20)
+      wait_for_member(left - 1)
+    end
+  end
 
   defp batch(tally, numbers) do
     rows = for n <- numbers, do: Nx.tensor([n], backend: Soak.backend())
@@ -91,29 +97,28 @@ defmodule Emily.Soak.ServingTest do
   end
 
   # A node that is killed takes its requests with it, and their callers are told.
-  defp elsewhere(tally, [n | _numbers]) do
+  defp elsewhere(tally, [n | _numbers], dies?) do
     ask = fn ->
       try do
         {:distributed, name(:distributed)}
         |> Nx.Serving.batched_run(Nx.tensor([n]), &Nx.backend_copy/1)
         |> Nx.to_flat_list()
       catch
-        :exit, reason -> {:gone, reason}
+        :exit, reason -> {:gone, inspect(reason)}
       end
     end
 
     case Tally.ask(tally, ask) do
-      {:ok, {:gone, reason}} -> clear(tally, reason)
-      {:ok, result} -> Tally.same(tally, "an answer of the other node", result, doubled([n]))
-      {:error, _error} -> :ok
+      {:ok, {:gone, reason}} ->
+        if not (dies? and reason =~ ~r/noproc|nodedown|noconnection/),
+          do: Tally.fault(tally, "a request to the other node: #{reason}")
+
+      {:ok, result} ->
+        Tally.same(tally, "an answer of the other node", result, doubled([n]))
+
+      {:error, _told_already} ->
+        :ok
     end
-  end
-
-  defp clear(tally, reason) do
-    text = inspect(reason)
-
-    if not (text =~ "noproc" or text =~ "nodedown" or text =~ "noconnection"),
-      do: Tally.fault(tally, "a request to a node that is gone: #{text}")
   end
 
   defp doubled(numbers), do: Enum.map(numbers, &(2 * &1 + 1))

@@ -27,37 +27,67 @@ defmodule Emily.Soak do
   all that is made once is there, and `:stop` ends what `start` began besides tensors.
   """
   def run(name, start, turn, opts) do
-    stop = opts[:stop] || fn _state -> :ok end
-    device = device()
-    record = Record.open(name, device)
-    schedules = Schedules.start()
-    watch = watch(record, self())
-    before = rehearse(start, turn, stop, opts[:rehearsal] || 8)
-    length = length_of(opts[:iterations])
-    tally = Tally.new()
-    state = start.()
-    began = now()
-    Memory.reset_peak()
+    harness = %{start: start, turn: turn, stop: opts[:stop] || fn _state -> :ok end}
+    record = Record.open(name, device())
 
     loop = %{
-      turn: turn,
-      length: length,
-      began: began,
       record: record,
-      schedules: schedules,
-      watch: watch
+      watch: watch(record, self()),
+      schedules: Schedules.start(),
+      workers: workers(),
+      length: length_of(opts[:iterations])
     }
 
-    {state, iterations} = loop(loop, state, tally, 0, 0)
-    seconds = (now() - began) / 1.0e6
-    for fault <- Tally.faults(tally), do: Record.fault(record, fault)
-    stop.(state)
-    left = settled(before, 250)
-    Record.done(record, iterations, seconds, Tally.counts(tally), left)
-    Schedules.stop(schedules)
-    send(watch, :done)
-    Tally.delete(tally)
+    before = rehearse(harness, loop, opts[:rehearsal] || 8)
+    work(harness, loop, before)
+    Schedules.stop(loop.schedules)
+    send(loop.watch, :done)
     with {:red, text} <- Record.judge(record), do: ExUnit.Assertions.flunk(text)
+  end
+
+  # A worker on each thread of the engine's pool, a thread a core and eight at least. MLX starts threads of
+  # its own when a stream is first used.
+  defp workers do
+    for _ <- 1..max(8, System.schedulers_online()) do
+      {:ok, worker} = Native.start_worker(device())
+      settle(worker)
+      worker
+    end
+  end
+
+  # Waits until a worker has dropped what it has to, and computed what was begun.
+  defp settle(worker) do
+    {:ok, [tensor]} = Native.iota(worker, [], %{dtype: :u8, shape: {1}})
+    :ok = Native.eval(tensor)
+    Native.release(tensor)
+  end
+
+  defp rehearse(harness, loop, turns) do
+    tally = Tally.new()
+
+    state =
+      Enum.reduce(1..turns, harness.start.(), fn _turn, state -> harness.turn.(state, tally) end)
+
+    Tally.delete(tally)
+    harness.stop.(state)
+    # Whatever processes leave behind is gone soon.
+    Process.sleep(200)
+    clear(loop.workers)
+    measure(loop.workers)
+  end
+
+  defp work(harness, loop, before) do
+    tally = Tally.new()
+    state = harness.start.()
+    loop = Map.merge(loop, %{turn: harness.turn, tally: tally, began: now()})
+    Memory.reset_peak()
+    {state, iterations} = loop(loop, state, 0, 0)
+    seconds = seconds(loop)
+    for fault <- Tally.faults(tally), do: Record.fault(loop.record, fault)
+    harness.stop.(state)
+    left = settled(loop.workers, before, 250)
+    Record.done(loop.record, iterations, seconds, Tally.counts(tally), left)
+    Tally.delete(tally)
   end
 
   @doc "The device that harnesses compute on."
@@ -90,18 +120,16 @@ defmodule Emily.Soak do
   end
 
   # Measures, works, and ends with the first turn that has a fault.
-  defp loop(loop, state, tally, iterations, samples) do
+  defp loop(loop, state, iterations, samples) do
     done = done(loop.length, iterations, now() - loop.began)
+    samples = if done * @samples >= samples, do: sample(loop, iterations, done), else: samples
 
-    samples =
-      if done * @samples >= samples, do: sample(loop, tally, iterations, done), else: samples
-
-    if done >= 1.0 or Tally.faults(tally) != [] do
+    if done >= 1.0 or Tally.faults(loop.tally) != [] do
       {state, iterations}
     else
-      state = loop.turn.(state, tally)
+      state = loop.turn.(state, loop.tally)
       send(loop.watch, :turn)
-      loop(loop, state, tally, iterations + 1, samples)
+      loop(loop, state, iterations + 1, samples)
     end
   end
 
@@ -122,33 +150,21 @@ defmodule Emily.Soak do
     end
   end
 
-  defp sample(loop, tally, iterations, done) do
-    {asked, measured} = Tally.measured(tally)
+  defp sample(loop, iterations, done) do
+    {asked, measured} = Tally.measured(loop.tally)
     long = 100 * Schedules.count(loop.schedules) / max(asked, 1)
-    values = measure() |> Map.merge(measured) |> Map.put(:long_schedules, long)
-
+    values = loop.workers |> measure() |> Map.merge(measured) |> Map.put(:long_schedules, long)
     Memory.reset_peak()
-    Record.sample(loop.record, iterations, (now() - loop.began) / 1.0e6, min(done, 1.0), values)
+    Record.sample(loop.record, iterations, seconds(loop), min(done, 1.0), values)
     trunc(done * @samples) + 1
   end
 
-  defp rehearse(start, turn, stop, turns) do
-    tally = Tally.new()
-    state = Enum.reduce(1..turns, start.(), fn _turn, state -> turn.(state, tally) end)
-    Tally.delete(tally)
-    stop.(state)
-    # Whatever processes leave behind is gone soon.
-    Process.sleep(200)
-    clear()
-    measure()
-  end
-
   # What is there more than before, once other processes have let go too.
-  defp settled(before, tries) do
-    clear()
+  defp settled(workers, before, tries) do
+    clear(workers)
 
     left =
-      Map.new(measure(), fn {metric, value} ->
+      Map.new(measure(workers), fn {metric, value} ->
         {metric, value - Map.get(before, metric, value)}
       end)
 
@@ -156,21 +172,24 @@ defmodule Emily.Soak do
       left
     else
       Process.sleep(20)
-      settled(before, tries - 1)
+      settled(workers, before, tries - 1)
     end
   end
 
   # Lets go of everything, and gives the cache back.
-  defp clear do
-    :erlang.garbage_collect()
-    :ok = Native.flush(Default.worker())
+  defp clear(workers) do
+    collect(workers)
     Memory.clear_cache()
   end
 
   # Garbage of any process is no leak.
-  defp measure do
+  defp collect(workers) do
     for pid <- Process.list(), do: :erlang.garbage_collect(pid)
-    :ok = Native.flush(Default.worker())
+    Enum.each(workers, &settle/1)
+  end
+
+  defp measure(workers) do
+    collect(workers)
     stats = Memory.stats() |> Map.take([:active, :cache, :peak])
 
     stats
@@ -203,6 +222,8 @@ defmodule Emily.Soak do
 
   defp done({:iterations, all}, iterations, _time), do: iterations / max(all, 1)
   defp done({:micros, all}, _iterations, time), do: time / all
+
+  defp seconds(loop), do: (now() - loop.began) / 1.0e6
 
   defp now, do: :erlang.monotonic_time(:microsecond)
 end
