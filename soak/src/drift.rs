@@ -1,10 +1,10 @@
 //! What moved from one report to another, and whether that is beyond noise.
 //!
-//! Where a report has several runs of a harness, what lies between these is the noise of a level: the pooled
-//! standard deviation s of both reports' runs, of which n and m differ in their means by t · s · √(1/n + 1/m)
-//! with 99 % confidence, by Student's t with n + m − 2 degrees of freedom. Where each has one run only,
-//! that is not known; then two blocks within a run stand in for two runs, which is less than lies between
-//! runs of a noisy metric. Slopes bring their own intervals along, and what is left at the end is exact.
+//! Where a report has several runs of a harness, what lies between these is the noise of a level, and of what is
+//! left at the end: the pooled standard deviation s of both reports' runs, of which n and m differ in their means
+//! by t · s · √(1/n + 1/m) with 99 % confidence, by Student's t with n + m − 2 degrees of freedom. Where each has
+//! one run only, that is not known; then two blocks within a run stand in for two runs, which is less than lies
+//! between runs of a noisy metric. Slopes bring their own intervals along.
 
 use crate::fit::{Fit, student};
 use crate::judge::{Curve, Run};
@@ -60,7 +60,7 @@ impl Figure {
             Figure::Slope => {
                 fit.map(|fit| (1000.0 * fit.slope, 1000.0 * (fit.high - fit.low) / 2.0))
             }
-            Figure::Left => curve.left.map(|left| (left, 0.0)),
+            Figure::Left => curve.left.map(|left| (left, fit.map_or(0.0, within))),
         }
     }
 }
@@ -125,7 +125,11 @@ fn noise(figure: Figure, old: &[(f64, f64)], new: &[(f64, f64)]) -> f64 {
         let squares: f64 = figures.iter().map(|figure| figure.1.powi(2)).sum();
         squares / figures.len() as f64
     };
-    if figure == Figure::Level && freedom > 0 {
+    let between_runs = match figure {
+        Figure::Level | Figure::Left => freedom > 0,
+        Figure::Slope => false,
+    };
+    if between_runs {
         let squares = |figures: &[(f64, f64)]| {
             let mean = mean(figures);
             let squares = figures.iter().map(|figure| (figure.0 - mean).powi(2));
