@@ -4,7 +4,7 @@
 //! the next one. To take them for independent would make the slope look far surer than it is. So:
 //!
 //! 1. The first eighth is left out: what is made once is made there.
-//! 2. The rest is cut into up to [`MOST`] blocks of equal length, and the line goes through their means by
+//! 2. The rest is cut into up to sixteen blocks of equal length, and the line goes through their means by
 //!    least squares. With s² = Σ residual² / (B − 2), the slope's variance is s² / Σ (x − x̄)². What a
 //!    sample has in common with its neighbours within a block is thereby in the blocks' spread, where
 //!    it belongs.

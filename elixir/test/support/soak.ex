@@ -40,7 +40,8 @@ defmodule Emily.Soak do
 
     before = rehearse(harness, loop, opts[:rehearsal] || 8)
     work(harness, loop, before)
-    Schedules.stop(loop.schedules)
+    long = Schedules.stop(loop.schedules)
+    if long != %{}, do: IO.puts(:stderr, "long schedules: #{inspect(long)}")
     send(loop.watch, :done)
     with {:red, text} <- Record.judge(record), do: ExUnit.Assertions.flunk(text)
   end

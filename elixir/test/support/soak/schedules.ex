@@ -9,49 +9,56 @@ defmodule Emily.Soak.Schedules do
   @long 5
 
   def start do
-    pid = spawn_link(fn -> listen([]) end)
+    pid = spawn_link(fn -> listen(0, %{}) end)
     :erlang.system_monitor(pid, [{:long_schedule, @long}])
     pid
   end
 
+  @doc "Stops, and gives the places that were reported, with how often each was."
   def stop(pid) do
     :erlang.system_monitor(:undefined)
-    Process.unlink(pid)
-    Process.exit(pid, :kill)
+    ask(pid, :stop)
   end
 
   @doc "How many there were since the last time."
-  def count(pid) do
+  def count(pid), do: ask(pid, :count)
+
+  defp ask(pid, what) do
     ref = make_ref()
-    send(pid, {:count, self(), ref})
+    send(pid, {what, self(), ref})
 
     receive do
-      {^ref, count} -> count
+      {^ref, answer} -> answer
     end
   end
 
-  defp listen(reports) do
+  defp listen(since, places) do
     receive do
       {:monitor, pid, :long_schedule, info} when is_pid(pid) ->
-        listen(if(ours?(info), do: [info | reports], else: reports))
+        place = {info[:in], info[:out]}
+
+        if ours?(place),
+          do: listen(since + 1, Map.update(places, place, 1, &(&1 + 1))),
+          else: listen(since, places)
 
       {:monitor, _port, :long_schedule, _info} ->
-        listen(reports)
+        listen(since, places)
 
       {:count, from, ref} ->
-        send(from, {ref, length(reports)})
-        listen([])
+        send(from, {ref, since})
+        listen(0, places)
+
+      {:stop, from, ref} ->
+        send(from, {ref, places})
     end
   end
 
   # Where the process was when it got the scheduler, or when it gave it back.
-  defp ours?(info) do
-    Enum.any?(info, fn
-      {key, {module, _function, _arity}} when key in [:in, :out] ->
-        String.starts_with?(Atom.to_string(module), "Elixir.Emily.Native")
+  defp ours?({at_first, at_last}), do: native?(at_first) or native?(at_last)
 
-      _other ->
-        false
-    end)
+  defp native?({module, _function, _arity}) do
+    String.starts_with?(Atom.to_string(module), "Elixir.Emily.Native")
   end
+
+  defp native?(_none), do: false
 end
