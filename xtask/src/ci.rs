@@ -7,6 +7,9 @@ use crate::{codegen, cross, fuzz, mnist, shell, soak, test};
 /// Minutes of the soak for every change: enough for a leak of one tensor in a thousand iterations.
 const SOAK: f64 = 2.0;
 
+/// Those of the long one.
+const LONG_SOAK: f64 = 30.0;
+
 /// How much of it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,10 +37,10 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         shell,
         "cargo test --quiet -p emily-soak --features planted --test planted"
     ))?;
-    soak::run(shell, &soak::Args::minutes(SOAK))?;
+    let minutes = if args.long { LONG_SOAK } else { SOAK };
+    soak::run(shell, &soak::Args::minutes(minutes))?;
     codegen::check(shell)?;
     if args.long {
-        soak::run(shell, &soak::Args::minutes(30.0))?;
         mnist::run(shell)?;
         shell::step("fuzzing");
         fuzz::run(shell, &fuzz::Args::minutes(30))?;
