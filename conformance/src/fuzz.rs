@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use emily_spec::{Op, Row, Shape, Tensor, TensorType, fnv1a, row_major_strides};
+use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use toml::Value;
 
@@ -77,6 +78,19 @@ pub fn fuzz(
             anyhow::bail!("fuzzing {} gave up: {reason}", row.name)
         }
     }
+}
+
+/// Random calls of the op of this row, without end; the same for the same seed.
+pub fn calls(row: &'static Row, seed: u64) -> impl Iterator<Item = Specimen> {
+    let mut runner = TestRunner::new(Config {
+        rng_seed: RngSeed::Fixed(seed),
+        ..Config::default()
+    });
+    let strategy = generate::specimens(row);
+    // A draw that the strategy rejects is drawn again.
+    std::iter::repeat_with(move || strategy.new_tree(&mut runner).ok())
+        .flatten()
+        .map(|tree| tree.current())
 }
 
 /// For element-wise ops, the first element on which the layer and the oracle disagree: proptest
@@ -169,7 +183,8 @@ fn disagreement(specimen: &Specimen, layers: &[&dyn Layer]) -> Option<String> {
 }
 
 impl Specimen {
-    fn inputs(&self) -> Vec<Input> {
+    /// The operands, and how they come to be.
+    pub fn inputs(&self) -> Vec<Input> {
         self.tensors
             .iter()
             .map(|tensor| Input::viewed(tensor.clone(), self.view))
@@ -314,6 +329,15 @@ mod tests {
         for row in ROWS.iter() {
             let find = fuzz(row, &[&Mirror], 100, 1).unwrap();
             assert!(find.is_none(), "{find:?}");
+        }
+    }
+
+    #[test]
+    fn calls_are_those_of_their_seed_and_do_not_end() {
+        for row in ROWS.iter() {
+            let drawn: Vec<_> = calls(row, 1).take(20).collect();
+            assert!(drawn.iter().all(|call| call.op.row().name == row.name));
+            assert_eq!(drawn, calls(row, 1).take(20).collect::<Vec<_>>());
         }
     }
 

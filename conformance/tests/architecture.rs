@@ -141,6 +141,27 @@ fn only_the_nif_links_rustler() {
     );
 }
 
+/// The NIF asserts while it compiles that the engine is without them, too.
+#[test]
+fn faults_are_planted_for_the_soak_alone() {
+    for package in packages() {
+        let name = text(&package["name"]);
+        let dependencies = package["dependencies"].as_array().expect("a list");
+        let features = dependencies
+            .iter()
+            .map(|dependency| &dependency["features"]);
+        let asked = features.chain([&package["features"]]);
+        let planted = asked.filter(|features| features.to_string().contains("planted"));
+        let may = ["emily-engine", "emily-soak"].contains(&name.as_str());
+        assert!(planted.count() == usize::from(may), "{name} plants faults");
+        let default = package["features"]["default"].to_string();
+        assert!(
+            !default.contains("planted"),
+            "{name} plants faults by default"
+        );
+    }
+}
+
 #[test]
 fn nothing_below_the_nif_knows_the_beam() {
     for folder in ["conformance/spec/src", "oracle/src", "engine/src"] {
@@ -154,7 +175,7 @@ fn nothing_below_the_nif_knows_the_beam() {
 #[test]
 fn raw_mlx_calls_stand_in_one_place() {
     let allowed = ["engine/src/mlx/", "engine/mlx-sys/"];
-    for folder in ["conformance", "engine", "oracle", "xtask", "nif"] {
+    for folder in ["conformance", "engine", "oracle", "xtask", "nif", "soak"] {
         for (path, text) in sources(folder) {
             let name = shown(&path);
             if allowed.iter().any(|folder| name.starts_with(folder))

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use emily_spec::{Error, ErrorKind, Result};
 use mlx_rs::Array;
 
+use crate::planted::{Fault, strikes};
 use crate::{mlx, reaper};
 
 /// The bytes of a computed tensor, row-major; they alias MLX's buffer and keep it alive.
@@ -53,6 +54,9 @@ impl Bytes {
 
 impl Drop for Bytes {
     fn drop(&mut self) {
+        if strikes(Fault::Leak) {
+            return;
+        }
         // SAFETY: nobody uses the array after this.
         reaper::discard(unsafe { ManuallyDrop::take(&mut self.array) }, self.len);
     }

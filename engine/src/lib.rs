@@ -17,6 +17,7 @@ mod ending;
 pub mod memory;
 mod mlx;
 mod ops;
+pub mod planted;
 mod reaper;
 mod worker;
 

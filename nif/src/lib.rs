@@ -19,6 +19,11 @@ mod resource;
 mod tensor;
 mod worker;
 
+const _: () = assert!(
+    !emily_engine::planted::PLANTED,
+    "faults are planted in the engine: this library is for tests only, and there is none"
+);
+
 /// The atoms of results and messages.
 mod atoms {
     rustler::atoms! {

@@ -2,13 +2,19 @@
 
 use xshell::{Shell, cmd};
 
-use crate::{codegen, cross, fuzz, mnist, shell, test, threads};
+use crate::{codegen, cross, fuzz, mnist, shell, soak, test, threads};
+
+/// Minutes of the soak for every change: enough for a leak of one tensor in a thousand iterations.
+const SOAK: f64 = 2.0;
+
+/// Those of the long one.
+const LONG_SOAK: f64 = 30.0;
 
 /// How much of it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Also what takes too long for every change: half an hour of fuzzing, training on MNIST, the orders in
-    /// which threads may go, and Miri.
+    /// Also what takes too long for every change: half an hour each of the soak and of fuzzing, training on
+    /// MNIST, the orders in which threads may go, and Miri.
     #[arg(long)]
     long: bool,
 }
@@ -26,6 +32,13 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     shell::show(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     cross::check(shell)?;
     test::run(shell)?;
+    shell::step("faults that the soak has to find");
+    shell::show(cmd!(
+        shell,
+        "cargo test --quiet -p emily-soak --features planted --test planted"
+    ))?;
+    let minutes = if args.long { LONG_SOAK } else { SOAK };
+    soak::run(shell, &soak::Args::minutes(minutes))?;
     codegen::check(shell)?;
     if args.long {
         threads::check(shell)?;

@@ -11,11 +11,13 @@ mod codegen;
 mod conformance;
 mod cross;
 mod doctor;
+mod drift;
 mod exhaust;
 mod fuzz;
 mod mnist;
 mod mutants;
 mod shell;
+mod soak;
 mod test;
 mod threads;
 
@@ -46,6 +48,10 @@ enum Command {
     Exhaust(exhaust::Args),
     /// Plant systematic mistakes in the oracle, op by op; a case has to catch each one.
     Mutants(mutants::Args),
+    /// Run the harnesses that find what leaks, waits or is lost only after thousands of iterations.
+    Soak(soak::Args),
+    /// Say what moved from one soak's report to another, and whether that is beyond noise.
+    Drift(drift::Args),
     /// Measure the promised figures: a row each, a ratio within one run.
     Bench(bench::Args),
     /// Write what is generated: the pages on ops, divergences and accuracy, what they are made of,
@@ -66,6 +72,8 @@ fn main() -> anyhow::Result<()> {
         Command::Fuzz(args) => fuzz::run(&shell, &args),
         Command::Exhaust(args) => exhaust::run(&shell, &args),
         Command::Mutants(args) => mutants::run(&shell, &args),
+        Command::Soak(args) => soak::run(&shell, &args),
+        Command::Drift(args) => drift::run(&shell, &args),
         Command::Bench(args) => bench::run(&shell, &args),
         Command::Codegen(args) => codegen::run(&shell, &args),
         Command::Doctor => doctor::run(&shell),

@@ -101,6 +101,11 @@ fn another_question() -> Error {
     internal("an answer to another question".to_owned())
 }
 
+/// Calls for a layer on the BEAM, as its server is asked them: see elixir/conformance/server.ex.
+pub fn request(layer: &str, device: &str, calls: &[(&Op, &[Input])]) -> Vec<u8> {
+    term::run(layer, device, calls, Operands::Viewed)
+}
+
 /// Every layer on the BEAM, the lowest first.
 pub fn beam() -> Vec<Box<dyn Layer>> {
     let native = Servers::new(Code::Native);

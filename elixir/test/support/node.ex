@@ -16,15 +16,28 @@ defmodule Emily.TestNode do
 
   @doc "Starts a VM that is connected to this one, which is made a node for the test's time."
   def start_connected do
+    {peer, node} = start_mortal(:peer.random_name(~c"emily"))
+    ExUnit.Callbacks.on_exit(fn -> :peer.stop(peer) end)
+    node
+  end
+
+  @doc "The same, of this name: who starts it ends it, as `:peer.stop/1` or `kill/2` does."
+  def start_mortal(name) do
     ensure_distributed()
-    name = :peer.random_name(~c"emily")
 
     {:ok, peer, node} =
       :peer.start(%{name: name, host: ~c"127.0.0.1", longnames: true, args: paths()})
 
-    ExUnit.Callbacks.on_exit(fn -> :peer.stop(peer) end)
     boot(&:erpc.call(node, &1, &2, &3), [])
-    node
+    {peer, node}
+  end
+
+  @doc "Ends a VM as the system would, without a word."
+  def kill({peer, node}) do
+    pid = :erpc.call(node, System, :pid, [])
+    {_out, 0} = System.cmd("kill", ["-KILL", pid])
+    ref = Process.monitor(peer)
+    receive do: ({:DOWN, ^ref, :process, ^peer, _reason} -> :ok)
   end
 
   defp boot(call, config) do
