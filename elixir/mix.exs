@@ -3,6 +3,10 @@ defmodule Emily.MixProject do
 
   @version "0.1.0"
 
+  # Bumblebee, and what it needs beside Nx.
+  @model_apps ~w(axon bumblebee castore decimal jason nx_image nx_signal polaris progress_bar
+                 rustler rustler_precompiled safetensors tokenizers unpickler unzip)a
+
   def project do
     [
       app: :emily,
@@ -26,14 +30,26 @@ defmodule Emily.MixProject do
     ]
   end
 
-  # `conformance` is the server of the repository's conformance suite; users do not get it.
+  # `conformance` is the server of the repository's conformance suite; users do not get it. `slices` is
+  # its part that runs models, an environment of its own: what they need takes minutes to compile.
+  defp elixirc_paths(:slices), do: ["lib", "conformance", "slices"]
   defp elixirc_paths(:test), do: ["lib", "conformance", "test/support"]
   defp elixirc_paths(:dev), do: ["lib", "conformance"]
   defp elixirc_paths(_env), do: ["lib"]
 
-  defp deps, do: local_deps() || hex_deps()
+  defp deps, do: local_deps(Mix.env()) || hex_deps(Mix.env())
 
-  defp hex_deps do
+  # Bumblebee asks for an older Nx than it runs on.
+  defp hex_deps(:slices) do
+    [
+      {:nx, "~> 0.12 or ~> 1.0", override: true},
+      {:telemetry, "~> 1.0"},
+      {:bumblebee, "~> 0.7"},
+      {:axon, "~> 0.8"}
+    ]
+  end
+
+  defp hex_deps(_env) do
     [
       {:nx, "~> 0.12 or ~> 1.0"},
       {:telemetry, "~> 1.0"},
@@ -41,19 +57,28 @@ defmodule Emily.MixProject do
     ]
   end
 
-  # On a machine without Hex: checkouts of nx, complex and telemetry in one folder. Only where this
-  # checkout is what is worked on: a project that depends on Emily says itself where Nx is from.
-  defp local_deps do
+  # On a machine without Hex: checkouts of nx, complex and telemetry in one folder, and for `slices` of
+  # Bumblebee and all that it needs. Only where this checkout is what is worked on: a project that
+  # depends on Emily says itself where Nx is from.
+  defp local_deps(env) do
     folder = System.get_env("EMILY_DEPS_PATH", Path.expand("~/.cache/emily/deps"))
-    nx = Enum.find(["nx/nx", "nx"], &File.regular?(Path.join([folder, &1, "mix.exs"])))
+    nx = checkout(folder, ["nx/nx", "nx"])
 
     if nx && root_project?() do
-      [
-        {:nx, path: Path.join(folder, nx), override: true},
-        {:complex, path: Path.join(folder, "complex"), override: true},
-        {:telemetry, path: Path.join(folder, "telemetry"), override: true}
-      ]
+      apps = [:complex, :telemetry] ++ if(env == :slices, do: @model_apps, else: [])
+      rustler = checkout(folder, ["rustler/rustler_mix", "rustler"])
+      places = %{nx: nx, rustler: rustler}
+
+      for app <- [:nx | apps] do
+        {app, path: places[app] || Path.join(folder, "#{app}"), override: true}
+      end
     end
+  end
+
+  defp checkout(folder, names) do
+    names
+    |> Enum.map(&Path.join(folder, &1))
+    |> Enum.find(&File.regular?(Path.join(&1, "mix.exs")))
   end
 
   defp root_project?, do: File.cwd!() == __DIR__ and "deps" not in Path.split(__DIR__)

@@ -15,10 +15,12 @@ use crate::number;
 
 mod element;
 mod gradient;
+mod model;
 mod promise;
 
 use element::{Apart, Size};
 pub use gradient::gradient;
+pub use model::{output, spread};
 pub use promise::promise;
 
 /// The distance of values that differ in kind, as NaN and 1.

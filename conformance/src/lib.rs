@@ -28,6 +28,7 @@ pub mod outcome;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod slices;
 pub mod sweep;
 pub mod tally;
 pub mod values;

@@ -381,7 +381,11 @@ fn versions() -> BTreeMap<String, String> {
 }
 
 impl Filter {
-    fn takes_layer(&self, name: &str, device: &str) -> bool {
+    pub(crate) fn takes_dtype(&self, name: &str) -> bool {
+        takes(&self.dtypes, name)
+    }
+
+    pub(crate) fn takes_layer(&self, name: &str, device: &str) -> bool {
         let layer = takes(&self.layers, name) || takes(&self.layers, &label(name, device));
         layer && takes(&self.devices, device)
     }

@@ -1,4 +1,5 @@
-//! Every case on every layer, as libtest sees it: one trial per layer, op, case and dtype.
+//! Every case on every layer, as libtest sees it: one trial per layer, op, case and dtype. The layer `slices`
+//! runs whole models.
 //!
 //! Speaks libtest's own flags, so `cargo test` and `cargo nextest` drive it like any other, and a
 //! few of its own. `cargo xtask conformance` is this with `--report`.
@@ -11,9 +12,11 @@ use std::sync::Arc;
 use clap::Parser;
 use emily_conformance::fixtures::{Fixtures, OPEN, repository};
 use emily_conformance::layer::{self, Peer, label};
-use emily_conformance::outcome::{Outcome, TrialResult};
+use emily_conformance::outcome::{LayerState, Outcome, TrialResult};
 use emily_conformance::report;
+
 use emily_conformance::run::{Filter, Run, Shard};
+use emily_conformance::slices::{self, Slices};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// Replays every case on every layer that can run here.
@@ -38,6 +41,9 @@ struct Options {
     /// Only the cases in this file, which may stand anywhere. May be given again.
     #[arg(long = "case", value_name = "FILE")]
     cases: Vec<PathBuf>,
+    /// The models of the layer slices: those in this folder instead of fixtures/slices.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
     /// Red when this layer cannot run here. May be given again.
     #[arg(
         long = "require",
@@ -85,10 +91,12 @@ fn main() -> ExitCode {
     let mut options = Options::parse();
     let prepared = options.peer().and_then(|peer| {
         options.focus(peer.as_ref());
-        Ok((prepare(&options, peer.as_ref())?, peer))
+        let run = prepare(&options, peer.as_ref())?;
+        let slices = models(&options)?;
+        Ok((run, slices, peer))
     });
-    let (run, peer) = match prepared {
-        Ok((run, peer)) => (Arc::new(run), peer),
+    let (run, slices, peer) = match prepared {
+        Ok((run, slices, peer)) => (Arc::new(run), Arc::new(slices), peer),
         Err(problems) => {
             for problem in &problems {
                 eprintln!("error: {problem}");
@@ -98,7 +106,11 @@ fn main() -> ExitCode {
     };
     let filter = options.filter();
     let mut trials = trials(&run, &filter, !options.measures());
-    let requirements = requirements(&options.required, &run);
+    trials.extend(of_models(&slices, &filter));
+    let requirements = requirements(
+        &options.required,
+        run.states().iter().chain(slices.states()),
+    );
     let unmet = requirements.len();
     trials.extend(requirements);
     if trials.is_empty() {
@@ -115,7 +127,8 @@ fn main() -> ExitCode {
     if options.libtest.list {
         return ExitCode::SUCCESS;
     }
-    let report = run.report(&filter);
+    let mut report = run.report(&filter);
+    slices.add_to(&mut report, &filter);
     // A test runner that asks for one trial at a time has its own summary.
     if !options.libtest.exact {
         report::print_matrix(&report);
@@ -169,6 +182,28 @@ fn prepare(options: &Options, peer: Option<&Peer>) -> Result<Run, Vec<String>> {
     }
 }
 
+/// The models of the layer `slices`; none where the cases of one file or another backend are looked at.
+fn models(options: &Options) -> Result<Slices, Vec<String>> {
+    if !options.cases.is_empty() || options.peer.nx_backend.is_some() {
+        return Ok(Slices::default());
+    }
+    let own = || repository().join(slices::FOLDER);
+    let folder = options.models.clone().unwrap_or_else(own);
+    let mut slices = Slices::load(&folder).map_err(|error| vec![format!("{error:#}")])?;
+    slices.find(&options.filter());
+    Ok(slices)
+}
+
+fn of_models(slices: &Arc<Slices>, filter: &Filter) -> Vec<Trial> {
+    let trial = |slice| {
+        let shared = Arc::clone(slices);
+        Trial::ignorable_test(slices.name(&slice), move || {
+            conclude(shared.result(&slice), true)
+        })
+    };
+    slices.trials(filter).into_iter().map(trial).collect()
+}
+
 fn trials(run: &Arc<Run>, filter: &Filter, strict: bool) -> Vec<Trial> {
     let trial = |id| {
         let shared = Arc::clone(run);
@@ -194,13 +229,15 @@ fn conclude(result: TrialResult, strict: bool) -> Result<Completion, Failed> {
 }
 
 /// A red trial for each required layer that cannot run on any device asked for.
-fn requirements(required: &[String], run: &Run) -> Vec<Trial> {
+fn requirements<'a>(
+    required: &[String],
+    states: impl Iterator<Item = &'a LayerState> + Clone,
+) -> Vec<Trial> {
     let mut trials = Vec::new();
     for name in required {
         let named = |layer: &str, device: &str| name == layer || *name == label(layer, device);
-        let states = run
-            .states()
-            .iter()
+        let states = states
+            .clone()
             .filter(|state| named(&state.layer, &state.device));
         if states.clone().any(|state| state.ran) {
             continue;
@@ -266,7 +303,7 @@ impl Options {
 
     /// A misspelt name would silently run nothing.
     fn unknown_names(&self, run: &Run) -> Vec<String> {
-        let layers = run.layer_names();
+        let layers = [run.layer_names(), vec![slices::LAYER]].concat();
         let ops: Vec<&str> = emily_spec::ROWS.iter().map(|row| row.name).collect();
         let dtypes = emily_spec::DType::ALL.map(emily_spec::DType::name);
         let layer = |name: &String| name.split('@').next().unwrap_or_default().to_owned();

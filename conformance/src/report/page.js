@@ -127,6 +127,33 @@ function drawLayers() {
     ...(layer.remedy ? [el("div", {}, "To enable it: ", el("code", {}, layer.remedy))] : [])))));
 }
 
+/** A row per model, head and question, a column per lane and dtype. */
+function drawModels() {
+  const columns = new Map(), rows = new Map();
+  for (const i of ALL) {
+    const [layer, model, head, ask, lane, dtype] = T.name[i].split("::");
+    if (layer !== "slices") continue;
+    const column = `${lane} ${dtype}`, row = [model, head, ask].join(" ");
+    columns.set(column, columns.size);
+    if (!rows.has(row)) rows.set(row, new Map());
+    rows.get(row).set(column, i);
+  }
+  if (rows.size === 0) return;
+  $("models").hidden = false;
+  const heads = [...columns.keys()].sort();
+  const cell = (i) => {
+    if (i === undefined) return el("td");
+    const share = used(i) > 0 ? `${Math.round(100 * used(i))} % · ` : "";
+    return el("td", { title: worstText(i) }, badge(T.outcome[i]), ` ${share}${Math.round(T.millis[i])} ms`);
+  };
+  $("slices").append(
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "model, head, question"),
+      ...heads.map((head) => el("th", { scope: "col" }, head)))),
+    el("tbody", {}, ...[...rows.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([row, cells]) =>
+      el("tr", {}, el("th", { scope: "row" }, el("code", {}, row)), ...heads.map((head) => cell(cells.get(head)))))),
+  );
+}
+
 function drawVersions() {
   for (const [name, version] of Object.entries(data.versions)) {
     $("versions").append(el("dt", {}, name), el("dd", {}, version));
@@ -444,6 +471,7 @@ addEventListener("hashchange", () => {
 
 drawHeader();
 drawLayers();
+drawModels();
 drawVersions();
 drawFilters();
 readAddress();

@@ -11,10 +11,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// The time that one message's calls may take; the slowest call that ends (65,536 elements on
-/// `Nx.BinaryBackend`) takes about a second.
-const CALL: Duration = Duration::from_secs(30);
-
 /// The lines of the VM's errors that a death is reported with.
 const LAST_WORDS: usize = 12;
 
@@ -77,13 +73,13 @@ impl Session {
     }
 
     /// Sends a request and waits for its answer.
-    fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, Silence> {
+    fn ask(&mut self, request: &[u8], time: Duration) -> Result<Vec<u8>, Silence> {
         let sent = write_frame(&mut self.requests, request);
-        match (sent, self.answers.recv_timeout(CALL)) {
+        match (sent, self.answers.recv_timeout(time)) {
             (_, Ok(Ok(answer))) => Ok(answer),
             (_, Err(RecvTimeoutError::Timeout)) => Err(format!(
                 "no answer within {} s; the VM was ended",
-                CALL.as_secs()
+                time.as_secs()
             )),
             (_, Ok(Err(_)) | Err(RecvTimeoutError::Disconnected)) => Err(self.last_words()),
         }
@@ -134,6 +130,7 @@ fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
 pub(super) struct Pool {
     command: Vec<String>,
     most: usize,
+    time: Duration,
     state: Mutex<State>,
     freed: Condvar,
 }
@@ -145,11 +142,12 @@ struct State {
 }
 
 impl Pool {
-    /// VMs that this command line starts.
-    pub(super) fn new(command: Vec<String>, most: usize) -> Pool {
+    /// VMs that this command line starts, and the time that an answer may take.
+    pub(super) fn new(command: Vec<String>, most: usize, time: Duration) -> Pool {
         Pool {
             command,
             most,
+            time,
             state: Mutex::default(),
             freed: Condvar::new(),
         }
@@ -171,7 +169,7 @@ impl Pool {
                 }
             },
         };
-        let answer = session.ask(request);
+        let answer = session.ask(request, self.time);
         self.give_back(answer.is_ok().then_some(session));
         answer
     }
@@ -207,9 +205,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     /// A shell that speaks the protocol: it sends back what it gets, once.
     fn echo(script: &str) -> Pool {
-        Pool::new(["/bin/sh", "-c", script].map(str::to_owned).to_vec(), 1)
+        Pool::new(
+            ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+            1,
+            MINUTE,
+        )
     }
 
     #[test]
@@ -235,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_command_that_is_not_there_is_an_error() {
-        let pool = Pool::new(vec!["/no/such/program".to_owned()], 1);
+        let pool = Pool::new(vec!["/no/such/program".to_owned()], 1, MINUTE);
         assert!(pool.ask(b"a").is_err());
         assert!(pool.ask(b"a").is_err());
     }

