@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use emily_conformance::fuzz::{Find, fuzz};
+use emily_conformance::fuzz::{Find, fuzz, today};
 use emily_conformance::layer::{self, Layer};
 use emily_spec::{ROWS, Row};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -18,6 +18,14 @@ use libtest_mimic::{Arguments, Failed, Trial};
 #[derive(Debug, Parser)]
 #[command(disable_version_flag = true)]
 struct Options {
+    /// Red when this layer cannot run here. May be given again.
+    #[arg(
+        long = "require",
+        value_name = "LAYER",
+        env = "EMILY_CONFORMANCE_REQUIRE",
+        value_delimiter = ','
+    )]
+    required: Vec<String>,
     #[command(flatten)]
     libtest: Arguments,
 }
@@ -52,10 +60,16 @@ fn main() -> ExitCode {
         let layers: Vec<Arc<dyn Layer>> = below.iter().chain([&name]).map(named).collect();
         let absent = layers.iter().find_map(|layer| layer.available().err());
         if let Some(absent) = absent {
-            absences.push(format!(
+            let message = format!(
                 "{name} did not run: {}\n  to enable it: {}",
                 absent.reason, absent.remedy
-            ));
+            );
+            if options.required.iter().any(|layer| layer == name) {
+                let required = move || Err(format!("{name} is required: {message}").into());
+                trials.push(Trial::test(format!("require::{name}"), required));
+            } else {
+                absences.push(message);
+            }
             continue;
         }
         let differs = |row: &&&Row| OTHERWISE_UNDER_DEFN.contains(&row.name);
@@ -80,7 +94,7 @@ fn of_op(row: &'static Row, layers: Vec<Arc<dyn Layer>>, name: &'static str, cal
 }
 
 fn told(find: &Find, layer: &str) -> Failed {
-    let case = find.specimen.to_case(layer, "the day it was red");
+    let case = find.specimen.to_case(layer, &today());
     let case = case.unwrap_or_else(|error| error.to_string());
     let op = find.specimen.op.name();
     format!(

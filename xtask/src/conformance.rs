@@ -93,15 +93,20 @@ impl PeerArgs {
 impl Args {
     /// False where every trial asked for is of a layer that needs no Elixir.
     fn asks_the_beam(&self) -> bool {
-        let rust = |layer: &str| matches!(layer, "oracle" | "native");
+        let rust = |layer: &str| matches!(without_device(layer), "oracle" | "native");
         let of_exact = self
             .exact
             .as_deref()
-            .and_then(|name| name.split(['@', ':']).next());
+            .and_then(|name| name.split(':').next());
         let layers = self.layer.iter().map(String::as_str).chain(of_exact);
         let layers: Vec<&str> = layers.collect();
         self.peer.nx_backend.is_some() || layers.is_empty() || !layers.into_iter().all(rust)
     }
+}
+
+/// `native@gpu` is the layer native.
+fn without_device(layer: &str) -> &str {
+    layer.split_once('@').map_or(layer, |(layer, _)| layer)
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
@@ -134,7 +139,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     }
     flags.extend(args.peer.flags()?);
     let all = args.layer.is_empty() && args.peer.nx_backend.is_none();
-    let asked = |layer: &&&str| all || args.layer.iter().any(|l| l == **layer);
+    let asked = |layer: &&&str| all || args.layer.iter().any(|l| without_device(l) == **layer);
     let layers = beam.as_ref().map_or(&[][..], Beam::layers);
     for layer in layers.iter().filter(asked) {
         flags.extend(["--require".to_owned(), (*layer).to_owned()]);
@@ -178,11 +183,12 @@ mod tests {
         }
         for name in [
             "native::unary::exp::one::f32",
-            "native@gpu::unary::exp::one::f32",
+            "native::unary::exp::one::f32@gpu",
         ] {
             assert!(!exact(name).asks_the_beam());
         }
-        assert!(!layers(&["oracle", "native"]).asks_the_beam());
+        assert!(!layers(&["oracle", "native@gpu"]).asks_the_beam());
+        assert!(layers(&["backend@gpu"]).asks_the_beam());
     }
 
     #[test]

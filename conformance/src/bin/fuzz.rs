@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use emily_conformance::fixtures::repository;
-use emily_conformance::fuzz::{append, fuzz};
+use emily_conformance::fuzz::{append, fuzz, today};
 use emily_conformance::layer::{self, Layer, label};
 use emily_spec::{ROWS, Row};
 
@@ -46,8 +46,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "seed {seed}: {} calls of each op on {}",
         options.cases, options.layer
     );
-    let date = humantime::format_rfc3339_seconds(now).to_string();
-    let date = date.split('T').next().unwrap_or_default();
+    let date = today();
     let end = Instant::now() + Duration::from_secs(60 * options.minutes);
     let (mut finds, mut rounds) = (0, 0);
     loop {
@@ -57,7 +56,7 @@ fn main() -> anyhow::Result<ExitCode> {
                 println!("{:<12} agrees", row.name);
                 continue;
             };
-            let case = find.specimen.to_case(&options.layer, date)?;
+            let case = find.specimen.to_case(&options.layer, &date)?;
             let path = append(&repository(), row.name, &case)?;
             println!(
                 "{:<12} disagrees\n{}\n{case}written to {}",

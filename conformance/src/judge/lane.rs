@@ -176,9 +176,17 @@ impl<'a> Lane<'a> {
                 self.name
             )
         };
-        let flags = self.layer.flags();
+        let file = match case.at.file.starts_with("fixtures") {
+            true => String::new(),
+            false => format!(" --case {}", case.at.file.display()),
+        };
+        let variant = match self.layer.device() {
+            "gpu" if cfg!(target_os = "linux") => "EMILY_MLX_VARIANT=cuda13 ",
+            _ => "",
+        };
         let repro = format!(
-            "  repro: cargo xtask conformance{flags} --exact {}",
+            "  repro: {variant}cargo xtask conformance{}{file} --exact {}",
+            self.layer.flags(),
             self.name
         );
         let message = match (outcome, self.entry) {
