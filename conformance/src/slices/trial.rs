@@ -33,7 +33,8 @@ impl Ask {
     fn is_for(self, head: &Head, dtype: DType) -> bool {
         match self {
             Ask::Outputs => head.dtypes.iter().any(|name| name == dtype.name()),
-            Ask::Tokens | Ask::Sample => head.generates.is_some() && dtype == DType::F32,
+            Ask::Tokens => head.generates.is_some() && dtype == DType::F32,
+            Ask::Sample => Ask::Tokens.is_for(head, dtype) && !head.large,
             Ask::Gradients => head.trains && dtype == DType::F32,
         }
     }
