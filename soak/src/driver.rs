@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use emily_engine::{Device, Worker, memory};
+use emily_spec::{DType, TensorType};
 
 use crate::harness::{Harness, Tally, Work};
 use crate::metric::Metric;
@@ -15,6 +16,9 @@ use crate::record::{Begin, End, Fault, Layer, Line, Sample};
 
 /// How often a run is measured.
 const SAMPLES: u32 = 256;
+
+/// Bytes of a tensor that is large to the engine.
+const LARGE: usize = 4 << 20;
 
 /// How long a run is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,6 +117,11 @@ fn rehearse(plan: &Plan) -> anyhow::Result<BTreeMap<Metric, f64>> {
     let mut tally = Tally::new(plan.patience);
     for _ in 0..plan.harness.rehearsal() {
         work.turn(&mut tally);
+    }
+    // The engine starts a thread for large buffers when the first of them ends.
+    if let Some(worker) = work.workers().first() {
+        let ty = TensorType::new(DType::U8, [LARGE]);
+        drop(worker.from_bytes(ty, &vec![0; LARGE])?);
     }
     // What goes wrong already does so again, where it is told.
     end(work, plan.patience)

@@ -5,7 +5,7 @@ use xshell::{Shell, cmd};
 use crate::{codegen, cross, fuzz, mnist, shell, soak, test, threads};
 
 /// Minutes of the soak for every change: enough for a leak of one tensor in a thousand iterations.
-const SOAK: f64 = 2.0;
+const SOAK: f64 = 1.5;
 
 /// Those of the long one.
 const LONG_SOAK: f64 = 30.0;

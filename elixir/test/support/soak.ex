@@ -16,6 +16,8 @@ defmodule Emily.Soak do
   alias Emily.Soak.{Record, Schedules, Tally, VM}
 
   @samples 256
+  # Bytes of a tensor that is large to the engine.
+  @large 4 * 1024 * 1024
   # Seconds that a turn may take.
   @patience 120
   @harnesses 10
@@ -47,10 +49,12 @@ defmodule Emily.Soak do
   end
 
   # A worker on each thread of the engine's pool, a thread a core and eight at least. MLX starts threads of
-  # its own when a stream is first used.
+  # its own when a stream is first used, and the engine one when a large buffer first ends.
   defp workers do
     for _ <- 1..max(8, System.schedulers_online()) do
       {:ok, worker} = Native.start_worker(device())
+      {:ok, large} = Native.from_binary(worker, :u8, {@large}, :binary.copy(<<0>>, @large))
+      Native.release(large)
       settle(worker)
       worker
     end
