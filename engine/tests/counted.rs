@@ -1,6 +1,8 @@
 //! More elements than MLX counts on the CPU are refused, and may be cut into parts.
 
-use emily_engine::{Config, Device, Handle, Worker, memory};
+mod common;
+
+use emily_engine::{Handle, Worker, memory};
 use emily_spec::{DType, Error, ErrorKind, Op, Result, TensorType};
 
 /// Over 2³¹ − 1 elements, in no memory: a scalar, seen so many times.
@@ -8,11 +10,7 @@ const MANY: &str = r#"{"op": "broadcast", "attrs": {"shape": [3, 2, 450000000], 
 
 fn worker() -> Worker {
     memory::set_limit(1 << 40).expect("a limit");
-    Worker::start(Config {
-        device: Device::Cpu,
-        f64: false,
-    })
-    .expect("a CPU worker")
+    common::worker()
 }
 
 fn apply(worker: &Worker, op: &str, inputs: &[&Handle]) -> Result<Handle> {

@@ -101,15 +101,16 @@ pub(crate) fn contiguous(array: &Array) -> Result<Array> {
 }
 
 /// Whether the CPU's reading an array moves it. MLX moves a CUDA buffer to where the CPU can read it, and
-/// frees it where it was, whichever kernels of other streams are still to read it there.
-pub(crate) fn moves_when_read(device: Device) -> bool {
-    device == Device::Gpu && cfg!(not(target_os = "macos"))
+/// frees it where it was, whichever kernels of other streams are still to read it there. Without elements
+/// there is nothing to move, and a copy of it crashes.
+pub(crate) fn moves_when_read(array: &Array, device: Device) -> bool {
+    device == Device::Gpu && cfg!(not(target_os = "macos")) && array.size() > 0
 }
 
 /// The same values for the CPU to read: in a buffer that nobody else has where reading moves it, elsewhere
 /// another handle.
 pub(crate) fn private(array: &Array, device: Device) -> std::result::Result<Array, Exception> {
-    if !moves_when_read(device) || array.size() == 0 {
+    if !moves_when_read(array, device) {
         return Ok(clone_array(array));
     }
     let bits = array.view_dtype(match array.item_size() {

@@ -390,9 +390,7 @@ impl Runner {
     fn read(&mut self, slot: &Arc<Slot>) -> Result<Bytes> {
         let array = self.eval(slot).map_err(|failure| failure.error.clone())?;
         let device = self.thread.device;
-        // MLX copies nothing out of no elements on CUDA: it crashes.
-        let in_place = array.size() == 0 || !mlx::moves_when_read(device);
-        if mlx::is_row_contiguous(&array) && in_place {
+        if mlx::is_row_contiguous(&array) && !mlx::moves_when_read(&array, device) {
             return Bytes::new(array);
         }
         ops::check_count(array.size(), device)?;

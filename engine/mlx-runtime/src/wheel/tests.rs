@@ -89,7 +89,7 @@ fn a_name_that_leads_out_of_the_tree_is_refused() {
     let names = [
         "../out",
         "a/../../out",
-        "/tmp/emily-out",
+        "/emily-out",
         "./../out",
         "..",
         "a\\..\\out",
