@@ -4,7 +4,6 @@
 //! replays it. Calls that the op refuses are tried too: a layer must refuse them likewise.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::Context as _;
 use emily_spec::{Op, Row, Shape, Tensor, TensorType, fnv1a, row_major_strides};
@@ -224,12 +223,6 @@ impl Specimen {
             "[[case]]\nname = \"{name}\"\nwhy = \"{why}\"\n{body}"
         ))
     }
-}
-
-/// The day, as a find's case names it: `2026-01-02`.
-pub fn today() -> String {
-    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    now.split('T').next().unwrap_or_default().to_owned()
 }
 
 /// Appends a case to the op's file of finds, unless it is there; gives the file's path.

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+
+use crate::layer::Absent;
 
 /// The verdict on one trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,6 +127,26 @@ pub struct LayerState {
     pub reason: Option<String>,
     /// What would enable it.
     pub remedy: Option<String>,
+}
+
+impl LayerState {
+    /// Asks whether a layer can run.
+    pub(crate) fn find(
+        layer: &str,
+        device: &str,
+        available: impl FnOnce() -> Result<(), Absent>,
+    ) -> LayerState {
+        let start = Instant::now();
+        let absent = available().err();
+        LayerState {
+            layer: layer.to_owned(),
+            device: device.to_owned(),
+            ran: absent.is_none(),
+            start_millis: start.elapsed().as_secs_f64() * 1e3,
+            reason: absent.as_ref().map(|absent| absent.reason.clone()),
+            remedy: absent.map(|absent| absent.remedy),
+        }
+    }
 }
 
 /// How many trials ended how.

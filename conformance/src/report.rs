@@ -1,6 +1,7 @@
 //! What a run leaves behind, all of it computed from one [`Report`].
 //!
 //! - [`write()`]: `report.json` for programs and the self-contained `report.html` for readers;
+//! - [`page()`]: what the page of any report has, the soak's too;
 //! - [`print_matrix`]: the op × dtype matrix and the totals, for the terminal;
 //! - [`print_timings`]: where the time went;
 //! - [`peer_markdown`]: a foreign backend's page, which is committed in docs/conformance;
@@ -24,12 +25,14 @@ mod html;
 mod markdown;
 mod matrix;
 pub mod ops;
+mod page;
 mod peer;
 #[cfg(test)]
 mod sample;
 mod timings;
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 
@@ -39,10 +42,17 @@ pub use divergences::{Recorded, divergences_markdown};
 pub use exhausted::{EXHAUSTED, Exhaustions};
 pub use matrix::print_matrix;
 pub use ops::{Planned, ops_markdown};
+pub use page::page;
 pub use peer::peer_markdown;
 pub use timings::print_timings;
 
 use crate::outcome::Report;
+
+/// The day, as reports and finds name it: `2026-01-02`.
+pub fn today() -> String {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    now.split('T').next().unwrap_or_default().to_owned()
+}
 
 /// Writes `report.json` and `report.html` into `dir`, which is made if it is missing.
 ///

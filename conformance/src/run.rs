@@ -145,16 +145,8 @@ impl Run {
             if !filter.takes_layer(name, device) {
                 continue;
             }
-            let start = Instant::now();
-            let absent = layer.available().err();
-            self.states.push(LayerState {
-                layer: name.to_owned(),
-                device: device.to_owned(),
-                ran: absent.is_none(),
-                start_millis: start.elapsed().as_secs_f64() * 1e3,
-                reason: absent.as_ref().map(|absent| absent.reason.clone()),
-                remedy: absent.map(|absent| absent.remedy),
-            });
+            let state = LayerState::find(name, device, || layer.available());
+            self.states.push(state);
         }
     }
 

@@ -11,7 +11,6 @@ mod trial;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use anyhow::Context as _;
 
@@ -67,16 +66,8 @@ impl Slices {
             if !filter.takes_layer(LAYER, device) {
                 continue;
             }
-            let start = Instant::now();
-            let absent = self.vms.available(device).err();
-            self.states.push(LayerState {
-                layer: LAYER.to_owned(),
-                device: device.to_owned(),
-                ran: absent.is_none(),
-                start_millis: start.elapsed().as_secs_f64() * 1e3,
-                reason: absent.as_ref().map(|absent| absent.reason.clone()),
-                remedy: absent.map(|absent| absent.remedy),
-            });
+            let state = LayerState::find(LAYER, device, || self.vms.available(device));
+            self.states.push(state);
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use emily_conformance::fixtures::{Fixtures, OPEN, repository};
-use emily_conformance::layer::{self, Peer, label};
+use emily_conformance::layer::{self, Peer, Required, label};
 use emily_conformance::outcome::{LayerState, Outcome, TrialResult};
 use emily_conformance::report;
 
@@ -44,14 +44,8 @@ struct Options {
     /// The models of the layer slices: those in this folder instead of fixtures/slices.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Red when this layer cannot run here. May be given again.
-    #[arg(
-        long = "require",
-        value_name = "LAYER",
-        env = "EMILY_CONFORMANCE_REQUIRE",
-        value_delimiter = ','
-    )]
-    required: Vec<String>,
+    #[command(flatten)]
+    require: Required,
     /// Write report.json and report.html into this folder, relative to the repository.
     #[arg(long = "report", value_name = "DIR", env = "EMILY_CONFORMANCE_REPORT")]
     report: Option<PathBuf>,
@@ -108,7 +102,7 @@ fn main() -> ExitCode {
     let mut trials = trials(&run, &filter, !options.measures());
     trials.extend(of_models(&slices, &filter));
     let requirements = requirements(
-        &options.required,
+        &options.require.required,
         run.states().iter().chain(slices.states()),
     );
     let unmet = requirements.len();
@@ -274,7 +268,7 @@ impl Options {
         if self.layers.is_empty() {
             self.layers = vec!["oracle".to_owned(), peer.name.to_owned()];
         }
-        self.required.push(peer.name.to_owned());
+        self.require.required.push(peer.name.to_owned());
     }
 
     /// Whether what is red is the result and no failure; one trial is asked for to see it fail.
@@ -308,7 +302,7 @@ impl Options {
         let dtypes = emily_spec::DType::ALL.map(emily_spec::DType::name);
         let layer = |name: &String| name.split('@').next().unwrap_or_default().to_owned();
         let asked_layers: Vec<String> = self.layers.iter().map(layer).collect();
-        let required: Vec<String> = self.required.iter().map(layer).collect();
+        let required: Vec<String> = self.require.required.iter().map(layer).collect();
         [
             unknown("layer", &asked_layers, &layers),
             unknown("layer", &required, &layers),

@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use emily_conformance::fuzz::{Find, fuzz, today};
-use emily_conformance::layer::{self, Layer};
+use emily_conformance::fuzz::{Find, fuzz};
+use emily_conformance::layer::{self, Layer, Required};
+use emily_conformance::report::today;
 use emily_spec::{ROWS, Row};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -18,14 +19,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 #[derive(Debug, Parser)]
 #[command(disable_version_flag = true)]
 struct Options {
-    /// Red when this layer cannot run here. May be given again.
-    #[arg(
-        long = "require",
-        value_name = "LAYER",
-        env = "EMILY_CONFORMANCE_REQUIRE",
-        value_delimiter = ','
-    )]
-    required: Vec<String>,
+    #[command(flatten)]
+    require: Required,
     #[command(flatten)]
     libtest: Arguments,
 }
@@ -64,7 +59,7 @@ fn main() -> ExitCode {
                 "{name} did not run: {}\n  to enable it: {}",
                 absent.reason, absent.remedy
             );
-            if options.required.iter().any(|layer| layer == name) {
+            if options.require.required.iter().any(|layer| layer == name) {
                 let required = move || Err(format!("{name} is required: {message}").into());
                 trials.push(Trial::test(format!("require::{name}"), required));
             } else {

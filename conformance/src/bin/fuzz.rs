@@ -9,8 +9,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use emily_conformance::fixtures::repository;
-use emily_conformance::fuzz::{append, fuzz, today};
+use emily_conformance::fuzz::{append, fuzz};
 use emily_conformance::layer::{self, Layer, label};
+use emily_conformance::report::today;
 use emily_spec::{ROWS, Row};
 
 /// Tries random calls and writes down the ones on which a layer and the oracle disagree.

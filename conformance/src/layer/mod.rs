@@ -13,10 +13,12 @@ use crate::view::Input;
 mod beam;
 mod native;
 mod oracle;
+mod required;
 
 pub use beam::{ModelQuestion, Models, Peer, beam, peer, request};
 pub use native::Native;
 pub use oracle::Oracle;
+pub use required::Required;
 
 /// A way to run ops.
 pub trait Layer: Send + Sync {

@@ -1,4 +1,4 @@
-//! `report.html`: one file that needs nothing else, neither a server nor a network.
+//! `report.html`.
 //!
 //! The page's script reads the trials from an embedded JSON document. Per column that repeats
 //! itself, the document holds the distinct values once and an index per trial: a run has tens of
@@ -14,23 +14,12 @@ use super::grid::{absent_trials, dtypes, lane, ops, ran_on, unasked};
 use crate::outcome::Report;
 
 const PAGE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// The whole page.
 pub(super) fn page(report: &Report) -> anyhow::Result<String> {
-    let data = embedded(&Data::of(report)).context("cannot write the report's data")?;
-    // The data comes last, so that no text from a trial is taken for a place to fill.
-    Ok(PAGE
-        .replace("/*{style}*/", STYLE)
-        .replace("/*{script}*/", SCRIPT)
-        .replace("{data}", &data))
-}
-
-/// JSON that cannot end or comment out the script element it stands in: `<` occurs in JSON only
-/// inside strings, where its escape means the same.
-fn embedded(value: &impl Serialize) -> serde_json::Result<String> {
-    Ok(serde_json::to_string(value)?.replace('<', "\\u003c"))
+    let page = super::page::page(PAGE, "", SCRIPT, &Data::of(report));
+    page.context("cannot write the report's data")
 }
 
 /// What the page's script reads.

@@ -1,28 +1,10 @@
-"use strict";
 // Draws the matrix and the list from the embedded document, whose shape is `Data` in html.rs.
-// Text goes into the page as text nodes only, so nothing in a trial is ever markup.
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const T = data.trials;
 const COUNT = T.name.length;
 const PASSED = data.outcomes.findIndex((o) => o.key === "passed");
 const PAGE_SIZE = 100;
 const OPEN_MESSAGES = 20;
-
-const $ = (id) => document.getElementById(id);
-const integer = new Intl.NumberFormat("en");
-const form = $("filters");
-
-/** An element with properties and children; a string child is text. */
-function el(tag, props = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(props)) {
-    if (key in node) node[key] = value;
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
 
 const plural = (n, word) => `${integer.format(n)} ${word}${n === 1 ? "" : "s"}`;
 
@@ -187,15 +169,6 @@ function readAddress() {
   for (const name of [...SELECTS, "text"]) form.elements[name].value = query.get(name) ?? "";
   const wanted = query.getAll("outcome");
   for (const box of outcomeBoxes()) box.checked = wanted.includes(box.value);
-}
-
-function writeAddress() {
-  const query = new URLSearchParams();
-  for (const [name, value] of new FormData(form)) if (value) query.append(name, value);
-  // A page opened from a file may be refused an address of its own.
-  try {
-    history.replaceState(null, "", `#${query}`);
-  } catch { /* The view is right, only not in the address. */ }
 }
 
 const outcomeBoxes = () => [...form.querySelectorAll("[name=outcome]")];

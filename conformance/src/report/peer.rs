@@ -1,7 +1,6 @@
 //! The page of a foreign backend: what it answers, op by dtype, in counts of trials.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use super::grid::{dtypes, ops};
 use super::markdown::{cell, row};
@@ -112,8 +111,7 @@ impl Count {
 
 /// The page's text, with today's date. The rest is the same for the same results.
 pub fn peer_markdown(report: &Report, peer: &Peer, note: Option<&str>) -> String {
-    let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    page(report, peer, note, &date[..10])
+    page(report, peer, note, &super::today())
 }
 
 fn page(report: &Report, peer: &Peer, note: Option<&str>, date: &str) -> String {

@@ -1,9 +1,8 @@
-//! `report.html`: one file that needs nothing else, neither a server nor a network.
-//!
-//! Its style is the conformance report's, and some of its own. Its script draws the curves from an
-//! embedded JSON document.
+//! `report.html`, a page as the conformance report's. Its script draws the curves from an embedded JSON
+//! document.
 
 use anyhow::Context as _;
+use emily_conformance::report as conformance;
 use serde::Serialize;
 
 use super::Report;
@@ -11,7 +10,6 @@ use crate::harness::Harness;
 use crate::metric::{Metric, Unit};
 
 const PAGE: &str = include_str!("page.html");
-const HOUSE: &str = include_str!("../../../conformance/src/report/page.css");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
@@ -52,19 +50,8 @@ pub(super) fn page(report: &Report) -> anyhow::Result<String> {
         harnesses: Harness::all().map(harness).collect(),
         metrics: Metric::all().map(metric).collect(),
     };
-    let data = embedded(&data).context("cannot write the report's data")?;
-    // The data comes last, so that no text from a run is taken for a place to fill.
-    Ok(PAGE
-        .replace("/*{house}*/", HOUSE)
-        .replace("/*{style}*/", STYLE)
-        .replace("/*{script}*/", SCRIPT)
-        .replace("{data}", &data))
-}
-
-/// JSON that cannot end or comment out the script element it stands in: `<` occurs in JSON only
-/// inside strings, where its escape means the same.
-fn embedded(value: &impl Serialize) -> serde_json::Result<String> {
-    Ok(serde_json::to_string(value)?.replace('<', "\\u003c"))
+    let page = conformance::page(PAGE, STYLE, SCRIPT, &data);
+    page.context("cannot write the report's data")
 }
 
 #[cfg(test)]

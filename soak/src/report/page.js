@@ -1,27 +1,10 @@
-"use strict";
 // Draws the table and the curves from the embedded document, whose shape is `Data` in html.rs.
-// Text goes into the page as text nodes only, so nothing in a run is ever markup.
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const runs = data.report.runs;
 const OUTCOMES = [["red", "red"], ["short", "too short"], ["green", "green"]];
 const [WIDTH, HEIGHT, MARGIN] = [320, 110, 6];
 
-const $ = (id) => document.getElementById(id);
-const integer = new Intl.NumberFormat("en");
-const form = $("filters");
 const metricOf = (name) => data.metrics.find((metric) => metric.name === name);
-
-/** An element with properties and children; a string child is text. */
-function el(tag, props = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(props)) {
-    if (key in node) node[key] = value;
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
 
 /** The same of SVG, whose properties are attributes. */
 function svg(tag, attributes = {}, ...children) {
@@ -116,15 +99,6 @@ function readAddress() {
   for (const name of ["layer", "harness", "metric"]) form.elements[name].value = query.get(name) ?? "";
   const wanted = query.getAll("outcome");
   for (const box of form.querySelectorAll("[name=outcome]")) box.checked = wanted.includes(box.value);
-}
-
-function writeAddress() {
-  const query = new URLSearchParams();
-  for (const [name, value] of new FormData(form)) if (value) query.append(name, value);
-  // A page opened from a file may be refused an address of its own.
-  try {
-    history.replaceState(null, "", `#${query}`);
-  } catch { /* The view is right, only not in the address. */ }
 }
 
 /** The runs that pass the filters, each with its curves that do. */
