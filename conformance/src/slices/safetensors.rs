@@ -1,18 +1,11 @@
-//! Reading safetensors: eight bytes with the length of a JSON header, the header, the elements.
+//! The tensors of a file of safetensors, as Emily has them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use emily_spec::{DType, Tensor, TensorType};
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-struct Entry {
-    dtype: String,
-    shape: Vec<usize>,
-    data_offsets: [usize; 2],
-}
+use safetensors::{Dtype, SafeTensors};
 
 /// The tensors of a file, by name.
 ///
@@ -24,35 +17,25 @@ pub(super) fn read(path: &Path) -> anyhow::Result<BTreeMap<String, Tensor>> {
 }
 
 fn parse(bytes: &[u8]) -> anyhow::Result<BTreeMap<String, Tensor>> {
-    let (length, rest) = bytes.split_first_chunk().context("no header")?;
-    let length = usize::try_from(u64::from_le_bytes(*length))?;
-    let (header, data) = rest
-        .split_at_checked(length)
-        .context("a header cut short")?;
-    let mut header: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header)?;
-    header.remove("__metadata__");
-    let mut tensors = BTreeMap::new();
-    for (name, entry) in header {
-        let entry: Entry = serde_json::from_value(entry)?;
-        let [from, to] = entry.data_offsets;
-        let elements = data.get(from..to).context("elements cut short")?;
-        let ty = TensorType::new(dtype(&entry.dtype)?, entry.shape);
-        let tensor = Tensor::new(ty, elements.to_vec());
+    let views = SafeTensors::deserialize(bytes)?.tensors();
+    let tensor = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
+        let ty = TensorType::new(dtype(view.dtype())?, view.shape().to_vec());
+        let tensor = Tensor::new(ty, view.data().to_vec());
         let tensor = tensor.map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
-        tensors.insert(name, tensor);
-    }
-    Ok(tensors)
+        Ok((name, tensor))
+    };
+    views.into_iter().map(tensor).collect()
 }
 
 /// The dtypes that the slices have.
-fn dtype(name: &str) -> anyhow::Result<DType> {
-    Ok(match name {
-        "F64" => DType::F64,
-        "F32" => DType::F32,
-        "F16" => DType::F16,
-        "BF16" => DType::Bf16,
-        "I64" => DType::S64,
-        _ => bail!("the dtype {name}"),
+fn dtype(dtype: Dtype) -> anyhow::Result<DType> {
+    Ok(match dtype {
+        Dtype::F64 => DType::F64,
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::Bf16,
+        Dtype::I64 => DType::S64,
+        other => bail!("the dtype {other:?}"),
     })
 }
 
