@@ -1,4 +1,4 @@
 [
   import_deps: [:nx],
-  inputs: ["{mix,.formatter}.exs", "{bench,config,conformance,lib,slices,test}/**/*.{ex,exs}"]
+  inputs: ["{mix,.formatter}.exs", "{bench,config,conformance,lib,models,slices,test}/**/*.{ex,exs}"]
 ]

@@ -15,6 +15,7 @@ defmodule Emily.MixProject do
       start_permanent: Mix.env() == :prod,
       compilers: [:emily_nif] ++ Mix.compilers(),
       elixirc_paths: elixirc_paths(Mix.env()),
+      test_paths: [if(Mix.env() == :slices, do: "models", else: "test")],
       deps: deps(),
       name: "Emily",
       description: "A numerical backend and compiler for Nx on Apple's MLX, judged op by op",
@@ -31,8 +32,9 @@ defmodule Emily.MixProject do
   end
 
   # `conformance` is the server of the repository's conformance suite; users do not get it. `slices` is
-  # its part that runs models, an environment of its own: what they need takes minutes to compile.
-  defp elixirc_paths(:slices), do: ["lib", "conformance", "slices"]
+  # its part that runs models, and the tests in models, an environment of its own: what they need takes
+  # minutes to compile.
+  defp elixirc_paths(:slices), do: ["lib", "conformance", "slices", "models/support"]
   defp elixirc_paths(:test), do: ["lib", "conformance", "test/support"]
   defp elixirc_paths(:dev), do: ["lib", "conformance"]
   defp elixirc_paths(_env), do: ["lib"]

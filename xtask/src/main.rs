@@ -13,6 +13,7 @@ mod cross;
 mod doctor;
 mod drift;
 mod exhaust;
+mod fetched;
 mod fuzz;
 mod mnist;
 mod mutants;

@@ -7,7 +7,8 @@ use crate::{beam, shell, slices};
 pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     let beam = beam::prepare(shell)?;
     let mut layers = beam.layers().to_vec();
-    match slices::prepare(shell, &beam)? {
+    let models = slices::prepare(shell, &beam)?;
+    match &models {
         None => layers.push("slices"),
         Some(reason) => println!("not run: the models: {reason}"),
     }
@@ -16,5 +17,9 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     shell.set_var("EMILY_CONFORMANCE_REPORT", &report);
     shell.set_var("EMILY_CONFORMANCE_REQUIRE", layers.join(","));
     shell::show(cmd!(shell, "cargo test --quiet --workspace"))?;
-    beam.test(shell)
+    beam.test(shell)?;
+    if models.is_none() {
+        slices::test(shell)?;
+    }
+    Ok(())
 }
