@@ -1,6 +1,8 @@
 //! The repository root, and how commands run there.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Instant;
 
 use xshell::{Cmd, Shell};
 
@@ -22,9 +24,10 @@ pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Says what happens next, on stderr, so that the report on stdout stays clean.
+/// Says what happens next, and how long after the start, on stderr, so that the report on stdout stays clean.
 pub(crate) fn step(what: &str) {
-    eprintln!("\n── {what}");
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    eprintln!("\n── {what} (at {} s)", START.elapsed().as_secs());
 }
 
 /// Runs a command with its output shown; its failure is this program's, without a backtrace of it.
