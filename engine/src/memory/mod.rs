@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use emily_spec::{Error, ErrorKind, Result};
 
 use crate::Device;
-use crate::mlx::from_mlx;
+use crate::mlx::{self, from_mlx};
 use crate::reaper;
 
 pub use budget::on_pressure;
@@ -35,6 +35,7 @@ pub struct Stats {
 /// [`ErrorKind::Internal`] when MLX cannot say.
 pub fn stats() -> Result<Stats> {
     use mlx_rs::memory::{active_memory, cache_memory, peak_memory};
+    mlx::begin();
     reaper::settle();
     let active = active_memory().map_err(from_mlx)?;
     Ok(Stats {
@@ -50,6 +51,7 @@ pub fn stats() -> Result<Stats> {
 /// # Errors
 /// [`ErrorKind::Internal`] when MLX refuses.
 pub fn reset_peak() -> Result<()> {
+    mlx::begin();
     reaper::settle();
     mlx_rs::memory::reset_peak_memory().map_err(from_mlx)
 }
@@ -73,6 +75,7 @@ static LIMIT: AtomicUsize = AtomicUsize::new(0);
 pub fn limit() -> usize {
     match LIMIT.load(Ordering::Relaxed) {
         0 => {
+            mlx::begin();
             let own = mlx_rs::memory::memory_limit().unwrap_or(usize::MAX);
             // A GPU's memory is its own, and its driver reserves addresses far beyond it.
             let limit = match Device::preferred() {

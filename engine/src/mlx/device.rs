@@ -3,21 +3,27 @@
 use std::ffi::CStr;
 use std::sync::Once;
 
-/// Makes MLX report errors instead of ending the process.
+/// Has MLX begin, once, before anything else is asked of it.
 ///
-/// mlx-c's own handler prints and calls `exit`. mlx-rs replaces it within its first fallible call,
-/// so one such call comes before the first raw one.
-pub(crate) fn install_error_handler() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        // Reads a counter: it cannot fail, and touches no device.
-        let _ = mlx_rs::memory::active_memory();
+/// mlx-c's own handler of errors prints and calls `exit`; mlx-rs replaces it within its first fallible call.
+/// And MLX's allocator, where it is made, leaves the thread on the last of several GPUs, so that this thread
+/// could not move what the first one holds: it is made on a thread that ends.
+pub(crate) fn begin() {
+    static BEGUN: Once = Once::new();
+    BEGUN.call_once(|| {
+        // Reads a counter of the allocator, and cannot fail.
+        let first = || drop(mlx_rs::memory::active_memory());
+        match std::thread::Builder::new().spawn(first) {
+            Ok(thread) => drop(thread.join()),
+            // A process that may have no more threads can have no worker either.
+            Err(_) => first(),
+        }
     });
 }
 
 /// True when MLX was built with a GPU backend and finds a device for it.
 pub(crate) fn gpu_available() -> bool {
-    install_error_handler();
+    begin();
     let mut available = false;
     // SAFETY: the device is made, used and freed here, once each; `available` outlives the call
     // that writes it. MLX reports a failure by the status, and leaves `available` as it was.
@@ -31,7 +37,7 @@ pub(crate) fn gpu_available() -> bool {
 
 /// The release of the MLX library that is loaded, `"0.32.2"`; empty when it does not say.
 pub fn version() -> String {
-    install_error_handler();
+    begin();
     // SAFETY: the string is made, filled, read and freed here. Its text ends with a zero byte and
     // lives until the free; where it stayed empty its pointer may be null, which is checked.
     unsafe {
