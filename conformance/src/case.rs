@@ -224,7 +224,7 @@ fn is_at_home(file: &Path, row: &Row) -> bool {
     let folder = file.parent().and_then(Path::file_name);
     let folder = folder.and_then(|name| name.to_str());
     let stem = file.file_stem().and_then(|name| name.to_str());
-    stem == Some(row.name) && (folder == Some(row.family) || folder == Some("found"))
+    stem == Some(row.name) && (folder == Some(row.family.name()) || folder == Some("found"))
 }
 
 fn parse_where(

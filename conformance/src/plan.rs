@@ -302,7 +302,7 @@ pub fn domain(row: &Row, index: usize) -> Domain {
 
 /// For element-wise ops on specials: operands of one flat shape that holds their cross product.
 pub(crate) fn flat(row: &Row, operands: &[Operand], values: Values) -> Option<Vec<Operand>> {
-    if values != Values::Specials || !matches!(row.family, "unary" | "binary") {
+    if values != Values::Specials || !row.family.is_elementwise() {
         return None;
     }
     let packs: Vec<Vec<u64>> = operands.iter().map(Operand::pack).collect::<Option<_>>()?;

@@ -261,7 +261,10 @@ fn engine_and_oracle_open_side_by_side() {
             .filter_map(|(path, _)| path.file_stem()?.to_str().map(str::to_owned))
             .collect()
     };
-    let families: BTreeSet<&str> = emily_spec::ROWS.iter().map(|row| row.family).collect();
+    let families: BTreeSet<&str> = emily_spec::ROWS
+        .iter()
+        .map(|row| row.family.name())
+        .collect();
     for folder in [
         "oracle/src/ops",
         "engine/src/ops",

@@ -5,7 +5,7 @@
 mod common;
 
 use emily_engine::{Handle, Worker, memory};
-use emily_spec::{DType, Op, OpKind, ROWS, Role, Row, Shape, TensorType};
+use emily_spec::{DType, Family, Op, OpKind, ROWS, Role, Row, Shape, TensorType};
 use serde_json::{Value, json};
 
 /// Elements of an ordinary operand.
@@ -263,10 +263,10 @@ fn operand(worker: &Worker, row: &Row, at: usize, dtype: DType, shape: &[usize])
     };
     let values: Vec<f32> = match row.role(at) {
         Role::Index | Role::Codes => vec![0.0; count],
-        Role::Data if dtype.is_integer() && row.family != "linalg" => {
+        Role::Data if dtype.is_integer() && row.family != Family::Linalg => {
             (0..count).map(|i| (i % 7 + 1) as f32).collect()
         }
-        _ if row.family == "linalg" => (0..count).map(definite).collect(),
+        _ if row.family == Family::Linalg => (0..count).map(definite).collect(),
         Role::Data | Role::Predicate => (0..count).map(|i| (i % 7 + 1) as f32 / 8.0).collect(),
     };
     let bytes = values

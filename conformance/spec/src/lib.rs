@@ -13,6 +13,7 @@ mod attribute;
 mod cost;
 mod dtype;
 mod error;
+mod family;
 mod fnv;
 mod listing;
 mod op;
@@ -27,19 +28,10 @@ pub use attribute::{Attribute, List, Takes, Value};
 pub use cost::{Cost, Price};
 pub use dtype::{Class, DType};
 pub use error::{Context, Error, ErrorKind, Result};
+pub use family::Family;
 pub use fnv::fnv1a;
 pub use listing::fingerprint;
-pub use op::{
-    AllClose, ArgReduce, ArgReduction, Argsort, Arithmetic, AsType, AttentionOperands, Axes,
-    Bitcast, Broadcast, Cholesky, Clip, Compare, Concatenate, Constant, Conv, Cumulative,
-    Dequantize, Determinant, Direction, Dot, DynamicPutSlice, DynamicSlice, Eigh, Einsum, Epsilon,
-    Eye, Fourier, Fourier2, FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatmul,
-    Gather, GatherMm, GatherQmm, Indexed, IndexedAxes, Iota, Logsumexp, Lu, Norm, Op, OpKind, Pad,
-    PutSlice, Qr, QrMode, Quantifier, Quantize, QuantizedMatmul, ROWS, Reduce, Reduction, Reshape,
-    Reverse, Rope, ScaledDotProductAttention, Scan, Scattering, Select, Slice, Sliding, Softmax,
-    Solve, Sort, SpatialAxis, Squeeze, Stack, Svd, Take, TakeAlongAxis, TieBreak, TopK, Transform,
-    Transform2, TransformA, Transpose, TriangularSolve, Typed, Unary, Window, WindowScatter,
-};
+pub use op::*;
 pub use panic::panic_text;
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Role, Row};
 pub use scalar::Scalar;

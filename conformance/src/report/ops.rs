@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use emily_spec::{DType, ROWS, Row};
+use emily_spec::{DType, Family, ROWS, Row};
 
 use super::asked::Asked;
 use super::markdown::{GENERATED, row};
@@ -81,13 +81,9 @@ pub fn ops_markdown<'a>(
 }
 
 /// The families, in the order of the rows.
-fn families() -> Vec<&'static str> {
-    let mut families: Vec<&str> = Vec::new();
-    for row in ROWS.iter() {
-        if !families.contains(&row.family) {
-            families.push(row.family);
-        }
-    }
+fn families() -> Vec<Family> {
+    let mut families: Vec<Family> = ROWS.iter().map(|row| row.family).collect();
+    families.dedup();
     families
 }
 

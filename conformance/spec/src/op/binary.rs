@@ -3,12 +3,12 @@
 use super::{Attributes, Plain, ops};
 use crate::row::{ROW, SMOOTH, library};
 use crate::{
-    Arity, Class, DType, Domain, Dtypes, Grad, Judged, Price, Result, ResultDType, Row, TensorType,
-    Tolerance,
+    Arity, Class, DType, Domain, Dtypes, Family, Grad, Judged, Price, Result, ResultDType, Row,
+    TensorType, Tolerance,
 };
 
 const BINARY: Row = Row {
-    family: "binary",
+    family: Family::Binary,
     operands: &["left", "right"],
     arity: Arity::Exactly(2),
     ..ROW

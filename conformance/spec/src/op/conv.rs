@@ -4,8 +4,8 @@ use super::{Attributes, ops};
 use crate::cost::{count, largest};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
-    Arity, Cost, Error, ErrorKind, Judged, List, Price, Range, Result, ResultDType, Row, Shape,
-    TensorType,
+    Arity, Cost, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType, Row,
+    Shape, TensorType,
 };
 
 ops! {
@@ -16,7 +16,7 @@ ops! {
     /// are elements like others; what a dilation skips of the input is no term.
     pub struct Conv = Row {
         name: "conv",
-        family: "conv",
+        family: Family::Conv,
         operands: &["tensor", "kernel"],
         arity: Arity::Exactly(2),
         result: ResultDType::Floating,

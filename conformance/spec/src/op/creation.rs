@@ -3,12 +3,12 @@
 use super::{Attributes, ops};
 use crate::row::ROW;
 use crate::{
-    Arity, Cost, DType, Error, ErrorKind, Price, Range, Result, ResultDType, Row, Scalar, Shape,
-    TensorType,
+    Arity, Cost, DType, Error, ErrorKind, Family, Price, Range, Result, ResultDType, Row, Scalar,
+    Shape, TensorType,
 };
 
 const CREATION: Row = Row {
-    family: "creation",
+    family: Family::Creation,
     operands: &[],
     arity: Arity::Exactly(0),
     result: ResultDType::Asked,

@@ -2,10 +2,10 @@
 
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, product_tolerance, sum_tolerance};
-use crate::{Dtypes, Judged, Price, Result, Row, TensorType};
+use crate::{Dtypes, Family, Judged, Price, Result, Row, TensorType};
 
 const CUMULATIVE: Row = Row {
-    family: "cumulative",
+    family: Family::Cumulative,
     grad: Some(SMOOTH),
     price: Price {
         work: 2,

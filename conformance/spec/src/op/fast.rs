@@ -14,14 +14,14 @@ use super::reduce::reduced;
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH};
 use crate::{
-    Arity, Cost, Dtypes, Error, ErrorKind, Judged, List, Price, Range, Result, ResultDType, Row,
-    Scalar, Shape, TensorType, Tolerance,
+    Arity, Cost, Dtypes, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType,
+    Row, Scalar, Shape, TensorType, Tolerance,
 };
 
 /// Real numbers, computed at least in `f32` and rounded once. An answer's tolerance is one unit of the
 /// magnitude, which counts the roundings on its way.
 const FAST: Row = Row {
-    family: "fast",
+    family: Family::Fast,
     accepts: Dtypes::REAL,
     result: ResultDType::Floating,
     judged: Judged::Values(|_| Tolerance::Accum(1.0)),

@@ -3,7 +3,7 @@
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH};
 use crate::{
-    DType, Domain, Dtypes, Error, ErrorKind, Grad, Judged, List, OpKind, Price, Result,
+    DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, List, OpKind, Price, Result,
     ResultDType, Row, Shape, TensorType, Tolerance,
 };
 
@@ -17,7 +17,7 @@ const fn stages(_: DType) -> Tolerance {
 }
 
 const FOURIER: Row = Row {
-    family: "fft",
+    family: Family::Fft,
     result: ResultDType::Complex,
     judged: Judged::Values(stages),
     open_zero: Dtypes::ALL,

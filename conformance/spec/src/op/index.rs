@@ -4,12 +4,12 @@ use super::{Attributes, ops};
 use crate::cost::buffers;
 use crate::row::{ROW, SMOOTH, check_integer, check_per_axis, sum_tolerance};
 use crate::{
-    Arity, Cost, Error, ErrorKind, Judged, List, Price, Result, ResultDType, Role, Row, Shape,
-    TensorType,
+    Arity, Cost, Error, ErrorKind, Family, Judged, List, Price, Result, ResultDType, Role, Row,
+    Shape, TensorType,
 };
 
 const INDEX: Row = Row {
-    family: "index",
+    family: Family::Index,
     grad: Some(SMOOTH),
     price: Price {
         work: 2,

@@ -17,8 +17,8 @@ use super::{Attributes, ops};
 use crate::cost::{count, largest, limbs};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
-    Arity, Cost, DType, Error, ErrorKind, Judged, List, Price, Range, Result, ResultDType, Row,
-    TensorType,
+    Arity, Cost, DType, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType,
+    Row, TensorType,
 };
 
 ops! {
@@ -26,7 +26,7 @@ ops! {
     /// are the batch axes, then the left operand's others, then the right's. Integers are exact.
     pub struct Dot = Row {
         name: "dot",
-        family: "linalg",
+        family: Family::Linalg,
         operands: &["left", "right"],
         arity: Arity::Exactly(2),
         result: ResultDType::Merged,

@@ -18,13 +18,13 @@ use super::linalg::picked;
 use crate::cost::largest;
 use crate::row::ROW;
 use crate::{
-    Arity, Cost, DType, Dtypes, Error, ErrorKind, Price, Result, ResultDType, Role, Row, Shape,
-    TensorType,
+    Arity, Cost, DType, Dtypes, Error, ErrorKind, Family, Price, Result, ResultDType, Role, Row,
+    Shape, TensorType,
 };
 
 /// A matrix given as packed codes, scales and biases.
 const QUANTIZED: Row = Row {
-    family: "quantized",
+    family: Family::Quantized,
     operands: &["packed", "scales", "biases"],
     roles: &[Role::Codes, Role::Data],
     arity: Arity::Exactly(3),

@@ -5,12 +5,12 @@ use serde::Deserialize;
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, product_tolerance, sum_tolerance};
 use crate::{
-    Arity, Cost, DType, Dtypes, Error, ErrorKind, Judged, List, OpKind, Price, Result, ResultDType,
-    Row, Scalar, Shape, TensorType,
+    Arity, Cost, DType, Dtypes, Error, ErrorKind, Family, Judged, List, OpKind, Price, Result,
+    ResultDType, Row, Scalar, Shape, TensorType,
 };
 
 const REDUCE: Row = Row {
-    family: "reduce",
+    family: Family::Reduce,
     price: Price {
         work: 2,
         temporaries: 4,

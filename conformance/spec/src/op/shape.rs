@@ -3,12 +3,12 @@
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, check_per_axis};
 use crate::{
-    Arity, DType, Domain, Dtypes, Error, ErrorKind, Grad, List, Price, Result, ResultDType, Role,
-    Row, Shape, TensorType,
+    Arity, DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, List, Price, Result, ResultDType,
+    Role, Row, Shape, TensorType,
 };
 
 const SHAPE: Row = Row {
-    family: "shape",
+    family: Family::Shape,
     grad: Some(SMOOTH),
     price: Price::MOVE,
     ..ROW

@@ -5,14 +5,15 @@ use serde::Deserialize;
 use super::{Attributes, ops};
 use crate::row::{ROW, SMOOTH};
 use crate::{
-    Cost, DType, Dtypes, Error, ErrorKind, Price, Result, ResultDType, Row, Shape, TensorType,
+    Cost, DType, Dtypes, Error, ErrorKind, Family, Price, Result, ResultDType, Row, Shape,
+    TensorType,
 };
 
 ops! {
     /// Indices that sort along an axis, equal elements in their order; NaN is above everything.
     pub struct Argsort = Row {
         name: "argsort",
-        family: "sort",
+        family: Family::Sort,
         accepts: Dtypes::REAL,
         result: ResultDType::Index,
         price: Price { work: 8, temporaries: 8, complex: 8 },
@@ -32,7 +33,7 @@ ops! {
     /// Sorts along an axis, equal elements in their order; NaN is above everything.
     pub struct Sort = Row {
         name: "sort",
-        family: "sort",
+        family: Family::Sort,
         accepts: Dtypes::REAL,
         grad: Some(SMOOTH),
         price: Price { work: 8, temporaries: 2, complex: 2 },
@@ -51,7 +52,7 @@ ops! {
     /// in their order; NaN is above everything.
     pub struct TopK = Row {
         name: "top_k",
-        family: "sort",
+        family: Family::Sort,
         results: 2,
         accepts: Dtypes::REAL,
         grad: Some(SMOOTH),

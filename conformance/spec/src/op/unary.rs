@@ -3,13 +3,13 @@
 use super::{Attributes, Plain, ops};
 use crate::row::{ROW, SMOOTH, library};
 use crate::{
-    Cost, DType, Domain, Dtypes, Error, ErrorKind, Grad, Judged, Price, Range, Result, ResultDType,
-    Row, TensorType, Tolerance,
+    Cost, DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, Price, Range, Result,
+    ResultDType, Row, TensorType, Tolerance,
 };
 
 /// A function of each element, whose result is floating: integers are cast to `f32` first.
 const UNARY: Row = Row {
-    family: "unary",
+    family: Family::Unary,
     result: ResultDType::Floating,
     ..ROW
 };
@@ -403,7 +403,7 @@ ops! {
     /// complex to real drops the imaginary part.
     pub struct AsType = Row {
         name: "as_type",
-        family: "unary",
+        family: Family::Unary,
         result: ResultDType::Asked,
         grad: Some(SMOOTH),
         price: Price { work: 4, temporaries: 10, complex: 10 },
@@ -436,7 +436,7 @@ ops! {
     /// The same bits as elements of another dtype of the same width.
     pub struct Bitcast = Row {
         name: "bitcast",
-        family: "unary",
+        family: Family::Unary,
         accepts: Dtypes::REAL,
         result: ResultDType::Asked,
         judged: Judged::Values(|_| Tolerance::Bits),

@@ -4,12 +4,12 @@ use super::{Attributes, ops};
 use crate::cost::{Cost, bytes};
 use crate::row::{ROW, SMOOTH, check_per_axis, product_tolerance, sum_tolerance};
 use crate::{
-    Arity, Domain, Dtypes, Error, ErrorKind, Grad, Judged, List, Price, Range, Result, ResultDType,
-    Role, Row, Shape, TensorType,
+    Arity, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, List, Price, Range, Result,
+    ResultDType, Role, Row, Shape, TensorType,
 };
 
 const WINDOW: Row = Row {
-    family: "window",
+    family: Family::Window,
     price: Price {
         work: 1,
         temporaries: 5,

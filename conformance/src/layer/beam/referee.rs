@@ -6,7 +6,7 @@
 //! cover up the rest, so sweeps keep clear of it.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use emily_spec::{Arithmetic, DType, ErrorKind, Judged, Op, OpKind, Role, Tensor};
+use emily_spec::{Arithmetic, DType, ErrorKind, Family, Judged, Op, OpKind, Role, Tensor};
 
 use crate::layer::Question;
 use crate::number::{self, Format};
@@ -126,7 +126,7 @@ fn is_plain(question: &Question<'_>) -> bool {
     let results = op.infer(types).unwrap_or_default();
     let one_type = types.windows(2).all(|pair| pair[0].dtype == pair[1].dtype);
     let mut inputs = question.inputs.into_iter().flatten();
-    let meet = op.row().family == "binary"
+    let meet = op.row().family == Family::Binary
         || matches!(op.kind(), OpKind::Pad | OpKind::Clip | OpKind::Indexed(_));
     (one_type || !meet)
         && types

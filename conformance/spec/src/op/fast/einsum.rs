@@ -4,7 +4,7 @@ use crate::cost::{count, limbs};
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, sum_tolerance};
 use crate::{
-    Arity, Cost, Dtypes, Error, ErrorKind, Judged, List, Price, Result, ResultDType, Row,
+    Arity, Cost, Dtypes, Error, ErrorKind, Family, Judged, List, Price, Result, ResultDType, Row,
     TensorType,
 };
 
@@ -17,7 +17,7 @@ ops! {
     /// that a sum would lack may show.
     pub struct Einsum = Row {
         name: "einsum",
-        family: "fast",
+        family: Family::Fast,
         operands: &["tensor"],
         arity: Arity::AtLeast(1),
         result: ResultDType::Merged,

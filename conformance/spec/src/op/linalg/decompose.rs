@@ -6,12 +6,13 @@ use super::{by_column, matrices, square};
 use crate::op::{Attributes, ops};
 use crate::row::{MATRIX, ROW};
 use crate::{
-    Cost, Domain, Dtypes, Grad, Judged, Price, Promise, Result, ResultDType, Row, TensorType,
+    Cost, Domain, Dtypes, Family, Grad, Judged, Price, Promise, Result, ResultDType, Row,
+    TensorType,
 };
 
 /// A decomposition, whose elements are nobody's: it is judged by what it promises.
 pub(super) const DECOMPOSITION: Row = Row {
-    family: "linalg",
+    family: Family::Linalg,
     accepts: Dtypes::REAL,
     result: ResultDType::Floating,
     price: Price {

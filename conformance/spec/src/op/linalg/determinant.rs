@@ -3,14 +3,14 @@
 use super::{by_column, copies, square};
 use crate::op::{Attributes, ops};
 use crate::row::{MATRIX, ROW, sum_tolerance};
-use crate::{Cost, Domain, Dtypes, Judged, Price, Result, ResultDType, Row, TensorType};
+use crate::{Cost, Domain, Dtypes, Family, Judged, Price, Result, ResultDType, Row, TensorType};
 
 ops! {
     /// The determinant of each square matrix of a batch. Integers are cast first. Up to 3 × 3 it is what the
     /// sum of products says, also of infinities; of a larger matrix with a NaN or an infinity it is NaN.
     pub struct Determinant = Row {
         name: "determinant",
-        family: "linalg",
+        family: Family::Linalg,
         accepts: Dtypes::REAL,
         result: ResultDType::Floating,
         // A sum of products, or what rounding errors of the size that elimination makes in the matrix

@@ -4,8 +4,8 @@ use crate::cost::{count, largest, limbs};
 use crate::op::{Attributes, ops};
 use crate::row::{ROW, SMOOTH, check_integer, sum_tolerance};
 use crate::{
-    Arity, Cost, DType, Error, ErrorKind, Judged, Price, Range, Result, ResultDType, Role, Row,
-    Shape, TensorType,
+    Arity, Cost, DType, Error, ErrorKind, Family, Judged, Price, Range, Result, ResultDType, Role,
+    Row, Shape, TensorType,
 };
 
 ops! {
@@ -15,7 +15,7 @@ ops! {
     /// Integers are exact; small floats are accumulated in `f32`.
     pub struct GatherMm = Row {
         name: "gather_mm",
-        family: "linalg",
+        family: Family::Linalg,
         operands: &["a", "b", "lhs_indices", "rhs_indices"],
         roles: &[Role::Data, Role::Data, Role::Index],
         arity: Arity::Exactly(4),

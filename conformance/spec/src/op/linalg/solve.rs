@@ -6,14 +6,14 @@ use super::{by_column, copies, square};
 use crate::op::{Attributes, ops};
 use crate::row::{MATRIX, ROW, sum_tolerance};
 use crate::{
-    Arity, Cost, Domain, Dtypes, Error, ErrorKind, Grad, Judged, Price, Result, ResultDType, Row,
-    TensorType,
+    Arity, Cost, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, Price, Result,
+    ResultDType, Row, TensorType,
 };
 
 /// What a system's solution may be off by: what rounding errors of the size that elimination makes in
 /// the matrix do to it, which the oracle's magnitude tells.
 const SYSTEM: Row = Row {
-    family: "linalg",
+    family: Family::Linalg,
     operands: &["a", "b"],
     arity: Arity::Exactly(2),
     result: ResultDType::Floating,
