@@ -3,6 +3,7 @@
 
 mod common;
 
+use emily_engine::memory;
 use emily_spec::{DType, ErrorKind, Op, Shape};
 use serde_json::{Value, json};
 
@@ -62,6 +63,21 @@ fn what_decompositions_count_in_31_bits() {
     // The squares that singular values and eigenvectors are found in.
     of("svd", json!({}), &[21_000, 21_000]);
     of("eigh", json!({}), &[33_000, 33_000]);
+}
+
+/// Operands and results of some kilobytes, and hundreds of megabytes between them.
+#[test]
+fn what_small_operands_need() {
+    const MIB: usize = 1 << 20;
+    let before = memory::set_limit(memory::stats().unwrap().active + 64 * MIB).unwrap();
+    let f32s = |shape: &'static [usize]| (DType::F32, shape);
+    let image = f32s(&[1, 1, 200, 200]);
+    is_out_of_memory("conv", json!({}), &[image, f32s(&[1, 1, 60, 60])]);
+    let long = f32s(&[1, 1, 7000, 1]);
+    is_out_of_memory("scaled_dot_product_attention", json!({}), &[long; 3]);
+    let attrs = json!({"labels": [0, 1, 0, 1], "result": []});
+    is_out_of_memory("einsum", attrs, &[f32s(&[6000]); 4]);
+    memory::set_limit(before).unwrap();
 }
 
 #[test]

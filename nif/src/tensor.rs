@@ -8,7 +8,8 @@ use crate::encode::{self, guarded};
 use crate::request;
 use crate::resource::{Buffer, TensorRef, WorkerRef};
 
-/// `{:ok, tensor}` with a copy of the binary, made on the calling scheduler.
+/// `{:ok, tensor}` with a copy of the binary, made on the calling scheduler; `:no_room` where
+/// [`make_room`] has to come first.
 #[rustler::nif]
 fn from_binary<'a>(
     env: Env<'a>,
@@ -40,8 +41,24 @@ fn upload<'a>(
 ) -> Term<'a> {
     guarded(env, || {
         let ty = decode::tensor_type(dtype, shape)?;
-        let handle = worker.0.from_bytes(ty, binary)?;
-        Ok((atoms::ok(), ResourceArc::new(TensorRef(handle))).encode(env))
+        Ok(match worker.0.try_from_bytes(&ty, binary)? {
+            Some(handle) => (atoms::ok(), ResourceArc::new(TensorRef(handle))).encode(env),
+            None => atoms::no_room().to_term(env),
+        })
+    })
+}
+
+/// Asks for room for so many bytes: `{tag, {:ok, :done}}` comes, or `{tag, {:error, map}}`.
+#[rustler::nif]
+fn make_room<'a>(
+    env: Env<'a>,
+    worker: ResourceArc<WorkerRef>,
+    bytes: usize,
+    tag: Reference<'a>,
+) -> Term<'a> {
+    request::ask(env, tag, |letter| {
+        let reply = letter.reply(|env, ()| atoms::done().to_term(env));
+        worker.0.make_room(bytes, reply);
     })
 }
 

@@ -174,12 +174,25 @@ defmodule Emily.Native do
   """
   @spec from_binary(worker(), dtype(), shape(), binary()) ::
           {:ok, tensor()} | {:error, Error.t()}
-  def from_binary(worker, dtype, shape, binary) when byte_size(binary) <= @copied_at_once do
-    NIF.from_binary(worker, dtype, shape, binary) |> result()
+  def from_binary(worker, dtype, shape, binary) when is_binary(binary) do
+    case upload(worker, dtype, shape, binary) do
+      # Made on the worker, so that nothing but this process waits, and that it can be collected.
+      :no_room ->
+        with :ok <- Async.call(&NIF.make_room(worker, byte_size(binary), &1)) do
+          from_binary(worker, dtype, shape, binary)
+        end
+
+      uploaded ->
+        result(uploaded)
+    end
   end
 
-  def from_binary(worker, dtype, shape, binary) when is_binary(binary) do
-    NIF.from_binary_dirty(worker, dtype, shape, binary) |> result()
+  defp upload(worker, dtype, shape, binary) when byte_size(binary) <= @copied_at_once do
+    NIF.from_binary(worker, dtype, shape, binary)
+  end
+
+  defp upload(worker, dtype, shape, binary) do
+    NIF.from_binary_dirty(worker, dtype, shape, binary)
   end
 
   @doc """

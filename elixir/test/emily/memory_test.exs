@@ -93,6 +93,43 @@ defmodule Emily.MemoryTest do
     Process.exit(holder, :kill)
   end
 
+  test "uploads at once wait for room together, large ones and small ones", context do
+    %{worker: worker, before: before} = context
+    limit_to(before + 100 * @mib)
+    test = self()
+
+    # A process that has 95 MiB of garbage, in a heap so large that collecting it takes a dirty scheduler.
+    holder =
+      spawn(fn ->
+        ballast = Enum.to_list(1..3_000_000)
+        part = :binary.copy(<<1>>, 5 * @mib)
+        for _ <- 1..19, do: {:ok, _} = Native.from_binary(worker, :u8, {5 * @mib}, part)
+        send(test, :held)
+        Process.sleep(:infinity)
+        length(ballast)
+      end)
+
+    assert_receive :held, 20_000
+
+    uploads =
+      for size <- [1000, 20 * @mib, 20 * @mib, 20 * @mib, 20 * @mib] do
+        Task.async(fn ->
+          {:ok, worker} = Native.start_worker(:cpu)
+          bytes = :binary.copy(<<1>>, size)
+          # Whoever has room keeps it until all have.
+          with {:ok, tensor} <- Native.from_binary(worker, :u8, {size}, bytes) do
+            send(test, :uploaded)
+            receive do: (:go -> Native.type(tensor))
+          end
+        end)
+      end
+
+    for _ <- uploads, do: assert_receive(:uploaded, 20_000)
+    for upload <- uploads, do: send(upload.pid, :go)
+    for upload <- uploads, do: assert({:u8, _shape} = Task.await(upload))
+    Process.exit(holder, :kill)
+  end
+
   test "what does not fit is an error that says the limit, and the VM goes on", context do
     %{worker: worker, before: before} = context
     limit_to(before + 50 * @mib)

@@ -38,6 +38,7 @@ defmodule Emily.NifFuzz do
     from_binary: [:worker, :dtype, :shape, :bytes],
     from_binary_dirty: [:worker, :dtype, :shape, :bytes],
     gpu_available: [],
+    make_room: [:worker, :size, :ref],
     memory_stats: [],
     mlx_version: [],
     op_fingerprint: [],

@@ -97,14 +97,30 @@ impl Worker {
     /// [`ErrorKind::Argument`] for a wrong byte count, [`ErrorKind::Dtype`] for `f64` where it is
     /// not on, [`ErrorKind::Memory`], [`ErrorKind::Stopped`].
     pub fn from_bytes(&self, ty: TensorType, bytes: &[u8]) -> Result<Handle> {
+        loop {
+            if let Some(tensor) = self.try_from_bytes(&ty, bytes)? {
+                return Ok(tensor);
+            }
+            handle::wait(|reply| self.make_room(bytes.len(), reply))?;
+        }
+    }
+
+    /// [`Worker::from_bytes`] without waiting: `None` where room has to be made first, by
+    /// [`Worker::make_room`].
+    ///
+    /// # Errors
+    /// As [`Worker::from_bytes`].
+    pub fn try_from_bytes(&self, ty: &TensorType, bytes: &[u8]) -> Result<Option<Handle>> {
         self.lane.check_running()?;
         self.check_dtype(ty.dtype)?;
         ty.check_byte_count(bytes.len())?;
-        self.make_room(bytes.len())?;
+        if !self.has_room(bytes.len())? {
+            return Ok(None);
+        }
         let mut room = Vec::new();
         let bytes = aligned(bytes, &mut room)?;
         let value = Value {
-            array: mlx::upload(&ty, bytes)?,
+            array: mlx::upload(ty, bytes)?,
             guards: Guards::default(),
             evaluated: true,
             origin: None,
@@ -112,15 +128,24 @@ impl Worker {
             era: 0,
         };
         memory::given(bytes.len());
-        Ok(Handle(Slot::new(
-            ty,
+        Ok(Some(Handle(Slot::new(
+            ty.clone(),
             self.thread.clone(),
             State::Ready(value),
-        )))
+        ))))
     }
 
-    /// Sees that so many bytes fit. For many it waits until the worker has made room, if it can.
-    fn make_room(&self, bytes: usize) -> Result<()> {
+    /// Has the worker make room for so many bytes, after what was submitted before: it computes what is
+    /// pending, gives its cache back, and has others let go of what they do not need.
+    ///
+    /// # Errors
+    /// What `reply` receives: [`ErrorKind::Memory`] where that is not enough.
+    pub fn make_room(&self, bytes: usize, reply: Reply<()>) {
+        self.thread.push(Job::Room(bytes, reply));
+    }
+
+    /// Whether so many bytes fit now.
+    fn has_room(&self, bytes: usize) -> Result<bool> {
         if memory::fits(bytes)? {
             if memory::crowded(bytes) {
                 // Who brings few bytes has less time than that takes.
@@ -129,18 +154,13 @@ impl Worker {
                     false => memory::trim(),
                 }
             }
-            return Ok(());
+            return Ok(true);
         }
-        if bytes < SMALL || bytes > memory::limit() {
-            // Nobody waits for what is being given back, but there is room where it was.
-            if memory::fits_once_freed(bytes, reaper::waiting())? {
-                return Ok(());
-            }
+        if bytes > memory::limit() {
             return Err(memory::refusal(bytes, 0));
         }
-        handle::wait(|reply| {
-            self.thread.push(Job::Room(bytes, reply));
-        })
+        // What is being given back leaves room, for which few bytes need not wait.
+        Ok(bytes < SMALL && memory::fits_once_freed(bytes, reaper::waiting())?)
     }
 
     /// Queues an op and returns its results' handles, without waiting for anything.
@@ -279,11 +299,6 @@ impl Worker {
         results: &[TensorType],
         bytes: usize,
     ) -> Result<usize> {
-        let mut sizes = inputs.iter().map(TensorType::byte_size);
-        let small = |size: Result<usize>| size.is_ok_and(|size| size < SMALL);
-        if bytes < SMALL && sizes.all(small) {
-            return Ok(0);
-        }
         ops::check_counts(op, self.device(), inputs, results)?;
         let temporaries = op.cost(inputs, results)?.temporaries;
         let temporaries = usize::try_from(temporaries).unwrap_or(usize::MAX);
@@ -322,7 +337,7 @@ fn aligned<'a>(bytes: &'a [u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
     Ok(&room[start..])
 }
 
-/// Calls whose operands and results are smaller need little on the way, which is not looked at.
+/// Uploads of fewer bytes have less time than it takes to give memory back to the system.
 const SMALL: usize = 256 << 10;
 
 impl Lane {

@@ -293,7 +293,7 @@ impl Runner {
     }
 
     /// The first in time of a failure and those that the conditions turn out to be.
-    fn first_of(&self, failure: Arc<Failure>, guards: &Guards) -> Arc<Failure> {
+    fn first_of(&mut self, failure: Arc<Failure>, guards: &Guards) -> Arc<Failure> {
         let arrays: Vec<Array> = guards.arrays().collect();
         match turn::finish(&arrays, self.thread.device) {
             Ok(()) => match guards.settle() {
@@ -301,7 +301,10 @@ impl Runner {
                 Err(other) => Failure::first(failure, other),
             },
             // What could not be looked at is no earlier cause that anybody knows.
-            Err(_) => failure,
+            Err(exception) => {
+                self.thrown(mlx::from_mlx(exception));
+                failure
+            }
         }
     }
 
@@ -366,16 +369,23 @@ impl Runner {
         let _ = memory::note();
         drop(pending.reserved);
         if let Err(exception) = started {
-            let error = mlx::from_mlx(exception);
-            if error.kind != ErrorKind::Memory {
-                self.poison(Failure::new(error));
-            }
+            self.thrown(mlx::from_mlx(exception));
             // One of them did not fit; evaluating each alone tells which, and leaves the others whole.
             for slot in &live {
                 // The slot keeps the error for its reader.
                 let _ = self.eval(slot);
             }
         }
+    }
+
+    /// What MLX threw while it computed. Unless something only did not fit, that is what all in the graph
+    /// fails of: MLX tells it once, to whoever is the first to wait.
+    fn thrown(&mut self, error: Error) -> Arc<Failure> {
+        let failure = Failure::new(error);
+        if failure.error.kind != ErrorKind::Memory {
+            self.poison(failure.clone());
+        }
+        failure
     }
 
     /// Gives up what is in the graph.
@@ -397,7 +407,8 @@ impl Runner {
         self.make_room(array.nbytes(), 0)?;
         let dense = mlx::contiguous(&array)?;
         let dense = mlx::private(&dense, device).map_err(mlx::from_mlx)?;
-        turn::finish(std::slice::from_ref(&dense), device).map_err(mlx::from_mlx)?;
+        turn::finish(std::slice::from_ref(&dense), device)
+            .map_err(|exception| self.thrown(mlx::from_mlx(exception)).error.clone())?;
         Bytes::new(dense)
     }
 
@@ -405,13 +416,8 @@ impl Runner {
     fn evaluate(&mut self, value: &Value) -> std::result::Result<(), Arc<Failure>> {
         let mut arrays: Vec<Array> = value.guards.arrays().collect();
         arrays.push(mlx::clone_array(&value.array));
-        turn::finish(&arrays, self.thread.device).map_err(|exception| {
-            let failure = Failure::new(of(mlx::from_mlx(exception), value));
-            if failure.error.kind != ErrorKind::Memory {
-                self.poison(failure.clone());
-            }
-            failure
-        })?;
+        turn::finish(&arrays, self.thread.device)
+            .map_err(|exception| self.thrown(of(mlx::from_mlx(exception), value)))?;
         value.guards.settle()
     }
 

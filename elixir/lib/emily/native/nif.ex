@@ -98,6 +98,7 @@ defmodule Emily.Native.NIF do
   def apply_op_dirty(_worker, _name, _attrs, _inputs), do: not_loaded()
   def from_binary(_worker, _dtype, _shape, _binary), do: not_loaded()
   def from_binary_dirty(_worker, _dtype, _shape, _binary), do: not_loaded()
+  def make_room(_worker, _bytes, _tag), do: not_loaded()
   def read(_tensor, _ref), do: not_loaded()
   def eval(_tensor, _ref), do: not_loaded()
   def room(_tensor), do: not_loaded()
