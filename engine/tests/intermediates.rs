@@ -41,6 +41,28 @@ fn partial_products_of_einsum() {
 }
 
 #[test]
+fn pairs_that_are_near() {
+    const LONG: usize = 1 << 21;
+    let operands: [(DType, &[usize]); 2] = [(DType::F32, &[LONG, 1]), (DType::F32, &[1, LONG])];
+    is_out_of_memory("all_close", json!({}), &operands);
+}
+
+/// One axis grows to what the other was: both at once would be 2^42 elements.
+#[test]
+fn an_axis_is_cut_before_another_grows() {
+    const LONG: usize = 1 << 21;
+    let worker = common::worker();
+    let row = json!({"dtype": "f32", "shape": [1, LONG], "value": 0});
+    let row = Op::read("constant", row).unwrap();
+    let row = worker.apply(&row, &[]).unwrap();
+    for name in ["fft2", "ifft2"] {
+        let column = Op::read(name, json!({"axes": [0, 1], "lengths": [LONG, 1]})).unwrap();
+        let column = worker.apply(&column, &row).unwrap();
+        assert_eq!(column[0].to_bytes().unwrap().len(), 8 * LONG);
+    }
+}
+
+#[test]
 fn picked_matrices() {
     let operands: [(DType, &[usize]); 4] = [
         (DType::S32, &[1, 1, 2_000_000]),

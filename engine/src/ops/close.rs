@@ -8,9 +8,9 @@ use mlx_rs::{Array, Dtype};
 use super::cast::operand;
 use super::integer::sign_and_magnitude;
 use super::less::less_or_equal;
-use super::{Cx, complex};
+use super::{Cx, complex, dims, fits};
 use crate::Device;
-use crate::mlx::{dtype_of, integer, real, to_mlx};
+use crate::mlx::{dtype_of, integer, real, shape_of, to_mlx};
 
 /// What may be between two elements, computed in the widest float of the device.
 struct Bound {
@@ -37,6 +37,9 @@ impl Bound {
 /// their merged dtype.
 pub(super) fn all_close(op: &AllClose, inputs: &[Array], cx: &Cx) -> Result<Array> {
     let (left, right) = (&inputs[0], &inputs[1]);
+    let pairs = shape_of(left).broadcast(&shape_of(right));
+    let pairs = pairs.map_err(|error| Exception::custom(error.message))?;
+    fits(&dims(&pairs), size_of::<u64>(), cx)?;
     let [rtol, atol] = op
         .tolerances()
         .ok_or_else(|| Exception::custom("a tolerance must be a real number"))?;

@@ -53,16 +53,21 @@ pub(super) fn fourier2(
     if x.size() == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
-    let lengths = op.lengths(&shape_of(x));
-    lengths
-        .into_iter()
-        .try_fold(cast(x, ty.dtype)?, |x, (axis, n)| {
-            let (x, n, axis) = (resized(&x, axis, n)?, n as i32, axis as i32);
-            cx.on_cpu([&x], |[x]| match kind {
-                Fourier2::Fft2 => fft(x, n, axis),
-                Fourier2::Ifft2 => ifft(x, n, axis),
-            })
+    let shape = shape_of(x);
+    let lengths = op.lengths(&shape);
+    // What is cut is cut before anything grows: nothing is larger than operand or result.
+    let cut = lengths
+        .iter()
+        .try_fold(cast(x, ty.dtype)?, |x, &(axis, n)| {
+            resized(&x, axis, n.min(shape[axis]))
+        });
+    lengths.into_iter().try_fold(cut?, |x, (axis, n)| {
+        let (x, n, axis) = (resized(&x, axis, n)?, n as i32, axis as i32);
+        cx.on_cpu([&x], |[x]| match kind {
+            Fourier2::Fft2 => fft(x, n, axis),
+            Fourier2::Ifft2 => ifft(x, n, axis),
         })
+    })
 }
 
 /// The first `n` elements along an axis, zeros beyond the last one.

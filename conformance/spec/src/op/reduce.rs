@@ -187,9 +187,12 @@ impl Attributes for AllClose {
         Ok(vec![TensorType::new(dtype, Shape::scalar())])
     }
 
-    /// The result is small, the operand is not.
+    /// The result is small; the pairs are not, to which the operands are broadcast.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of_operands(inputs, results)
+        let dtype = inputs[0].dtype.merge(inputs[1].dtype)?;
+        let shape = inputs[0].shape.broadcast(&inputs[1].shape)?;
+        let pairs = TensorType::new(dtype, shape);
+        row.price.of_operands(&[pairs], results)
     }
 }
 
