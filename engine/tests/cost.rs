@@ -131,7 +131,10 @@ fn calls(kind: OpKind, dtype: DType) -> Vec<Call> {
             call(json!({"axes": [0]}), [SQUARE]),
             call(json!({"axes": [1]}), [SQUARE]),
         ],
-        OpKind::AllClose => vec![call(json!({}), [FLAT, FLAT])],
+        OpKind::AllClose => vec![
+            call(json!({}), [FLAT, FLAT]),
+            call(json!({}), [&[1024, 1], &[1, 1024]]),
+        ],
         OpKind::ArgReduce(_) => vec![
             call(json!({}), [SQUARE]),
             call(json!({"axis": 0}), [SQUARE]),
