@@ -107,6 +107,53 @@ defmodule Emily.StreamTest do
     Enum.each(streams, &Emily.Stream.close/1)
   end
 
+  test "streams that come and go leave no thread behind" do
+    # MLX starts threads of its own when a stream of its is first used: all of the pool's are, here.
+    threads_after = fn rounds, at_once ->
+      for _ <- 1..rounds do
+        streams = for _ <- 1..at_once, do: Emily.Stream.new()
+
+        sums =
+          for stream <- streams,
+              do: Emily.Stream.with_stream(stream, fn -> Nx.add(emily([1]), 1) end)
+
+        assert Enum.all?(sums, &(Nx.to_list(&1) == [2]))
+        Enum.each(streams, &Emily.Stream.close/1)
+      end
+
+      Emily.Soak.VM.measure()[:threads]
+    end
+
+    before = threads_after.(1, 2 * max(System.schedulers(), 8))
+    # Not every system tells.
+    assert threads_after.(200, 1) <= before
+    assert threads_after.(5, 40) <= before
+  end
+
+  test "the cache is cleared while streams compute, and every answer is there" do
+    ones = Nx.broadcast(Nx.tensor(1, type: :f32, backend: Emily.Backend), {64, 64})
+
+    tasks =
+      for _ <- 1..4 do
+        Task.async(fn ->
+          Emily.Stream.with_stream(Emily.Stream.new(), fn ->
+            for _ <- 1..50, do: ones |> Nx.dot(ones) |> Nx.sum() |> Nx.to_number()
+          end)
+        end)
+      end
+
+    worker = Emily.MlxStream.Default.worker()
+
+    for _ <- 1..50 do
+      assert Native.clear_cache(worker) == :ok
+      {:ok, limit} = Native.set_cache_limit(worker, 0)
+      assert {:ok, 0} = Native.set_cache_limit(worker, limit)
+    end
+
+    # 64 · 64 sums of 64 ones.
+    assert tasks |> Task.await_many(30_000) |> List.flatten() |> Enum.uniq() == [262_144]
+  end
+
   test "when the default workers' owner ends, new workers are there, and tensors stay" do
     t = Nx.add(emily([1]), 1)
     pid = Process.whereis(Emily.MlxStream.Default)
