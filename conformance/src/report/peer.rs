@@ -15,7 +15,9 @@ A trial is one case at one dtype: one call, or a sweep of many. Its dtype is tha
 
 - **right** (✓): every answer is within the operation's tolerance of the case's own answer, or of the
   oracle's.
-- **wrong** (**W**): at least one answer is not, or ended the VM.
+- **wrong** (**W**): at least one answer is not, or ended the VM. Nx says nothing of the precision of
+  elementary functions (`sqrt`, `sinh`, `sigmoid`, `erf`): the tolerances are those that Emily is held to,
+  and what is beyond by a rounding counts here as well.
 - **refused** (R): it raises where an answer is due, and never answers wrongly.
 - **open** (o): it differs where Nx leaves open what is right: it answers where Emily's contract has an
   error, or Nx's documentation leaves the result to the backend (`fixtures/peers/open.toml` has the list,

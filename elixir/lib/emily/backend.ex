@@ -24,6 +24,11 @@ defmodule Emily.Backend do
   has no primitive for the others (`f8`, `f8_e4m3fn`, `c128`, and integers below 8 bits): those are
   an `ArgumentError` that names a type to use instead.
 
+  What is complex has no double precision, then: `Nx.fft/2`, `Nx.ifft/2`, `Nx.fft2/2`, `Nx.ifft2/2`,
+  `Nx.rfft/2` and `Nx.conjugate/1` of an `f64` tensor would be `c128`, and are refused, and so is what merges
+  an `f64` with a `c64`. `Nx.irfft/2` is refused with them: its result is real, but MLX gets there by `c64`,
+  with the digits of `f32`. Cast the operand to `f32`, or use `Nx.BinaryBackend`.
+
   Pointers are refused, as MLX can neither know how long foreign memory lives nor say how long a buffer of
   its own does: instead of `Nx.from_pointer/5` use `Nx.from_binary/3`, and of `Nx.to_pointer/2`
   `Nx.to_binary/1`.
