@@ -34,7 +34,9 @@ defmodule Emily.MixProject do
   # `conformance` is the server of the repository's conformance suite; users do not get it. `slices` is
   # its part that runs models, and the tests in models, an environment of its own: what they need takes
   # minutes to compile.
-  defp elixirc_paths(:slices), do: ["lib", "conformance", "slices", "models/support"]
+  defp elixirc_paths(:slices),
+    do: ["lib", "conformance", "slices", "test/support", "models/support"]
+
   defp elixirc_paths(:test), do: ["lib", "conformance", "test/support"]
   defp elixirc_paths(:dev), do: ["lib", "conformance"]
   defp elixirc_paths(_env), do: ["lib"]
