@@ -19,6 +19,8 @@ defmodule Emily.Compiler do
       more at once, give each process an `Emily.Stream`.
     * `:batch_keys` - accepted, and not used: `Nx.Serving` hands it on with the options that it was
       given.
+    * `:debug`, `:global_layer_options`, `:mode`, `:print_values`, `:raise_on_none`, `:seed` - likewise:
+      `Axon.build/2` hands on all that it was given.
 
   Any other option is an error, also in a serving.
 
@@ -28,7 +30,7 @@ defmodule Emily.Compiler do
       iex> double.(Nx.tensor([1, 2], type: :u8)) |> Nx.to_binary()
       <<2, 4>>
       iex> Nx.Defn.jit(&Nx.exp/1, compiler: Emily.Compiler, devise: :cpu).(1)
-      ** (ArgumentError) unknown option :devise of Emily.Compiler; known are :batch_keys, :device, :f64, :garbage_collect, :hooks, :max_concurrency
+      ** (ArgumentError) unknown option :devise of Emily.Compiler; known are :batch_keys, :debug, :device, :f64, :garbage_collect, :global_layer_options, :hooks, :max_concurrency, :mode, :print_values, :raise_on_none, :seed
 
   """
 
@@ -41,7 +43,8 @@ defmodule Emily.Compiler do
   @backend_options [:device, :f64]
   @evaluator_options [:garbage_collect, :hooks]
   @nx_options [:batch_keys, :max_concurrency]
-  @options Enum.sort(@backend_options ++ @evaluator_options ++ @nx_options)
+  @axon_options [:debug, :global_layer_options, :mode, :print_values, :raise_on_none, :seed]
+  @options Enum.sort(@backend_options ++ @evaluator_options ++ @nx_options ++ @axon_options)
 
   @impl true
   def __partitions_options__(opts) do

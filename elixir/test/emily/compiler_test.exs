@@ -100,12 +100,13 @@ defmodule Emily.CompilerTest do
     end
 
     assert_raise ArgumentError,
-                 ~r/unknown option :anything.*known are :batch_keys, :device/,
+                 ~r/unknown option :anything.*known are :batch_keys, :debug/,
                  fn ->
                    compiled(&Nx.exp/1, batch_keys: [:default], anything: 1).(1.0)
                  end
 
     assert %Nx.Tensor{} = compiled(&Nx.exp/1, batch_keys: [:default]).(1.0)
+    assert %Nx.Tensor{} = compiled(&Nx.exp/1, mode: :train, seed: 7).(1.0)
     assert %Nx.Tensor{} = compiled(&Nx.exp/1, garbage_collect: true, max_concurrency: 8).(1.0)
   end
 
