@@ -26,7 +26,7 @@ trained =
   adapted
   |> Adapters.frozen(base, 7)
   |> Axon.Loop.trainer(&FineTuning.loss/2, Polaris.Optimizers.adam(learning_rate: 5.0e-3), log: 1)
-  |> Axon.Loop.run(batches, base, epochs: 8)
+  |> Axon.Loop.run(batches, base, epochs: 6)
 
 IO.inspect(trained)
 

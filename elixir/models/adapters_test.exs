@@ -108,7 +108,7 @@ defmodule Emily.Models.AdaptersTest do
       log: 0
     )
     |> Map.put(:output_transform, & &1.step_state)
-    |> Axon.Loop.run(context.batches, context.base, epochs: 8)
+    |> Axon.Loop.run(context.batches, context.base, epochs: 6)
   end
 
   defp distance(a, b), do: Nx.to_number(Nx.reduce_max(Nx.abs(Nx.subtract(wide(a), wide(b)))))

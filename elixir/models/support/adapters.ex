@@ -14,29 +14,21 @@ defmodule Emily.Models.Adapters do
   """
   @spec add(Axon.t(), [String.t()], pos_integer(), float()) :: Axon.t()
   def add(model, names, rank, scale) do
-    adapted = rewrite(model, names, rank, scale)
+    adapted? = fn node -> node.op == :dense and String.ends_with?(name(node), names) end
 
-    if adapted.nodes == model.nodes do
+    if not Axon.reduce_nodes(model, false, &(&2 or adapted?.(&1))) do
       raise ArgumentError,
             "Emily.Models.Adapters.add/4: no dense layer's name ends in one of #{inspect(names)}; " <>
-              "Axon.reduce_nodes/3 tells the model's names"
+              "the names are the keys of its parameters"
     end
 
-    adapted
+    Axon.rewrite_nodes(model, &if(adapted?.(&1), do: adapter(&1, rank, scale), else: :skip))
   end
 
-  defp rewrite(model, names, rank, scale) do
-    Axon.rewrite_nodes(model, fn
-      %Axon.Node{op: :dense} = node ->
-        name = node.name.(:dense, %{})
-        if String.ends_with?(name, names), do: adapter(name, node, rank, scale), else: :skip
+  # That of a layer that was given one.
+  defp name(node), do: node.name.(node.op, %{})
 
-      _node ->
-        :skip
-    end)
-  end
-
-  defp adapter(name, node, rank, scale) do
+  defp adapter(node, rank, scale) do
     %{template: kernel} = Enum.find(node.parameters, &(&1.name == "kernel"))
     shape = fn input -> Nx.shape(kernel.(Nx.template(input, :f32))) end
     down = Axon.param("a", &put_elem(shape.(&1), 1, rank), initializer: :lecun_normal)
@@ -44,7 +36,7 @@ defmodule Emily.Models.Adapters do
     product = fn x, a, b, _opts -> x |> Nx.dot([-1], a, [0]) |> product(b, scale) end
 
     fn [input], output ->
-      product |> Axon.layer([input, down, up], name: name <> @suffix) |> Axon.add(output)
+      product |> Axon.layer([input, down, up], name: name(node) <> @suffix) |> Axon.add(output)
     end
   end
 
