@@ -13,6 +13,7 @@ defmodule Emily.DocTest do
   doctest Emily.Native
   doctest Emily.Native.Async
   doctest Emily.Quantization
+  doctest Emily.Quantization.Matrix
   doctest Emily.Stream
   doctest Emily.Telemetry
 
