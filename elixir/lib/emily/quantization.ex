@@ -45,7 +45,7 @@ defmodule Emily.Quantization do
   import Nx.Defn
 
   alias Emily.Matrices
-  alias Emily.Quantization.Composed
+  alias Emily.Quantization.{Composed, Params}
 
   @defaults [group_size: 64, bits: 4]
 
@@ -289,4 +289,50 @@ defmodule Emily.Quantization do
     shape = picked_product!(call, x, matrix, indices)
     run(call, Nx.template(shape, type), &Composed.gather_qmm/2)
   end
+
+  @doc """
+  A model's parameters with matrices quantised: `Emily.Quantization.Matrix` values in place of tensors.
+
+  Parameters are a map of tensors, nested at will, or a model's state that has such a map as its `:data`, as
+  `Axon.ModelState` does. The result is the same with matrices in it; a matrix that is one already stays.
+  `Emily.Quantization.Matrix` has the functions that a `defn` calls on them, and `Emily.Quantization.Axon` makes
+  an Axon model call these.
+
+  ## Options
+
+    * `:axis` - the axis that groups lie along, or a function of the path and the tensor that gives it. Defaults
+      to -2, which is what a product with a kernel of shape `{in, out}` sums over.
+    * `:filter` - a function of a path, a list of keys, and a tensor that tells whether to quantise it. It is
+      asked of what can be: of floats of two axes or more with whole groups along the axis. What cannot, stays
+      as it is. By default those of two axes are quantised.
+
+  and those of `quantize/2`.
+
+  ## Examples
+
+      iex> params = %{"dense" => %{"kernel" => Nx.iota({64, 8}, type: :f32), "bias" => Nx.iota({8}, type: :f32)}}
+      iex> quantised = Emily.Quantization.quantize_params(params, bits: 8)
+      iex> quantised["dense"]["kernel"]
+      #Emily.Quantization.Matrix<f32[64][8], axis: -2, mode: :affine, group_size: 64, bits: 8>
+      iex> quantised["dense"]["bias"] == params["dense"]["bias"]
+      true
+
+  """
+  @spec quantize_params(map(), keyword()) :: map()
+  def quantize_params(params, opts \\ []), do: Params.quantize(params, opts)
+
+  @doc """
+  Parameters with quantised matrices as tensors again: those that a model in floats computes the same with,
+  but for rounding.
+
+  ## Examples
+
+      iex> params = %{kernel: Nx.iota({64, 8}, type: :f32)}
+      iex> quantised = Emily.Quantization.quantize_params(params, bits: 8)
+      iex> Nx.shape(Emily.Quantization.dequantize_params(quantised).kernel)
+      {64, 8}
+
+  """
+  @spec dequantize_params(map()) :: map()
+  def dequantize_params(params), do: Params.dequantize(params)
 end

@@ -67,7 +67,7 @@ defmodule Emily.Quantization.Matrix do
     tensor = Nx.to_tensor(tensor)
     {axis, opts} = Keyword.pop(opts, :axis, -2)
     axis = axis!("quantize", tensor, axis)
-    options = all_options(opts)
+    options = options!([tensor], opts)
     parts = tensor |> along(axis) |> Quantization.quantize(options) |> Tuple.to_list()
     tensors = [:packed, :scales, :biases] |> Enum.zip(parts) |> Map.new()
     %__MODULE__{tensors: tensors, axis: axis, type: tensor.type, options: options}
@@ -201,29 +201,35 @@ defmodule Emily.Quantization.Matrix do
   end
 
   @doc false
-  # Whether a tensor can be quantised along the axis with these options.
-  def fits?(%T{type: {class, _}, vectorized_axes: []} = tensor, axis, opts) do
-    size = group_size(all_options(opts))
-
+  # Whether a tensor can be quantised along the axis with these options of `options!/2`.
+  def fits?(%T{type: {class, _}, vectorized_axes: []} = tensor, axis, options) do
     class in [:f, :bf] and Nx.rank(tensor) >= 2 and
-      rem(Nx.axis_size(tensor, axis!("quantize", tensor, axis)), size) == 0
+      rem(Nx.axis_size(tensor, axis!("quantize", tensor, axis)), group_size(options)) == 0
   end
 
-  def fits?(_tensor, _axis, _opts), do: false
+  def fits?(_tensor, _axis, _options), do: false
 
-  # As equal matrices have equal options, defaults are said.
-  defp all_options(opts) do
-    case Keyword.pop(opts, :mode, :affine) do
-      {:affine, opts} -> Keyword.merge([mode: :affine, group_size: 64, bits: 4], opts)
-      {mode, opts} -> [mode: mode] ++ opts
+  @doc false
+  # The options with their defaults said, in one order: equal matrices have equal options.
+  def options!(tensors, opts) do
+    {mode, opts} = Keyword.pop(opts, :mode, :affine)
+    call = %{op: :quantize, tensors: tensors}
+
+    if mode == :affine do
+      opts = Keyword.validate!(opts, group_size: 64, bits: 4)
+      Call.coding!(Map.put(call, :attrs, Map.new(opts)))
+      [mode: :affine, group_size: opts[:group_size], bits: opts[:bits]]
+    else
+      Keyword.validate!(opts, [])
+      Call.format!(Map.put(call, :attrs, %{format: mode}))
+      [mode: mode]
     end
   end
 
-  defp group_size(options) do
-    case options[:mode] do
-      :affine -> options[:group_size]
-      mode -> Call.format!(%{op: :quantize, tensors: [], attrs: %{format: mode}}).group_size
-    end
+  defp group_size(mode: :affine, group_size: size, bits: _bits), do: size
+
+  defp group_size(mode: mode) do
+    Call.format!(%{op: :quantize, tensors: [], attrs: %{format: mode}}).group_size
   end
 
   # The matrix's own axes, that of the groups last; and back again.

@@ -1,0 +1,60 @@
+defmodule Emily.Quantization.Params do
+  @moduledoc false
+  # The tensors of a model's parameters, which are a map of them, nested at will, or a state with such a map.
+
+  alias Emily.Quantization.Matrix
+  alias Nx.Tensor, as: T
+
+  def quantize(params, opts) do
+    {own, opts} = Keyword.split(opts, [:axis, :filter])
+    own = Keyword.merge([axis: -2, filter: &two_axes?/2], own)
+    options = Matrix.options!([], opts)
+
+    map(params, "quantize_params", fn
+      path, %T{} = tensor ->
+        axis = if is_function(own[:axis]), do: own[:axis].(path, tensor), else: own[:axis]
+
+        if Matrix.fits?(tensor, axis, options) and own[:filter].(path, tensor),
+          do: Matrix.quantize(tensor, [axis: axis] ++ options),
+          else: tensor
+
+      _path, %Matrix{} = matrix ->
+        matrix
+    end)
+  end
+
+  def dequantize(params) do
+    map(params, "dequantize_params", fn
+      _path, %Matrix{} = matrix -> Matrix.dequantize(matrix)
+      _path, %T{} = tensor -> tensor
+    end)
+  end
+
+  defp two_axes?(_path, tensor), do: Nx.rank(tensor) == 2
+
+  # What `fun` gives for each tensor or matrix and its path.
+  defp map(%module{data: %{} = data} = state, _name, fun) when module != T do
+    %{state | data: nested(data, [], fun)}
+  end
+
+  defp map(params, _name, fun) when is_map(params) and not is_struct(params) do
+    nested(params, [], fun)
+  end
+
+  defp map(other, name, _fun) do
+    raise ArgumentError,
+          "#{name}: parameters are a map of tensors, nested at will, or a model's state with such a map as " <>
+            "its :data, got: #{inspect(other)}"
+  end
+
+  defp nested(%module{} = leaf, path, fun) when module in [T, Matrix] do
+    fun.(Enum.reverse(path), leaf)
+  end
+
+  defp nested(map, path, fun) when is_map(map) and not is_struct(map) do
+    Map.new(map, fn {key, value} -> {key, nested(value, [key | path], fun)} end)
+  end
+
+  # What else a container holds is nothing to quantise.
+  defp nested(other, _path, _fun), do: other
+end
