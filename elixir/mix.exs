@@ -57,6 +57,9 @@ defmodule Emily.MixProject do
     [
       {:nx, "~> 0.12 or ~> 1.0"},
       {:telemetry, "~> 1.0"},
+      # What Emily.Quantization.Axon, and saving and loading in Emily.Quantization, are for.
+      {:axon, "~> 0.8", optional: true},
+      {:safetensors, "~> 0.1", optional: true},
       {:ex_doc, "~> 0.34", only: :dev, runtime: false}
     ]
   end

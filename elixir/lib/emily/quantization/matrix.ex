@@ -277,7 +277,7 @@ defmodule Emily.Quantization.Matrix do
   defp shape_of(%__MODULE__{} = matrix), do: shape(matrix)
 
   defimpl Enumerable do
-    # Axon walks parameters as maps, to count and to freeze them.
+    # Axon walks parameters as maps, to count them where it shows a model's state.
     def reduce(matrix, acc, fun) do
       matrix.tensors
       |> Enum.map(fn {name, tensor} -> {Atom.to_string(name), tensor} end)

@@ -1,0 +1,160 @@
+defmodule Emily.Models.QuantizationTest do
+  use ExUnit.Case, async: false
+
+  import Emily.Models.Quantised
+
+  alias Bumblebee.Text.{Generation, GenerationConfig}
+  alias Emily.Models.Tiny
+  alias Emily.Quantization
+  alias Emily.Quantization.Matrix
+
+  doctest Emily.Quantization.Axon
+
+  @codings [
+    [group_size: 32, bits: 4],
+    [group_size: 32, bits: 8],
+    [mode: :mxfp4],
+    [mode: :mxfp8],
+    [mode: :nvfp4]
+  ]
+
+  @causal :for_causal_language_modeling
+  @masked :for_masked_language_modeling
+
+  # Each with its number of kernels in whole groups: of two blocks the attention's four and what takes 32 to
+  # 44, Llama's gate too; the embeddings; the head, BERT's of two layers.
+  @models [
+    {"gpt2", @causal, 2 * 5 + 2 + 1},
+    {"llama", @causal, 2 * 6 + 1 + 1},
+    {"qwen3", @causal, 2 * 6 + 1 + 1},
+    {"bert", @masked, 2 * 5 + 3 + 2}
+  ]
+
+  setup do
+    Nx.default_backend({Emily.Backend, device: :cpu})
+    fallback = Application.fetch_env(:emily, :fallback)
+    Application.put_env(:emily, :fallback, :raise)
+
+    on_exit(fn ->
+      case fallback do
+        {:ok, value} -> Application.put_env(:emily, :fallback, value)
+        :error -> Application.delete_env(:emily, :fallback)
+      end
+    end)
+  end
+
+  # Two rows of 24 of the tiny models' 96 tokens.
+  defp inputs do
+    tokens = {2, 24} |> Nx.iota() |> Nx.multiply(37) |> Nx.add(11) |> Nx.remainder(96)
+    %{"input_ids" => tokens, "attention_mask" => Nx.broadcast(1, {2, 24})}
+  end
+
+  for {name, architecture, kernels} <- @models do
+    @tag architecture: architecture, kernels: kernels
+    test "#{name} runs with the kernels that fit quantised, as with what these stand for",
+         context do
+      info = Tiny.load(unquote(name), context.architecture)
+
+      for opts <- @codings do
+        {model, params} = Quantization.Axon.quantize(info.model, info.params, opts)
+        assert map_size(matrices(params)) == context.kernels
+
+        floats = Quantization.dequantize_params(params)
+        right = predict_wide(info.model, floats, inputs(), :logits)
+        assert right.type == {:f, 64}
+
+        # What rounding makes of the same numbers in floats, whose sums are of the same terms in other orders:
+        # four times as much is what `cargo xtask slices` allows.
+        rounding = distance(predict(info.model, floats, inputs(), :logits), right)
+        assert rounding < 1.0e-4
+        assert distance(predict(model, params, inputs(), :logits), right) <= 4 * rounding
+
+        # It is not the model of before.
+        assert distance(predict(info.model, info.params, inputs(), :logits), right) >
+                 100 * rounding
+      end
+    end
+  end
+
+  test "a rewritten model without quantised parameters is the one that it was, to the bit" do
+    for {name, architecture, _kernels} <- @models do
+      info = Tiny.load(name, architecture)
+      logits = predict(Quantization.Axon.rewrite(info.model), info.params, inputs(), :logits)
+      before = predict(info.model, info.params, inputs(), :logits)
+      assert Nx.to_binary(logits) == Nx.to_binary(before)
+    end
+  end
+
+  test "a filter takes layers out by name" do
+    info = Tiny.load("llama", @causal)
+    filter = fn [layer, "kernel"], _tensor -> layer =~ "self_attention" end
+    opts = [filter: filter, mode: :mxfp8]
+    {model, params} = Quantization.Axon.quantize(info.model, info.params, opts)
+    assert map_size(matrices(params)) == 2 * 4
+    assert predict(model, params, inputs(), :logits).shape == {2, 24, 96}
+  end
+
+  test "a head that is tied to the embedding has its codes" do
+    info = Tiny.load("gpt2", @causal)
+    {_model, params} = Quantization.Axon.quantize(info.model, info.params, mode: :nvfp4)
+
+    [head, embedding] =
+      for layer <- ["language_modeling_head.output", "embedder.token_embedding"],
+          do: params.data[layer]["kernel"]
+
+    assert Nx.to_binary(head.tensors.packed) == Nx.to_binary(embedding.tensors.packed)
+    assert Nx.to_binary(head.tensors.scales) == Nx.to_binary(embedding.tensors.scales)
+  end
+
+  test "the model's state is counted as Axon counts" do
+    info = Tiny.load("bert", @masked)
+    {_model, params} = Quantization.Axon.quantize(info.model, info.params, mode: :mxfp4)
+    kilobytes = :erlang.float_to_binary(bytes(params) / 1000, decimals: 2)
+    assert inspect(params) =~ "(#{kilobytes} KB)"
+  end
+
+  # 32 tokens of the first row's, greedily.
+  defp tokens(model, info, params) do
+    options = [max_new_tokens: 32, eos_token_id: nil, pad_token_id: 0]
+    config = Bumblebee.configure(%GenerationConfig{}, options)
+    generate = Generation.build_generate(model, info.spec, config)
+    first = Map.new(inputs(), fn {name, tensor} -> {name, tensor[0..0]} end)
+    inputs = Map.put(first, "seed", Nx.tensor([7], type: :s64))
+    Nx.Defn.jit_apply(generate, [params, inputs], compiler: Emily.Compiler).token_ids
+  end
+
+  test "a quantised model generates what its float one does" do
+    for name <- ["gpt2", "llama"] do
+      info = Tiny.load(name, @causal)
+      {model, params} = Quantization.Axon.quantize(info.model, info.params, group_size: 32)
+      floats = Quantization.dequantize_params(params)
+
+      assert Nx.to_list(tokens(model, info, params)) ==
+               Nx.to_list(tokens(info.model, info, floats))
+    end
+  end
+
+  test "what quantising costs is what as much noise does" do
+    for name <- ["gpt2", "llama"], bits <- [4, 8] do
+      info = Tiny.load(name, @causal)
+      opts = [group_size: 32, bits: bits]
+      {model, params} = Quantization.Axon.quantize(info.model, info.params, opts)
+      logits = predict(info.model, info.params, inputs(), :logits)
+      noisy = predict(info.model, noisy(info.params, params), inputs(), :logits)
+      quantised = predict(model, params, inputs(), :logits)
+
+      # Two draws of the same kind: that one is twice the other is not to be expected of 4608 logits.
+      assert root_mean_square(quantised, logits) <= 2 * root_mean_square(noisy, logits)
+    end
+  end
+
+  test "layers that take no matrix tell" do
+    table = Matrix.quantize(Nx.iota({32, 8}, type: :f32), axis: -2, mode: :mxfp4)
+    model = Axon.input("x") |> Axon.embedding(32, 8, name: "table") |> Quantization.Axon.rewrite()
+    params = Axon.ModelState.new(%{"table" => %{"kernel" => table}})
+
+    assert_raise Axon.CompileError, ~r"quantize it with axis: -1", fn ->
+      Axon.predict(model, params, Nx.tensor([1]))
+    end
+  end
+end
