@@ -45,7 +45,7 @@ defmodule Emily.Quantization do
   import Nx.Defn
 
   alias Emily.Matrices
-  alias Emily.Quantization.{Composed, Params}
+  alias Emily.Quantization.{Archive, Composed, Params}
 
   @defaults [group_size: 64, bits: 4]
 
@@ -335,4 +335,53 @@ defmodule Emily.Quantization do
   """
   @spec dequantize_params(map()) :: map()
   def dequantize_params(params), do: Params.dequantize(params)
+
+  @doc """
+  Writes parameters, quantised or not, to a safetensors file, which `load!/1` reads to the bit.
+
+  Parameters are as `quantize_params/2` takes them, and keys are texts without a slash. It needs
+  `{:safetensors, "~> 0.1"}` among your dependencies.
+
+  ## The file
+
+  A tensor's name is the keys that lead to it, with slashes between them: `dense/bias`. A matrix is its two or three
+  tensors, of these names and `/packed`, `/scales` and `/biases`. A tensor of u8 named `emily.quantization` holds
+  a text in JSON:
+
+      {"version": 1,
+       "matrices": {"dense/kernel": {"mode": "affine", "group_size": 64, "bits": 4, "axis": -2, "type": "f32"}}}
+
+  with the fields of `Emily.Quantization.Matrix`; small floats have no group size and bits.
+
+  ## Examples
+
+      iex> path = Path.join(System.tmp_dir!(), "emily_\#{System.unique_integer([:positive])}.safetensors")
+      iex> params = Emily.Quantization.quantize_params(%{"kernel" => Nx.iota({64, 8}, type: :f32)})
+      iex> Emily.Quantization.save!(params, path)
+      :ok
+      iex> File.rm!(path)
+      :ok
+
+  """
+  @spec save!(map(), Path.t()) :: :ok
+  def save!(params, path), do: Archive.save!(params, path)
+
+  @doc """
+  The parameters in a file of `save!/2`: a map of tensors and matrices on the default backend.
+
+  `Axon.ModelState.new/1` makes a model's state of it, for a model of `Emily.Quantization.Axon.rewrite/1`.
+
+  ## Examples
+
+      iex> path = Path.join(System.tmp_dir!(), "emily_\#{System.unique_integer([:positive])}.safetensors")
+      iex> params = Emily.Quantization.quantize_params(%{"kernel" => Nx.iota({64, 8}, type: :f32)})
+      iex> Emily.Quantization.save!(params, path)
+      iex> Emily.Quantization.load!(path)["kernel"]
+      #Emily.Quantization.Matrix<f32[64][8], axis: -2, mode: :affine, group_size: 64, bits: 4>
+      iex> File.rm!(path)
+      :ok
+
+  """
+  @spec load!(Path.t()) :: map()
+  def load!(path), do: Archive.load!(path)
 end

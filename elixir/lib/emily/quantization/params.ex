@@ -33,15 +33,16 @@ defmodule Emily.Quantization.Params do
   defp two_axes?(_path, tensor), do: Nx.rank(tensor) == 2
 
   # What `fun` gives for each tensor or matrix and its path.
-  defp map(%module{data: %{} = data} = state, _name, fun) when module != T do
-    %{state | data: nested(data, [], fun)}
+  defp map(params, name, fun) do
+    mapped = params |> data(name) |> nested([], fun)
+    if is_struct(params), do: %{params | data: mapped}, else: mapped
   end
 
-  defp map(params, _name, fun) when is_map(params) and not is_struct(params) do
-    nested(params, [], fun)
-  end
+  @doc "The map of tensors."
+  def data(%module{data: %{} = data}, _name) when module != T, do: data
+  def data(params, _name) when is_map(params) and not is_struct(params), do: params
 
-  defp map(other, name, _fun) do
+  def data(other, name) do
     raise ArgumentError,
           "#{name}: parameters are a map of tensors, nested at will, or a model's state with such a map as " <>
             "its :data, got: #{inspect(other)}"
