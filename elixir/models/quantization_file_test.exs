@@ -60,7 +60,12 @@ defmodule Emily.Models.QuantizationFileTest do
   test "maps nest at will, and names are what they are", %{path: path} do
     tensor = Nx.tensor([1, 2, 3], type: :s16)
     matrix = Matrix.quantize(Nx.iota({2, 64, 3}, type: :bf16), bits: 5)
-    params = %{"a.b" => %{"ä \"%\" c" => %{"d" => matrix, "e" => tensor}}, "packed" => tensor}
+
+    params = %{
+      "a.b" => %{"ä \"%\" c" => %{"d" => matrix, "e" => tensor}, "" => %{"" => matrix}},
+      "packed" => tensor
+    }
+
     Quantization.save!(params, path)
     assert bits(Quantization.load!(path)) == bits(params)
   end
@@ -102,6 +107,10 @@ defmodule Emily.Models.QuantizationFileTest do
                  fn ->
                    Quantization.save!(%{"a" => 1}, path)
                  end
+
+    assert_raise ArgumentError, ~r"save!: a tensor is named emily.quantization", fn ->
+      Quantization.save!(%{"emily.quantization" => Nx.tensor(1)}, path)
+    end
 
     Safetensors.write!(path, %{"a" => Nx.tensor(1)})
 

@@ -1,5 +1,5 @@
 defmodule Emily.Models.QuantizationTest do
-  use ExUnit.Case, async: false
+  use ExUnit.Case, async: true
 
   import Emily.Models.Quantised
 
@@ -30,18 +30,7 @@ defmodule Emily.Models.QuantizationTest do
     {"bert", @masked, 2 * 5 + 3 + 2}
   ]
 
-  setup do
-    Nx.default_backend({Emily.Backend, device: :cpu})
-    fallback = Application.fetch_env(:emily, :fallback)
-    Application.put_env(:emily, :fallback, :raise)
-
-    on_exit(fn ->
-      case fallback do
-        {:ok, value} -> Application.put_env(:emily, :fallback, value)
-        :error -> Application.delete_env(:emily, :fallback)
-      end
-    end)
-  end
+  setup :only_native
 
   # Two rows of 24 of the tiny models' 96 tokens.
   defp inputs do

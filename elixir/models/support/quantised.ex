@@ -7,6 +7,28 @@ defmodule Emily.Models.Quantised do
 
   @f64 [device: :cpu, f64: true]
 
+  @doc """
+  For `setup`: tensors are Emily's on the CPU, and a test fails where its process ran anything on Nx's own
+  functions.
+  """
+  @spec only_native(map()) :: :ok
+  def only_native(_context) do
+    Nx.default_backend({Emily.Backend, device: :cpu})
+    [id, calls] = [make_ref(), :counters.new(1, [])]
+    events = [[:emily, :block, :fallback], [:emily, :fallback, :start]]
+    :ok = :telemetry.attach_many(id, events, &__MODULE__.count/4, {self(), calls})
+
+    ExUnit.Callbacks.on_exit(fn ->
+      :telemetry.detach(id)
+      if :counters.get(calls, 1) > 0, do: raise("not all that this test computes is native")
+    end)
+  end
+
+  @doc false
+  def count(_event, _measurements, _metadata, {pid, calls}) do
+    if self() == pid, do: :counters.add(calls, 1, 1)
+  end
+
   @doc "The bytes of a model's parameters."
   @spec bytes(map()) :: non_neg_integer()
   def bytes(%{data: data}) do
@@ -31,9 +53,8 @@ defmodule Emily.Models.Quantised do
   @doc "The same in f64."
   @spec predict_wide(struct(), map(), map(), atom()) :: Nx.Tensor.t()
   def predict_wide(model, params, inputs, name) do
-    Nx.with_default_backend({Emily.Backend, @f64}, fn ->
-      params = update_in(params.data, &copied(&1, fn t -> Nx.as_type(t, :f64) end))
-      inputs = copied(inputs, & &1)
+    in_f64([params.data, inputs], fn [data, inputs] ->
+      params = %{params | data: data}
 
       model
       |> Axon.predict(params, inputs, [compiler: Emily.Compiler] ++ @f64)
@@ -41,8 +62,18 @@ defmodule Emily.Models.Quantised do
     end)
   end
 
-  defp copied(container, fun) do
-    Nx.Defn.Composite.traverse(container, &fun.(Nx.backend_copy(&1, {Emily.Backend, @f64})))
+  @doc "What a function gives of containers whose floats are f64."
+  @spec in_f64([map() | Nx.Tensor.t()], ([map() | Nx.Tensor.t()] -> result)) :: result
+        when result: term()
+  def in_f64(containers, fun) do
+    Nx.with_default_backend({Emily.Backend, @f64}, fn ->
+      fun.(for container <- containers, do: Nx.Defn.Composite.traverse(container, &wide/1))
+    end)
+  end
+
+  defp wide(tensor) do
+    tensor = Nx.backend_copy(tensor, {Emily.Backend, @f64})
+    if Nx.Type.integer?(tensor.type), do: tensor, else: Nx.as_type(tensor, :f64)
   end
 
   @doc """

@@ -13,6 +13,12 @@ defmodule Emily.Quantization.Archive do
   def save!(params, path) do
     needed!("save!")
     entries = params |> Params.data("save!") |> flat([])
+
+    if List.keymember?(entries, @about, 0) do
+      raise ArgumentError,
+            "save!: a tensor is named #{@about}, which tells of matrices; rename it"
+    end
+
     matrices = for {name, %Matrix{} = matrix} <- entries, into: %{}, do: {name, described(matrix)}
     about = Jason.encode!(%{version: @version, matrices: matrices})
 
@@ -34,7 +40,9 @@ defmodule Emily.Quantization.Archive do
 
     of_matrices =
       for {name, parts} <- Enum.group_by(parts, fn {name, _tensor} -> parent(name) end) do
-        parts = for {part, tensor} <- parts, do: {Path.basename(part), tensor}
+        parts =
+          for {part, tensor} <- parts, do: {String.replace_prefix(part, name <> "/", ""), tensor}
+
         {name, matrix(matrices[name], Map.new(parts))}
       end
 
@@ -121,7 +129,7 @@ defmodule Emily.Quantization.Archive do
     Map.put(params, key, put(Map.get(params, key, %{}), path, value))
   end
 
-  defp parent(name), do: Path.dirname(name)
+  defp parent(name), do: name |> String.split("/") |> Enum.drop(-1) |> Enum.join("/")
 
   defp needed!(name) do
     if not Code.ensure_loaded?(Safetensors) do
