@@ -102,14 +102,15 @@ defmodule Emily.Models.QuantizationTest do
     assert inspect(params) =~ "(#{kilobytes} KB)"
   end
 
-  # 32 tokens of the first row's, greedily.
-  defp tokens(model, info, params) do
-    options = [max_new_tokens: 32, eos_token_id: nil, pad_token_id: 0]
-    config = Bumblebee.configure(%GenerationConfig{}, options)
+  # The tokens that a model writes after these.
+  defp written(model, info, params, inputs, options) do
+    config =
+      Bumblebee.configure(%GenerationConfig{}, [eos_token_id: nil, pad_token_id: 0] ++ options)
+
     generate = Generation.build_generate(model, info.spec, config)
-    first = Map.new(inputs(), fn {name, tensor} -> {name, tensor[0..0]} end)
-    inputs = Map.put(first, "seed", Nx.tensor([7], type: :s64))
-    Nx.Defn.jit_apply(generate, [params, inputs], compiler: Emily.Compiler).token_ids
+    seeds = Nx.iota({Nx.axis_size(inputs["input_ids"], 0)}, type: :s64)
+    arguments = [params, Map.put(inputs, "seed", seeds)]
+    Nx.Defn.jit_apply(generate, arguments, compiler: Emily.Compiler).token_ids
   end
 
   test "a quantised model generates what its float one does" do
@@ -118,8 +119,11 @@ defmodule Emily.Models.QuantizationTest do
       {model, params} = Quantization.Axon.quantize(info.model, info.params, group_size: 32)
       floats = Quantization.dequantize_params(params)
 
-      assert Nx.to_list(tokens(model, info, params)) ==
-               Nx.to_list(tokens(info.model, info, floats))
+      [quantised, expected] =
+        for {model, params} <- [{model, params}, {info.model, floats}],
+            do: written(model, info, params, inputs(), max_new_tokens: 32)
+
+      assert Nx.to_list(quantised) == Nx.to_list(expected)
     end
   end
 
@@ -134,6 +138,56 @@ defmodule Emily.Models.QuantizationTest do
 
       # Two draws of the same kind: that one is twice the other is not to be expected of 4608 logits.
       assert root_mean_square(quantised, logits) <= 2 * root_mean_square(noisy, logits)
+    end
+  end
+
+  # What a model says of each next token of these: the logarithms of probabilities.
+  defp said(model, params, tokens) do
+    logits = predict(model, params, %{"input_ids" => tokens}, :logits)[[.., 3..-2//1]]
+    Nx.subtract(logits, Emily.Fast.logsumexp(logits, axes: [-1], keep_axes: true))
+  end
+
+  # What is lost of a token's likelihood, in nats, where the latter is taken for the former.
+  defp divergence(a, b) do
+    terms = Nx.multiply(Nx.exp(a), Nx.subtract(a, b))
+    terms |> Nx.sum(axes: [-1]) |> Nx.mean() |> Nx.to_number()
+  end
+
+  test "a text that the model wrote is as likely in eight bits, and its next tokens are the same" do
+    for name <- ["gpt2", "llama"] do
+      info = Tiny.load(name, @causal)
+      prompts = Nx.tensor([[11, 48, 85, 26], [3, 17, 60, 90], [40, 41, 42, 43], [95, 2, 71, 5]])
+      start = %{"input_ids" => prompts, "attention_mask" => Nx.broadcast(1, {4, 4})}
+      options = [max_new_tokens: 60, strategy: %{type: :multinomial_sampling}]
+      tokens = written(info.model, info, info.params, start, options)
+      tokens = Nx.concatenate([prompts, tokens], axis: 1)
+
+      {model, params} =
+        Quantization.Axon.quantize(info.model, info.params, group_size: 32, bits: 8)
+
+      before = said(info.model, info.params, tokens)
+      noisy = said(info.model, noisy(info.params, params), tokens)
+      quantised = said(model, params, tokens)
+
+      # Divergence is quadratic in the logits' change, which is at most twice that of as much noise (above). The
+      # text was drawn from the model, so that its likelihood falls by the divergence on average, and deviates
+      # by the root of twice the divergence over the number of tokens: four times that is allowed.
+      allowed = 4 * divergence(before, noisy)
+      assert divergence(before, quantised) <= allowed
+      next = Nx.new_axis(tokens[[.., 4..-1//1]], -1)
+      [old, new] = for said <- [before, quantised], do: Nx.take_along_axis(said, next, axis: 2)
+      loss = old |> Nx.subtract(new) |> Nx.mean() |> Nx.to_number()
+      assert abs(loss) <= allowed + 4 * :math.sqrt(2 * allowed / Nx.size(next))
+
+      # The lead of the first over the second is moved by two logits: one of four standard deviations, of twice as
+      # much noise, is not made up for.
+      {leading, _indices} = Nx.top_k(before, k: 2)
+      lead = Nx.subtract(leading[[.., .., 0]], leading[[.., .., 1]])
+      safe = Nx.greater(lead, 2 * 4 * :math.sqrt(2) * root_mean_square(noisy, before))
+      # Enough of them to say something.
+      assert Nx.to_number(Nx.mean(safe)) > 0.25
+      [old, new] = for said <- [before, quantised], do: Nx.argmax(said, axis: -1)
+      assert Nx.to_number(Nx.all(Nx.logical_or(Nx.equal(old, new), Nx.logical_not(safe)))) == 1
     end
   end
 
