@@ -27,6 +27,36 @@ defmodule Emily.Quantization do
   Shapes, types and options that do not fit are an `ArgumentError` that names the function and its
   operands. Vectorized tensors are refused: devectorize them first.
 
+  ## Quantised inference
+
+  `Emily.Quantization.Matrix` is a quantised matrix as one value, `quantize_params/2` puts them in place of a model's
+  kernels, and `save!/2` and `load!/1` keep them in safetensors. `Emily.Quantization.Axon` does it to models of Axon
+  and Bumblebee, embeddings and heads included:
+
+      {:ok, info} = Bumblebee.load_model({:hf, "sentence-transformers/all-MiniLM-L6-v2"})
+      {model, params} = Emily.Quantization.Axon.quantize(info.model, info.params, bits: 8)
+      Emily.Quantization.save!(params, "minilm-8bit.safetensors")
+      serving = Bumblebee.Text.text_embedding(%{info | model: model, params: params}, tokenizer)
+
+  Later the file will do, without the floats:
+
+      params = Axon.ModelState.new(Emily.Quantization.load!("minilm-8bit.safetensors"))
+      model = Emily.Quantization.Axon.rewrite(model)
+
+  An element takes its bits and its share of the group's scale and bias, in the type of the matrix. Of that model, 90.9 MB
+  in f32, and its embeddings of a hundred sentences was measured:
+
+  | options | bytes an element | MB | cosine to f32's: mean, least | of 10 searches, as in f32 |
+  |---|---|---|---|---|
+  | `bits: 8` | 1.125 | 25.6 | 0.9999, 0.9998 | 10 |
+  | `mode: :mxfp8` | 1.031 | 23.5 | 0.9981, 0.9975 | 10 |
+  | `group_size: 32, bits: 4` | 0.75 | 17.1 | 0.9755, 0.9679 | 9 |
+  | `bits: 4` | 0.625 | 14.3 | 0.9675, 0.9581 | 8 |
+  | `mode: :nvfp4` | 0.563 | 12.9 | 0.9781, 0.9685 | 8 |
+  | `mode: :mxfp4` | 0.531 | 12.2 | 0.9640, 0.9530 | 9 |
+
+  On the CPU this saves memory, not time: products are slower than in floats, those of affine codes and many rows by far.
+
   ## Sources
 
   The affine codes and the order of packed bits are MLX's. `:mxfp4` and `:mxfp8` are defined in the Open

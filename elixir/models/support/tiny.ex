@@ -5,14 +5,11 @@ defmodule Emily.Models.Tiny do
 
   @folder Path.expand("../../../fixtures/slices", __DIR__)
 
-  @doc "What `Bumblebee.load_model/2` gives of a folder's architecture."
-  @spec load(String.t(), atom()) :: map()
-  def load(name, architecture) do
-    {:ok, info} =
-      Bumblebee.load_model({:local, Path.join(@folder, name)},
-        architecture: architecture,
-        log_params_diff: false
-      )
+  @doc "What `Bumblebee.load_model/2` gives of a folder's architecture, with these options of its."
+  @spec load(String.t(), atom(), keyword()) :: map()
+  def load(name, architecture, opts \\ []) do
+    opts = [architecture: architecture, log_params_diff: false] ++ opts
+    {:ok, info} = Bumblebee.load_model({:local, Path.join(@folder, name)}, opts)
 
     info
   end
