@@ -10,6 +10,11 @@ defmodule Emily.Quantization.Archive do
   @about "emily.quantization"
   @version 1
 
+  # By their names in a file, whatever modules are loaded when it is read.
+  @modes Map.new([:mxfp4, :mxfp8, :nvfp4], &{Atom.to_string(&1), &1})
+  @parts Map.new([:packed, :scales, :biases], &{Atom.to_string(&1), &1})
+  @types Map.new([f: 16, bf: 16, f: 32, f: 64], &{Nx.Type.to_string(&1), &1})
+
   def save!(params, path) do
     needed!("save!")
     entries = params |> Params.data("save!") |> flat([])
@@ -94,13 +99,13 @@ defmodule Emily.Quantization.Archive do
           [mode: :affine, group_size: size, bits: bits]
 
         %{"mode" => mode} ->
-          [mode: String.to_existing_atom(mode)]
+          [mode: Map.fetch!(@modes, mode)]
       end
 
     %Matrix{
-      tensors: Map.new(parts, fn {part, tensor} -> {String.to_existing_atom(part), tensor} end),
+      tensors: Map.new(parts, fn {part, tensor} -> {Map.fetch!(@parts, part), tensor} end),
       axis: described["axis"],
-      type: described["type"] |> String.to_existing_atom() |> Nx.Type.normalize!(),
+      type: Map.fetch!(@types, described["type"]),
       options: options
     }
   end
