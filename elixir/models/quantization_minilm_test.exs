@@ -1,11 +1,14 @@
 defmodule Emily.Models.QuantizationMiniLMTest do
-  use ExUnit.Case, async: true
+  # Tests of other modules would wait for this one's work, as one worker does it all.
+  use ExUnit.Case, async: false
 
   import Emily.Models.Quantised
 
   alias Emily.Quantization
 
   @moduletag :minilm
+  # On a busy machine; half a minute on a quiet one.
+  @moduletag timeout: 300_000
 
   # The 90 statements are nine each about ten subjects, in the order of the ten questions after them.
   @about 9
