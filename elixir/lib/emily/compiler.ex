@@ -13,6 +13,9 @@ defmodule Emily.Compiler do
 
     * `:device`, `:f64` - as of `Emily.Backend`. Where neither is given, those of the default
       backend, if that is `Emily.Backend`, as it is when the function is compiled.
+    * `:fast` - whether norms, softmax, attention and rotary positions that are composed of Nx's operations
+      become calls of `Emily.Fast`, whose documentation says which do ("Rewriting"). What they give differs in
+      its last digits, mostly for the better. `Emily.Fast.rewrites/2` counts them. Defaults to `false`.
     * `:hooks` - functions that replace named hooks, as a map.
     * `:garbage_collect` - collect garbage after every operation.
     * `:max_concurrency` - accepted, and taken as 1: one device runs one computation at a time. For
@@ -30,21 +33,23 @@ defmodule Emily.Compiler do
       iex> double.(Nx.tensor([1, 2], type: :u8)) |> Nx.to_binary()
       <<2, 4>>
       iex> Nx.Defn.jit(&Nx.exp/1, compiler: Emily.Compiler, devise: :cpu).(1)
-      ** (ArgumentError) unknown option :devise of Emily.Compiler; known are :batch_keys, :debug, :device, :f64, :garbage_collect, :global_layer_options, :hooks, :max_concurrency, :mode, :print_values, :raise_on_none, :seed
+      ** (ArgumentError) unknown option :devise of Emily.Compiler; known are :batch_keys, :debug, :device, :f64, :fast, :garbage_collect, :global_layer_options, :hooks, :max_concurrency, :mode, :print_values, :raise_on_none, :seed
 
   """
 
   @behaviour Nx.Defn.Compiler
 
   alias Emily.{Backend, Lane}
+  alias Emily.Fast.Rewrite
   alias Nx.Defn.{Composite, Evaluator}
   alias Nx.Tensor, as: T
 
   @backend_options [:device, :f64]
   @evaluator_options [:garbage_collect, :hooks]
+  @own_options [:fast]
   @nx_options [:batch_keys, :max_concurrency]
   @axon_options [:debug, :global_layer_options, :mode, :print_values, :raise_on_none, :seed]
-  @options Enum.sort(@backend_options ++ @evaluator_options ++ @nx_options ++ @axon_options)
+  @options Enum.sort(@backend_options ++ @evaluator_options ++ @own_options ++ @nx_options ++ @axon_options)
 
   @impl true
   def __partitions_options__(opts) do
@@ -70,6 +75,7 @@ defmodule Emily.Compiler do
   @impl true
   def __compile__(key, vars, fun, opts) do
     backend = __to_backend__(opts)
+    fun = if opts[:fast], do: &rewritten(fun.(&1)), else: fun
     run = Evaluator.__compile__(key, vars, fun, Keyword.take(opts, @evaluator_options))
 
     fn [params] ->
@@ -79,6 +85,11 @@ defmodule Emily.Compiler do
         |> Enum.map(&pin(&1, backend))
       end)
     end
+  end
+
+  defp rewritten(expression) do
+    {expression, _counts} = Rewrite.run(expression)
+    expression
   end
 
   # A parameter is a function, so that one that is not used is not copied in.
@@ -99,6 +110,7 @@ defmodule Emily.Compiler do
     end
 
     validate_concurrency!(Keyword.get(opts, :max_concurrency, 1))
+    validate_fast!(Keyword.get(opts, :fast, false))
     Lane.validate_values!(opts)
   end
 
@@ -107,5 +119,11 @@ defmodule Emily.Compiler do
   defp validate_concurrency!(other) do
     raise ArgumentError,
           "expected :max_concurrency to be a positive integer, got: #{inspect(other)}"
+  end
+
+  defp validate_fast!(fast) when is_boolean(fast), do: :ok
+
+  defp validate_fast!(other) do
+    raise ArgumentError, "expected :fast to be true or false, got: #{inspect(other)}"
   end
 end

@@ -19,6 +19,32 @@ defmodule Emily.Fast do
   Shapes, types and options that do not fit are an `ArgumentError` that names the function, its operands and
   what would fit.
 
+  ## Rewriting
+
+  A model need not call them. `Emily.Compiler` with `fast: true` finds what is composed of Nx's functions in
+  the expression that a function traces to, whoever wrote it, and computes it by these. `rewrites/2` counts
+  what it finds.
+
+      Nx.Defn.jit(&MyModel.predict/2, compiler: Emily.Compiler, fast: true)
+
+  | becomes | what is composed |
+  |---|---|
+  | `softmax/2` | `e^(x - max(x)) / sum(e^(x - max(x)))` along any axes |
+  | `layer_norm/4` | `(x - mean) / sqrt(variance + eps) * weight + bias` along the last axis; weight, bias or both may be missing |
+  | `rms_norm/3` | `x / sqrt(mean(x^2) + eps) * weight` along the last axis; the weight may be missing |
+  | `scaled_dot_product_attention/4` | softmax of `query . key^T`, scaled by a number, masked by an addition or by a selection against `-∞`, times the values; with up to two axes of batches and heads |
+  | `rope/2` | `x * cos + rotated(x) * sin`, the halves of features being pairs, where sine and cosine are looked up at position ids |
+
+  In any order, with any casts between floating types on the way, also in loops, conditions and functions.
+  Weights are vectors along the axis or numbers; ε, scale and the number of elements stand in the expression as
+  numbers. What does not fit is left alone, among it softmax without its maximum, and all of integers. So is
+  what is needed besides, as where attention's weights are a result too, or where a gradient, which is
+  derived first, goes back through them.
+
+  A result differs from the composed one by roundings: what is computed in `f32` and rounded once was rounded
+  at each step, in `f16` and `bf16` to their few bits. Where a square or a product was beyond the range of the
+  type on the way, it no longer is.
+
   ## Sources
 
   | function | defined in |
@@ -43,6 +69,7 @@ defmodule Emily.Fast do
     GatherMm,
     LayerNorm,
     LogSumExp,
+    Rewrite,
     RmsNorm,
     Rotary,
     Softmax
@@ -389,6 +416,35 @@ defmodule Emily.Fast do
   """
   @spec einsum(String.t(), [Nx.Tensor.t()]) :: Nx.Tensor.t()
   deftransform einsum(equation, tensors), do: Equation.run(equation, tensors)
+
+  @doc """
+  How many nodes `fast: true` of `Emily.Compiler` would rewrite in what a function traces to, by kind.
+
+  `fun` is a function of tensors or containers, as `Nx.Defn.jit/2` takes it; `args` are its arguments, of which
+  only types and shapes count: templates will do. Nothing is computed. A node in the body of a loop is
+  counted once.
+
+  ## Examples
+
+      iex> softmax = fn x ->
+      ...>   powers = Nx.exp(Nx.subtract(x, Nx.reduce_max(x, axes: [-1], keep_axes: true)))
+      ...>   Nx.divide(powers, Nx.sum(powers, axes: [-1], keep_axes: true))
+      ...> end
+      iex> Emily.Fast.rewrites(softmax, [Nx.template({2, 3}, :f32)])
+      %{layer_norm: 0, rms_norm: 0, rope: 0, scaled_dot_product_attention: 0, softmax: 1}
+
+  """
+  @spec rewrites(function(), [Nx.Container.t()]) :: %{
+          layer_norm: non_neg_integer(),
+          rms_norm: non_neg_integer(),
+          rope: non_neg_integer(),
+          scaled_dot_product_attention: non_neg_integer(),
+          softmax: non_neg_integer()
+        }
+  def rewrites(fun, args) when is_function(fun) and is_list(args) do
+    {_expression, counts} = fun |> Nx.Defn.debug_expr_apply(args) |> Rewrite.run()
+    counts
+  end
 
   defp norm(name, operands, opts, fun) do
     %{eps: eps} = opts |> Keyword.validate!(eps: 1.0e-5) |> Map.new()
