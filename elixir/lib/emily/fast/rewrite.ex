@@ -2,10 +2,11 @@ defmodule Emily.Fast.Rewrite do
   @moduledoc false
   # Puts `Emily.Fast`'s operations in the place of what is composed of Nx's, in a traced expression.
   #
-  # A pattern is a module with `match/1`. Of a node it says `:error`, or `{:ok, inputs, build}`: the node is
-  # what `build` makes of the inputs, nodes below it. It looks at what is computed, never at who wrote it, and
-  # every number it needs has to stand in the expression. What lies between node and inputs is left out, so
-  # nothing there may be of use to anyone else: that is checked here, for all patterns.
+  # A pattern is a module with `match/1`. Of a node it says `:error`, or `{:ok, match}`: the node is what
+  # `match.build` makes of `match.inputs`, nodes below it. It looks at what is computed, never at who wrote it,
+  # and every number it needs has to stand in the expression. What lies between node and inputs is left out,
+  # so nothing there may be of use to anyone else, but for what is below `match.shared`: that is checked here,
+  # for all patterns.
   #
   # The tree is walked from its results: what a larger pattern takes, no smaller one sees.
 
@@ -80,37 +81,37 @@ defmodule Emily.Fast.Rewrite do
   defp scope(_tensor), do: :all
 
   defp match({kind, pattern}, tensor, users) do
-    with {:ok, inputs, build} <- pattern.match(tensor),
-         true <- own?(tensor, inputs, users) do
-      {kind, inputs, build}
+    with {:ok, match} <- pattern.match(tensor),
+         true <- own?(tensor, match.inputs ++ Map.get(match, :shared, []), users) do
+      {kind, match.inputs, match.build}
     else
       _ -> nil
     end
   end
 
-  # Whether what is computed between the inputs and the node is used for the node alone.
-  defp own?(tensor, inputs, users) do
-    inputs = MapSet.new(inputs, &Expression.id/1)
+  # Whether what is computed between these nodes and this one is used for this one alone.
+  defp own?(tensor, given, users) do
+    given = MapSet.new(given, &(&1 |> Expression.bare() |> Expression.id()))
     root = Expression.id(tensor)
-    between = tensor |> args() |> Enum.reduce(%{root => true}, &between(&1, inputs, &2))
+    between = tensor |> args() |> Enum.reduce(%{root => true}, &between(&1, given, &2))
 
     Enum.all?(Map.delete(between, root), fn {id, _} ->
       Enum.all?(Map.fetch!(users, id), &is_map_key(between, &1))
     end)
   end
 
-  defp between(%T{data: %Expr{id: id}} = tensor, inputs, seen) do
-    if is_map_key(seen, id) or given?(tensor, inputs) do
+  defp between(%T{data: %Expr{id: id}} = tensor, given, seen) do
+    if is_map_key(seen, id) or given?(tensor, given) do
       seen
     else
-      tensor |> args() |> Enum.reduce(Map.put(seen, id, true), &between(&1, inputs, &2))
+      tensor |> args() |> Enum.reduce(Map.put(seen, id, true), &between(&1, given, &2))
     end
   end
 
-  defp given?(%T{data: %Expr{op: op}}, _inputs) when op in @leaves, do: true
+  defp given?(%T{data: %Expr{op: op}}, _given) when op in @leaves, do: true
 
-  defp given?(%T{data: %Expr{id: id}} = tensor, inputs) do
-    id in inputs or (Expression.view?(tensor) and Enum.all?(args(tensor), &given?(&1, inputs)))
+  defp given?(%T{data: %Expr{id: id}} = tensor, given) do
+    id in given or (Expression.view?(tensor) and Enum.all?(args(tensor), &given?(&1, given)))
   end
 
   # The nodes that use each node, by ids; `:result` for who asked for the expression.

@@ -23,21 +23,24 @@ defmodule Emily.Fast.Rewrite.Attention do
          true <- Enum.all?([query, key, value], &float?/1),
          data = Enum.map([query, key, value], &operand/1),
          {:ok, cast} <- typed(data, root.type) do
-      {:ok, data ++ inputs(mask),
-       fn inputs ->
-         {data, given} = Enum.split(inputs, 3)
-         [query, key, value] = cast.(data)
+      {:ok,
+       %{
+         inputs: data ++ inputs(mask),
+         build: fn inputs ->
+           {data, given} = Enum.split(inputs, 3)
+           [query, key, value] = cast.(data)
 
-         result =
-           Emily.Fast.scaled_dot_product_attention(
-             four_axes(query),
-             key |> rows_of(transposed) |> four_axes(),
-             value |> rows_of(along == keys) |> four_axes(),
-             [scale: scale] ++ mask(mask, given, lead)
-           )
+           result =
+             Emily.Fast.scaled_dot_product_attention(
+               four_axes(query),
+               key |> rows_of(transposed) |> four_axes(),
+               value |> rows_of(along == keys) |> four_axes(),
+               [scale: scale] ++ mask(mask, given, lead)
+             )
 
-         Nx.reshape(result, root.shape, names: root.names)
-       end}
+           Nx.reshape(result, root.shape, names: root.names)
+         end
+       }}
     else
       _ -> :error
     end
@@ -102,9 +105,6 @@ defmodule Emily.Fast.Rewrite.Attention do
       _ -> :error
     end
   end
-
-  defp inverse(number) when number in [nil, 0], do: nil
-  defp inverse(number), do: if(number == 0, do: nil, else: 1 / number)
 
   # What hides keys by the least number of a type, hides them in f32 by that of f32: beside the least of
   # f16 a score counts.

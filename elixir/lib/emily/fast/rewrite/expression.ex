@@ -55,7 +55,7 @@ defmodule Emily.Fast.Rewrite.Expression do
     {op, args}
   end
 
-  @doc "The number that all of a node's elements are, or nil."
+  @doc "What all of a node's elements are, or nil: a number, or an atom as `:neg_infinity`."
   def constant(tensor) do
     case bare(tensor) do
       %T{data: %Expr{op: :constant, args: [number]}} -> number
@@ -64,11 +64,14 @@ defmodule Emily.Fast.Rewrite.Expression do
     end
   end
 
-  @doc "A real number above or below zero that a node is, or nil."
+  @doc "The real number that all of a node's elements are, or nil."
   def number(tensor) do
     number = constant(tensor)
     if is_number(number), do: number
   end
+
+  @doc "One over a number, or nil."
+  def inverse(number), do: if(is_number(number) and number != 0, do: 1 / number)
 
   @doc """
   The factors of a product, and its divisors; without numbers that are 1. The node `whole` is one factor,
@@ -158,7 +161,8 @@ defmodule Emily.Fast.Rewrite.Expression do
     shape == kept or (shape == {} and length(axes) == tuple_size(whole))
   end
 
-  defp unreshaped(tensor) do
+  @doc "A node below the reshapes that it is."
+  def unreshaped(tensor) do
     case op(tensor) do
       {:reshape, [inner]} -> unreshaped(inner)
       _ -> tensor

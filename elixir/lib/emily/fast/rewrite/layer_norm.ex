@@ -24,15 +24,18 @@ defmodule Emily.Fast.Rewrite.LayerNorm do
          true <- x.shape == root.shape and Enum.all?(weights ++ bias, &Norm.vector?(&1, x)),
          [weights, bias] = for(vectors <- [weights, bias], do: Enum.map(vectors, &Norm.source/1)),
          {:ok, cast} <- typed([x | weights ++ bias], root.type) do
-      {:ok, [x | weights ++ bias],
-       fn inputs ->
-         [x | vectors] = cast.(inputs)
-         {weights, bias} = Enum.split(vectors, length(weights))
-         length = Nx.axis_size(x, -1)
-         weight = Norm.vector(weights, length, 1, x.type)
-         bias = Norm.vector(bias, length, 0, x.type)
-         Emily.Fast.layer_norm(x, weight, bias, eps: eps)
-       end}
+      {:ok,
+       %{
+         inputs: [x | weights ++ bias],
+         build: fn inputs ->
+           [x | vectors] = cast.(inputs)
+           {weights, bias} = Enum.split(vectors, length(weights))
+           length = Nx.axis_size(x, -1)
+           weight = Norm.vector(weights, length, 1, x.type)
+           bias = Norm.vector(bias, length, 0, x.type)
+           Emily.Fast.layer_norm(x, weight, bias, eps: eps)
+         end
+       }}
     else
       _ -> :error
     end

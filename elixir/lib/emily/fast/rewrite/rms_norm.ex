@@ -13,12 +13,15 @@ defmodule Emily.Fast.Rewrite.RmsNorm do
          true <- x.shape == root.shape and Enum.all?(weights, &Norm.vector?(&1, x)),
          weights = Enum.map(weights, &Norm.source/1),
          {:ok, cast} <- typed([x | weights], root.type) do
-      {:ok, [x | weights],
-       fn inputs ->
-         [x | weights] = cast.(inputs)
-         weight = Norm.vector(weights, Nx.axis_size(x, -1), 1, x.type)
-         Emily.Fast.rms_norm(x, weight, eps: eps)
-       end}
+      {:ok,
+       %{
+         inputs: [x | weights],
+         build: fn inputs ->
+           [x | weights] = cast.(inputs)
+           weight = Norm.vector(weights, Nx.axis_size(x, -1), 1, x.type)
+           Emily.Fast.rms_norm(x, weight, eps: eps)
+         end
+       }}
     else
       _ -> :error
     end

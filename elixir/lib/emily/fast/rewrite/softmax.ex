@@ -12,7 +12,11 @@ defmodule Emily.Fast.Rewrite.Softmax do
   def match(%T{data: %Expr{op: op}} = root) when op in [:multiply, :divide] do
     with {:ok, x, axes} <- parts(root),
          {:ok, cast} <- typed([x], root.type) do
-      {:ok, [x], fn [x] -> [x] |> cast.() |> hd() |> Emily.Fast.softmax(axes: axes) end}
+      {:ok,
+       %{
+         inputs: [x],
+         build: fn [x] -> [x] |> cast.() |> hd() |> Emily.Fast.softmax(axes: axes) end
+       }}
     end
   end
 
