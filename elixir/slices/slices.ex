@@ -2,8 +2,8 @@ defmodule Emily.Conformance.Slices do
   @moduledoc """
   The layer `slices`: the models of `fixtures/slices`, or a real one, loaded by Bumblebee and run on Emily.
 
-  A question is `{folder, head, dtype, lane, device, ask, mistake}`. Lanes are `:eager`, `:compiled`, and
-  `:reference`, which is `Nx.BinaryBackend`. What is asked:
+  A question is `{folder, head, dtype, lane, device, ask, mistake}`. Lanes are `:eager`, `:compiled`,
+  `:fast`, which is compiled with `fast: true`, and `:reference`, which is `Nx.BinaryBackend`. What is asked:
 
     * `:outputs` - the head's outputs, in the order of its description; of a head with texts, their
       embeddings, by a serving and the model's own tokenizer;
@@ -35,9 +35,10 @@ defmodule Emily.Conformance.Slices do
   end
 
   defp backend(:reference, _device), do: {Nx.BinaryBackend, []}
-  defp backend(lane, device) when lane in [:eager, :compiled], do: {Emily.Backend, device: device}
+  defp backend(_lane, device), do: {Emily.Backend, device: device}
 
   defp compiler(:compiled), do: [compiler: Emily.Compiler]
+  defp compiler(:fast), do: [compiler: Emily.Compiler, fast: true]
   defp compiler(lane) when lane in [:eager, :reference], do: [compiler: Nx.Defn.Evaluator]
 
   defp ask(:outputs, %{texts: [_ | _]} = model, compiler) do
@@ -103,6 +104,14 @@ defmodule Emily.Conformance.Slices do
   end
 
   defp generate(model, options, compiler) do
+    {generate, args} = generation(model, options)
+    tokens = Nx.Defn.jit_apply(generate, args, compiler).token_ids
+    Nx.as_type(tokens, :s64)
+  end
+
+  @doc "The function that generates from the first row of a model's inputs, and its arguments."
+  @spec generation(map(), keyword()) :: {function(), [term()]}
+  def generation(model, options \\ []) do
     settings = Keyword.merge([max_new_tokens: @tokens], model.generates)
     config = Bumblebee.configure(%GenerationConfig{}, settings ++ options)
     first = Map.new(model.inputs, fn {name, tensor} -> {name, tensor[0..0]} end)
@@ -110,8 +119,6 @@ defmodule Emily.Conformance.Slices do
     inputs =
       first |> Map.delete("decoder_input_ids") |> Map.put("seed", Nx.tensor([7], type: :s64))
 
-    generate = Generation.build_generate(model.model, model.spec, config)
-    tokens = Nx.Defn.jit_apply(generate, [model.params, inputs], compiler).token_ids
-    Nx.as_type(tokens, :s64)
+    {Generation.build_generate(model.model, model.spec, config), [model.params, inputs]}
   end
 end
