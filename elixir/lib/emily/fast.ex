@@ -441,7 +441,13 @@ defmodule Emily.Fast do
           scaled_dot_product_attention: non_neg_integer(),
           softmax: non_neg_integer()
         }
-  def rewrites(fun, args) when is_function(fun) and is_list(args) do
+  def rewrites(fun, args) do
+    if not (is_list(args) and is_function(fun, length(args))) do
+      raise ArgumentError,
+            "Emily.Fast.rewrites(#{inspect(fun)}, #{inspect(args)}): expected a function and a list of " <>
+              "as many arguments as it takes"
+    end
+
     {_expression, counts} = fun |> Nx.Defn.debug_expr_apply(args) |> Rewrite.run()
     counts
   end

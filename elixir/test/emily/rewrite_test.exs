@@ -302,6 +302,21 @@ defmodule Emily.RewriteTest do
       assert_rewritten(product, args, %{rms_norm: 1}, norm_roundings(6))
     end
 
+    test "without ε, and with one that is an integer" do
+      norm = fn eps ->
+        fn x ->
+          Nx.multiply(
+            x,
+            Nx.rsqrt(Nx.add(Nx.mean(Nx.pow(x, 2), axes: [-1], keep_axes: true), eps))
+          )
+        end
+      end
+
+      # The mean square is above 0.05 in these rows.
+      assert_rewritten(norm.(0), [tensor({2, 6})], %{rms_norm: 1}, norm_roundings(6))
+      assert_rewritten(norm.(1), [tensor({2, 6})], %{rms_norm: 1}, norm_roundings(6))
+    end
+
     test "not along another axis, not all" do
       x = tensor({6, 6})
 
@@ -406,6 +421,41 @@ defmodule Emily.RewriteTest do
           @attention
         )
       end
+    end
+
+    test "with one mask for several, which selects the other way round, or is a float" do
+      [query, key, value] = data(:f32)
+      mask = seen({1, 1, 5, 7})
+
+      twice = fn query, key, value, mask ->
+        bias = Nx.select(mask, 0.0, Nx.Constants.min_finite(:f32))
+        scores = &Nx.add(Nx.dot(&1, [3], [0, 1], key, [3], [0, 1]), bias)
+        Nx.add(attend(scores.(query), value), attend(scores.(Nx.sin(query)), value))
+      end
+
+      counts = %{scaled_dot_product_attention: 2}
+      assert_rewritten(twice, [query, key, value, mask], counts, 2 * @attention)
+
+      other = fn hidden ->
+        fn query, key, value, mask ->
+          scores = Nx.dot(query, [3], [0, 1], key, [3], [0, 1])
+          infinity = Nx.Constants.neg_infinity(:f32)
+          mask = Nx.broadcast(mask, {2, 3, 5, 7})
+
+          attend(
+            if(hidden,
+              do: Nx.select(mask, infinity, scores),
+              else: Nx.select(mask, scores, infinity)
+            ),
+            value
+          )
+        end
+      end
+
+      counts = %{scaled_dot_product_attention: 1}
+      assert_rewritten(other.(true), [query, key, value, Nx.equal(mask, 0)], counts, @attention)
+      float = Nx.multiply(mask, 0.5)
+      assert_rewritten(other.(false), [query, key, value, float], counts, @attention)
     end
 
     test "of queries that see nothing, by the least finite number: of all keys alike" do
@@ -577,6 +627,22 @@ defmodule Emily.RewriteTest do
 
   defnp rms(x), do: x * Nx.rsqrt(Nx.mean(x * x, axes: [-1], keep_axes: true) + @eps)
 
+  test "what a hook sees is computed" do
+    parent = self()
+
+    norm = fn x ->
+      mean = x |> Nx.mean(axes: [-1], keep_axes: true) |> Emily.TestServings.hooked(:mean)
+      centered = Nx.subtract(x, mean)
+      variance = Nx.mean(Nx.pow(centered, 2), axes: [-1], keep_axes: true)
+      Nx.multiply(centered, Nx.rsqrt(Nx.add(variance, @eps)))
+    end
+
+    # What is centered is normed yet.
+    assert_rewritten(norm, [tensor({2, 6})], %{rms_norm: 1}, norm_roundings(6))
+    compiled(norm, [tensor({2, 6})], fast: true, hooks: %{mean: &send(parent, {:mean, &1})})
+    assert_received {:mean, %Nx.Tensor{shape: {2, 1}}}
+  end
+
   test "in loops and in branches" do
     x = tensor({2, 6})
     # Each round makes of differences smaller ones.
@@ -628,7 +694,11 @@ defmodule Emily.RewriteTest do
              Nx.to_binary(compiled(gradient, [x]))
   end
 
-  test "the option is checked" do
+  test "the option is checked, and so is what is counted" do
+    assert_raise ArgumentError, ~r/expected a function and a list of as many arguments/, fn ->
+      Emily.Fast.rewrites(&Nx.add/2, [1])
+    end
+
     assert_raise ArgumentError, "expected :fast to be true or false, got: 1", fn ->
       compiled(&Nx.exp/1, [1.0], fast: 1)
     end

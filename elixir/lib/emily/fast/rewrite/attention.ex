@@ -26,6 +26,8 @@ defmodule Emily.Fast.Rewrite.Attention do
       {:ok,
        %{
          inputs: data ++ inputs(mask),
+         # Layers may have one mask.
+         shared: shared(mask),
          build: fn inputs ->
            {data, given} = Enum.split(inputs, 3)
            [query, key, value] = cast.(data)
@@ -72,14 +74,14 @@ defmodule Emily.Fast.Rewrite.Attention do
   end
 
   defp selected(seen, {left, right}, scores, lead) do
-    {product, seen} =
+    [{product, mask}, {hidden, _}] =
       if constant(right) == :neg_infinity,
-        do: {left, {:seen, seen}},
-        else: {right, {:hidden, seen}}
+        do: [{left, {:seen, seen}}, {right, nil}],
+        else: [{right, {:hidden, seen}}, {left, nil}]
 
-    with true <- constant(if(product == left, do: right, else: left)) == :neg_infinity,
+    with :neg_infinity <- constant(hidden),
          {:ok, query, key, scale} <- scaled(product, scores, lead) do
-      {:ok, query, key, scale, seen}
+      {:ok, query, key, scale, mask}
     else
       _ -> :error
     end
@@ -109,25 +111,42 @@ defmodule Emily.Fast.Rewrite.Attention do
   # What hides keys by the least number of a type, hides them in f32 by that of f32: beside the least of
   # f16 a score counts.
   defp added(mask) do
-    case op(mask) do
-      {:select, [seen, bias, least]} ->
-        cond do
-          constant(least) !=
-              Nx.to_number(Nx.Constants.min_finite(mask.type, backend: Nx.BinaryBackend)) ->
-            {:bias, mask}
-
-          all?(seen) and constant(bias) == 0 ->
-            nil
-
-          true ->
-            {:select, seen, bias, mask}
-        end
-
-      _ ->
-        {:bias, mask}
+    with {:select, [seen, bias, hidden]} <- op(mask),
+         true <- constant(hidden) == least(mask.type) do
+      {:least, seen, bias, mask}
+    else
+      _ -> {:added, mask}
     end
   end
 
+  defp least(type) do
+    type |> Nx.Constants.min_finite(backend: Nx.BinaryBackend) |> Nx.to_number()
+  end
+
+  defp inputs(nil), do: []
+  defp inputs({:least, seen, bias, _mask}), do: [seen, bias]
+  defp inputs({_kind, mask}), do: [mask]
+
+  defp shared({:least, _seen, _bias, mask}), do: [mask]
+  defp shared(_mask), do: []
+
+  defp mask(nil, [], _lead), do: []
+  defp mask({:seen, _}, [seen], lead), do: [mask: seen |> Nx.not_equal(0) |> heads(lead)]
+  defp mask({:hidden, _}, [hidden], lead), do: [mask: hidden |> Nx.equal(0) |> heads(lead)]
+  defp mask({:added, _}, [bias], lead), do: [mask: heads(bias, lead)]
+
+  defp mask({:least, _, _, mask}, [seen, bias], lead) do
+    if all?(seen) and constant(bias) == 0 do
+      []
+    else
+      type = Emily.Fast.Call.wide(mask.type)
+      bias = Nx.as_type(bias, type)
+      mask = seen |> Nx.select(bias, Nx.Constants.min_finite(type)) |> Nx.broadcast(mask.shape)
+      [mask: heads(mask, lead)]
+    end
+  end
+
+  # Whether all keys are seen, whatever the operands.
   defp all?(tensor) do
     case {constant(tensor), op(tensor)} do
       {nil, {:logical_and, [left, right]}} -> all?(left) and all?(right)
@@ -135,27 +154,6 @@ defmodule Emily.Fast.Rewrite.Attention do
       {nil, {:broadcast, [inner | _]}} -> all?(inner)
       {number, _} -> number not in [nil, 0]
     end
-  end
-
-  defp inputs(nil), do: []
-  defp inputs({:select, seen, bias, _mask}), do: [seen, bias]
-  defp inputs({_kind, mask}), do: [mask]
-
-  defp mask(nil, [], _lead), do: []
-  defp mask({:seen, _}, [seen], lead), do: [mask: heads(seen, lead)]
-  defp mask({:hidden, _}, [hidden], lead), do: [mask: hidden |> Nx.equal(0) |> heads(lead)]
-  defp mask({:bias, _}, [bias], lead), do: [mask: heads(bias, lead)]
-
-  defp mask({:select, _, _, mask}, [seen, bias], lead) do
-    type = Emily.Fast.Call.wide(mask.type)
-    least = Nx.Constants.min_finite(type)
-
-    mask =
-      seen
-      |> Nx.select(Nx.as_type(bias, type), least)
-      |> Nx.broadcast(mask.shape)
-
-    [mask: heads(mask, lead)]
   end
 
   # A mask of the axes that there are, with one for heads where there is none.

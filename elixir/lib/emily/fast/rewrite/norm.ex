@@ -62,13 +62,13 @@ defmodule Emily.Fast.Rewrite.Norm do
   defp with_eps(tensor, moment) do
     case op(tensor) do
       {:add, args} -> either_way(args, &with_eps(&1, &2, moment))
-      _ -> with {:ok, x} <- moment.(tensor), do: {:ok, x, 0}
+      _ -> with {:ok, x} <- moment.(tensor), do: {:ok, x, 0.0}
     end
   end
 
   defp with_eps(eps, tensor, moment) do
     eps = number(eps)
-    if eps && eps >= 0, do: with({:ok, x} <- moment.(tensor), do: {:ok, x, eps}), else: :error
+    if eps && eps >= 0, do: with({:ok, x} <- moment.(tensor), do: {:ok, x, eps / 1}), else: :error
   end
 
   @doc "Whether a node is the same for all rows of x: a vector along the last axis, or one number."
