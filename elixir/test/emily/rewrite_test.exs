@@ -218,8 +218,27 @@ defmodule Emily.RewriteTest do
       assert_left_alone(of.(max, [0]), [x])
       assert_left_alone(of.(&max.(Nx.sin(&1)), [1]), [x])
       assert_left_alone(of.(&Nx.reduce_min(&1, axes: [1], keep_axes: true), [1]), [x])
+      assert_left_alone(of.(&Nx.reshape(max.(&1), {1, 3}), [1]), [x])
       # The shape is right, by chance.
       assert_left_alone(of.(&Nx.reshape(Nx.reduce_max(&1, axes: [0]), {3, 1}), [1]), [x])
+    end
+
+    test "not over the sum of another tensor, of other rows, or of more" do
+      x = tensor({3, 3})
+      powers = &Nx.exp(Nx.subtract(&1, Nx.reduce_max(&1, axes: [1], keep_axes: true)))
+      sum = &Nx.sum(powers.(&1), axes: [1], keep_axes: true)
+
+      assert_rewritten(
+        &Nx.divide(powers.(&1), sum.(&1)),
+        [x],
+        %{softmax: 1},
+        softmax_roundings(3)
+      )
+
+      assert_left_alone(&Nx.divide(powers.(&1), sum.(Nx.sin(&1))), [x])
+      assert_left_alone(&Nx.divide(powers.(&1), Nx.reshape(sum.(&1), {1, 3})), [x])
+      more = &Nx.multiply(Nx.divide(Nx.broadcast(1.0, {4, 1}), sum.(&1)), powers.(&1))
+      assert_left_alone(more, [tensor({1, 3})])
     end
 
     test "not of integers, whose differences wrap" do
@@ -333,8 +352,50 @@ defmodule Emily.RewriteTest do
       assert_left_alone(norm.([0], inside), [x])
       assert_left_alone(norm.([0, 1], inside), [x])
       assert_left_alone(norm.([1], &Nx.max(&1, @eps)), [x])
-      assert_left_alone(norm.([1], &Nx.subtract(&1, 1.0e-9)), [x])
+      assert_left_alone(norm.([1], &Nx.add(&1, -1.0e-9)), [x])
       assert_left_alone(norm.([1], &Nx.multiply(&1, 1.5)), [x])
+    end
+
+    test "not by the mean of other rows, or of another tensor" do
+      x = tensor({6, 6})
+
+      norm = fn mean, spread ->
+        fn x ->
+          centered = Nx.subtract(x, mean.(x))
+          moment = Nx.mean(spread.(x, centered), axes: [1], keep_axes: true)
+          Nx.multiply(centered, Nx.rsqrt(Nx.add(moment, @eps)))
+        end
+      end
+
+      mean = &Nx.mean(&1, axes: [1], keep_axes: true)
+      square = fn _x, centered -> Nx.multiply(centered, centered) end
+      assert_rewritten(norm.(mean, square), [x], %{layer_norm: 1}, norm_roundings(6))
+
+      # What is subtracted is not the mean: what is left has a norm, but is not centered.
+      for other <- [
+            &Nx.reshape(mean.(&1), {1, 6}),
+            &Nx.reshape(Nx.mean(&1, axes: [0]), {6, 1}),
+            &mean.(Nx.sin(&1))
+          ] do
+        assert rewrites(norm.(other, square), [x]) == %{rms_norm: 1}
+      end
+
+      assert_left_alone(norm.(mean, fn x, centered -> Nx.multiply(centered, x) end), [x])
+      other = fn x, _ -> Nx.pow(Nx.subtract(Nx.sin(x), mean.(Nx.sin(x))), 2) end
+      assert_left_alone(norm.(mean, other), [x])
+    end
+
+    test "a weight with more axes than the rows stays apart" do
+      args = [tensor({2, 6}), tensor({1, 1, 6})]
+      rms = &Nx.multiply(rms_norm_shifted(&1, 0), &2)
+      assert_rewritten(rms, args, %{rms_norm: 1}, norm_roundings(6))
+
+      assert_rewritten(
+        &Nx.multiply(layer_norm_plain(&1), &2),
+        args,
+        %{layer_norm: 1},
+        norm_roundings(6)
+      )
     end
 
     test "not with eps beside the root, a power of another kind, or one element less" do
@@ -352,6 +413,11 @@ defmodule Emily.RewriteTest do
       assert_rewritten(norm.(mean, root), [x], %{layer_norm: 1}, norm_roundings(6))
       assert_left_alone(norm.(mean, &Nx.add(Nx.sqrt(&1), @eps)), [x])
       assert_left_alone(norm.(mean, &Nx.add(&1, @eps)), [x])
+      assert_left_alone(norm.(mean, &Nx.pow(Nx.add(&1, @eps), 0.25)), [x])
+      assert_left_alone(norm.(mean, &Nx.pow(Nx.add(&1, @eps), -0.5)), [x])
+      over = &Nx.divide(1, Nx.pow(Nx.add(&1, @eps), -0.5))
+      assert_rewritten(norm.(mean, over), [x], %{layer_norm: 1}, norm_roundings(6))
+      assert_left_alone(norm.(mean, &Nx.divide(1, Nx.pow(Nx.add(&1, @eps), -0.25))), [x])
       assert_left_alone(norm.(&Nx.mean(Nx.pow(&1, 4), axes: [1], keep_axes: true), root), [x])
 
       assert_left_alone(
@@ -456,6 +522,18 @@ defmodule Emily.RewriteTest do
       assert_rewritten(other.(true), [query, key, value, Nx.equal(mask, 0)], counts, @attention)
       float = Nx.multiply(mask, 0.5)
       assert_rewritten(other.(false), [query, key, value, float], counts, @attention)
+    end
+
+    test "with a bias, where all is seen" do
+      args = data(:f32) ++ [tensor({1, 3, 5, 7}, :f32, 4)]
+
+      fun = fn query, key, value, bias ->
+        seen = Nx.broadcast(1, {1, 3, 5, 7})
+        bias = Nx.select(seen, bias, Nx.Constants.min_finite(:f32))
+        attend(Nx.add(Nx.dot(query, [3], [0, 1], key, [3], [0, 1]), bias), value)
+      end
+
+      assert_rewritten(fun, args, %{scaled_dot_product_attention: 1}, @attention)
     end
 
     test "of queries that see nothing, by the least finite number: of all keys alike" do
@@ -609,6 +687,20 @@ defmodule Emily.RewriteTest do
 
       assert_left_alone(of.(right, &Nx.add(twice.(&1), 1), & &1), args)
       assert_left_alone(of.(right, twice, &Nx.subtract(8, &1)), args)
+
+      # The halves of another tensor, and sines for cosines.
+      [x, ids] = args
+
+      for swap <- [false, true] do
+        fun = fn x, y, ids ->
+          {cos, sin} = tables(Nx.pow(100, Nx.divide(Nx.iota({3}), 3)), 1)
+          [cos, sin] = for table <- [cos, sin], do: Nx.new_axis(Nx.take(table, ids), 2)
+          {cos, sin} = if swap, do: {sin, cos}, else: {cos, sin}
+          Nx.add(Nx.multiply(x, cos), Nx.multiply(right.(halves.(if(swap, do: x, else: y))), sin))
+        end
+
+        assert_left_alone(fun, [x, tensor({2, 5, 4, 6}, :f32, 3), ids])
+      end
     end
   end
 
@@ -626,6 +718,44 @@ defmodule Emily.RewriteTest do
   end
 
   defnp rms(x), do: x * Nx.rsqrt(Nx.mean(x * x, axes: [-1], keep_axes: true) + @eps)
+
+  # The operations that are left.
+  defp ops(fun, args) do
+    {expression, _counts} = fun |> Nx.Defn.debug_expr_apply(args) |> Emily.Fast.Rewrite.run()
+    expression |> collect(MapSet.new()) |> Enum.sort()
+  end
+
+  defp collect(%Nx.Tensor{data: %Nx.Defn.Expr{op: op}} = tensor, seen) do
+    {_args, seen} =
+      Nx.Defn.Tree.apply_args(tensor, :scope, MapSet.put(seen, op), &{&1, collect(&1, &2)})
+
+    seen
+  end
+
+  test "nothing is left of what is rewritten" do
+    vectors = [tensor({6}, :bf16, 1), tensor({6}, :bf16, 2)]
+    x = tensor({2, 3, 6}, :bf16)
+    assert ops(&softmax(&1, axes: [-1]), [x]) == [:block, :parameter]
+    assert ops(&layer_norm/3, [x | vectors]) == [:block, :parameter]
+    # Casts included.
+    assert ops(&rms_norm/2, [x, hd(vectors)]) == [:block, :parameter]
+    # What all keys are seen by.
+    seen = fn query, key, value ->
+      masked_attention(query, key, value, Nx.broadcast(1, {1, 1, 5, 7}))
+    end
+
+    data = [tensor({2, 3, 5, 4}), tensor({2, 3, 7, 4}), tensor({2, 3, 7, 6})]
+    assert ops(seen, data) -- [:reshape] == [:block, :parameter]
+  end
+
+  test "a cast of the operand may be used besides" do
+    fun = fn x ->
+      wide = Nx.as_type(x, :f32)
+      {softmax(wide, axes: [-1]), wide}
+    end
+
+    assert rewrites(fun, [tensor({2, 6}, :bf16)]) == %{softmax: 1}
+  end
 
   test "what a hook sees is computed" do
     parent = self()
