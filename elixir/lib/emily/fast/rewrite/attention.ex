@@ -56,7 +56,7 @@ defmodule Emily.Fast.Rewrite.Attention do
       {:add, args} ->
         either_way(args, fn product, mask ->
           with {:ok, query, key, scale} <- scaled(product, scores, lead),
-               true <- float?(mask) and constant(mask) == nil do
+               true <- float?(mask) do
             {:ok, query, key, scale, added(mask)}
           else
             _ -> :error

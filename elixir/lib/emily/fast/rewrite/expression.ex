@@ -19,7 +19,8 @@ defmodule Emily.Fast.Rewrite.Expression do
   @doc "Whether a node has its argument's elements only."
   def view?(%T{data: %Expr{op: op}}), do: op in @views
 
-  def float?(%T{type: type}), do: Nx.Type.float?(type) and not Nx.Type.complex?(type)
+  @doc "Whether a node is of floats that an operation takes."
+  def float?(%T{type: type}), do: type in [{:f, 64} | @short]
 
   @doc "A node without what is only said about it."
   def bare(%T{data: %Expr{op: :metadata, args: [%T{} = inner, _]}}), do: bare(inner)

@@ -11,8 +11,7 @@ defmodule Emily.Fast.Rewrite.Rope do
   alias Nx.Defn.Expr
   alias Nx.Tensor, as: T
 
-  def match(%T{shape: {_, _, _, features}, data: %Expr{op: :add, args: args}} = root)
-      when rem(features, 2) == 0 do
+  def match(%T{shape: {_, _, _, _}, data: %Expr{op: :add, args: args}} = root) do
     with {:ok, x, cos, sin} <- either_way(args, &terms/2),
          true <- x.shape == root.shape and float?(x),
          {:ok, ids, angles} <- looked_up(cos, :cos, x.shape),
