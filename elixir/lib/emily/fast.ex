@@ -37,9 +37,13 @@ defmodule Emily.Fast do
 
   In any order, with any casts between floating types on the way, also in loops, conditions and functions.
   Weights are vectors along the axis or numbers; ε, scale and the number of elements stand in the expression as
-  numbers. What does not fit is left alone, among it softmax without its maximum, and all of integers. So is
-  what is needed besides, as where attention's weights are a result too, or where a gradient, which is
-  derived first, goes back through them.
+  numbers. What does not fit is left alone, among it softmax without its maximum, and integers.
+
+  So is what is needed besides: where a hook looks at it, where a gradient, which is derived first, goes back
+  through it, or where it is a result. Bumblebee's models of an encoder and a decoder return the weights of
+  their attention, unless asked from within a function that takes what it needs:
+
+      fn params, inputs -> predict.(params, inputs).logits end
 
   A result differs from the composed one by roundings: what is computed in `f32` and rounded once was rounded
   at each step, in `f16` and `bf16` to their few bits. Where a square or a product was beyond the range of the

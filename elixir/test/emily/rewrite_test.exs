@@ -116,6 +116,14 @@ defmodule Emily.RewriteTest do
              Nx.to_binary(compiled(gradient, [x]))
   end
 
+  test "a serving takes the option" do
+    serving = Nx.Serving.jit(&softmax(&1, axes: [-1]), compiler: Emily.Compiler, fast: true)
+    rows = for seed <- [0, 1], do: tensor({6}, :f32, seed)
+    result = Nx.Serving.run(serving, Nx.Batch.stack(rows))
+    plain = compiled(&softmax(&1, axes: [-1]), [Nx.stack(rows)])
+    assert distance(result, plain) <= bound({:f, 32}, softmax_roundings(6))
+  end
+
   test "the option is checked, and so is what is counted" do
     assert_raise ArgumentError, ~r/expected a function and a list of as many arguments/, fn ->
       Emily.Fast.rewrites(&Nx.add/2, [1])

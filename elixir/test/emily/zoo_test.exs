@@ -64,6 +64,27 @@ defmodule Emily.ZooTest do
     end
   end
 
+  # Where there is no gradient, what is composed is rewritten.
+  for type <- [:f64, :f32] do
+    test "values in #{type} are XLA's, rewritten", %{zoo: zoo, golden: golden} do
+      wrong =
+        for {name, shapes, fun} <- zoo,
+            operands = Tuple.to_list(operands(shapes, unquote(type))),
+            value = Nx.Defn.jit_apply(fun, operands, compiler: Emily.Compiler, fast: true),
+            [wanted | _gradients] = Map.fetch!(golden, name),
+            slack = slack(name, shapes, fun, unquote(type)),
+            apart <- apart([wanted], [Nx.to_flat_list(value)], slack),
+            do: {name, apart}
+
+      assert wrong == []
+
+      assert Enum.any?(zoo, fn {_name, shapes, fun} ->
+               operands = Tuple.to_list(operands(shapes, unquote(type)))
+               Enum.sum(Map.values(Emily.Fast.rewrites(fun, operands))) > 0
+             end)
+    end
+  end
+
   test "values and gradients in f64 are Nx.BinaryBackend's", %{zoo: zoo} do
     slacks = for {name, shapes, fun} <- zoo, do: slack(name, shapes, fun, :f64)
     found = for {_, shapes, fun} <- zoo, do: run(fun, operands(shapes, :f64), Emily.Compiler)

@@ -125,6 +125,29 @@ defmodule Emily.Rewrite.NormTest do
     assert_rewritten(norm.(1), [x], %{rms_norm: 1}, norm_roundings(x))
   end
 
+  test "by a share of the sum, but not by numbers that are no floats or have no inverse" do
+    norm = fn share ->
+      fn x ->
+        moment = Nx.multiply(share, Nx.sum(Nx.pow(x, 2), axes: [1], keep_axes: true))
+        Nx.multiply(x, Nx.rsqrt(Nx.add(moment, @eps)))
+      end
+    end
+
+    x = tensor({2, 6})
+    assert_rewritten(norm.(1 / 6), [x], %{rms_norm: 1}, norm_roundings(x))
+
+    for share <- [1 / 5, 3.0, -0.5, 0.0, 1.0e-310, 10 ** 400],
+        do: assert(rewrites(norm.(share), [x]) == %{})
+  end
+
+  test "of one row, and of rows of one element" do
+    x = tensor({6})
+    assert_rewritten(&layer_norm_plain/1, [x], %{layer_norm: 1}, norm_roundings(x))
+    assert_rewritten(&rms_norm_shifted/2, [x, x], %{rms_norm: 1}, 2 * norm_roundings(x))
+    # Nx leaves out the division by one.
+    assert_left_alone(&layer_norm_plain/1, [tensor({2, 1})])
+  end
+
   test "not along another axis, not all" do
     x = tensor({6, 6})
 

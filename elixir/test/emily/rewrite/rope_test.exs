@@ -106,8 +106,11 @@ defmodule Emily.Rewrite.RopeTest do
     assert_left_alone(of.(right, &Nx.add(twice.(&1), 1), & &1), args)
     assert_left_alone(of.(right, twice, &Nx.subtract(8, &1)), args)
 
-    # The halves of another tensor, and sines for cosines.
     [x, ids] = args
+    complex = &Nx.multiply(&1, Nx.Constants.i())
+    assert rewrites(fn x, ids -> rope(complex.(x), ids, divisor: 1) end, args) == %{}
+
+    # The halves of another tensor, and sines for cosines.
 
     for swap <- [false, true] do
       fun = fn x, y, ids ->

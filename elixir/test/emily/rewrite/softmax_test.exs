@@ -42,6 +42,11 @@ defmodule Emily.Rewrite.SoftmaxTest do
     end
   end
 
+  test "of a row of one, but not of a scalar, of which Nx leaves nothing" do
+    assert_rewritten(&softmax(&1, axes: nil), [tensor({1})], %{softmax: 1}, softmax_roundings(1))
+    assert_left_alone(&softmax(&1, axes: nil), [tensor({})])
+  end
+
   test "nothing is left of it" do
     assert ops(&softmax(&1, axes: [-1]), [tensor({2, 6})]) == [:block, :parameter]
   end

@@ -8,6 +8,9 @@ defmodule Emily.Fast.Rewrite.Expression do
   @views [:reshape, :squeeze, :transpose, :broadcast, :as_type, :metadata]
   @short [{:f, 16}, {:bf, 16}, {:f, 32}]
 
+  # No smaller number has an inverse that is larger.
+  @largest 2.0 ** 1022
+
   # Products of more factors than any pattern has are not looked at.
   @deepest 6
 
@@ -65,14 +68,14 @@ defmodule Emily.Fast.Rewrite.Expression do
     end
   end
 
-  @doc "The real number that all of a node's elements are, or nil."
+  @doc "The real number that all of a node's elements are, or nil; also of an integer that is no float."
   def number(tensor) do
     number = constant(tensor)
-    if is_number(number), do: number
+    if is_number(number) and abs(number) <= @largest, do: number
   end
 
-  @doc "One over a number, or nil."
-  def inverse(number), do: if(is_number(number) and number != 0, do: 1 / number)
+  @doc "One over a number, or nil where that is none."
+  def inverse(number), do: if(number != nil and abs(number) >= 1 / @largest, do: 1 / number)
 
   @doc """
   The factors of a product, and its divisors; without numbers that are 1. The node `whole` is one factor,
@@ -147,9 +150,8 @@ defmodule Emily.Fast.Rewrite.Expression do
         if count, do: {:ok, sum, count}, else: :error
 
       {:multiply, [share, sum]} ->
-        share = number(share)
-        count = if share && share > 0, do: round(1 / share)
-        if count && share == 1 / count, do: {:ok, sum, count}, else: :error
+        count = round(inverse(number(share)) || 0)
+        if count > 0 and number(share) == 1 / count, do: {:ok, sum, count}, else: :error
 
       _ ->
         :error

@@ -63,9 +63,9 @@ defmodule Emily.Fast.Rewrite.Rope do
   defp rotated?(tensor, x) do
     with {:concatenate, [[negated, first], 3]} <- op(tensor),
          {:negate, [second]} <- op(negated),
-         {whole, starts, lengths} = part(x),
-         half = div(List.last(lengths), 2),
-         lengths = List.replace_at(lengths, 3, half) do
+         {whole, starts, [batch, positions, heads, features]} <- part(x),
+         half = div(features, 2),
+         lengths = [batch, positions, heads, half] do
       part?(first, {whole, starts, lengths}) and
         part?(second, {whole, List.update_at(starts, 3, &(&1 + half)), lengths})
     else
