@@ -17,6 +17,7 @@ defmodule Emily.Fast.Rewrite.Expression do
   @doc "What names a node: two of one id are the same."
   def id(%T{data: %Expr{id: id}}), do: id
 
+  @doc "Whether two are one node."
   def same?(left, right), do: id(left) == id(right)
 
   @doc "Whether a node has its argument's elements only."
