@@ -38,6 +38,14 @@ impl Ask {
             Ask::Gradients => head.trains && dtype == DType::F32,
         }
     }
+
+    /// How it is asked. What is drawn is Nx.BinaryBackend's to the token, which `fast` rounds otherwise.
+    const fn lanes(self) -> &'static [&'static str] {
+        match self {
+            Ask::Outputs | Ask::Tokens => &["eager", "compiled", "fast"],
+            Ask::Sample | Ask::Gradients => &["eager", "compiled"],
+        }
+    }
 }
 
 /// A trial of the layer.
@@ -63,7 +71,7 @@ impl Slice {
                     if !ask.is_for(head, dtype) {
                         continue;
                     }
-                    slices.extend(["eager", "compiled"].map(|lane| Slice {
+                    slices.extend(ask.lanes().iter().map(|&lane| Slice {
                         model: place,
                         head: name.clone(),
                         ask,
