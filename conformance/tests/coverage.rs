@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 
 use emily_conformance::case::{Body, Case, Want};
 use emily_conformance::fixtures::{Fixtures, repository};
+use emily_conformance::fuzz::{self, Specimen};
 use emily_conformance::view::View;
-use emily_spec::{DType, Judged, Op, ROWS, ResultDType, Role, Row, TensorType};
+use emily_spec::{DType, ErrorKind, Judged, Op, ROWS, ResultDType, Role, Row, TensorType};
 
 #[test]
 fn every_op_has_a_fact_with_an_answer() {
@@ -73,6 +74,42 @@ fn every_dtype_that_an_op_takes_is_swept_in_every_view() {
         "no sweep touches {cells} cells:\n{}",
         missing.join("\n")
     );
+}
+
+#[test]
+fn every_op_whose_results_outgrow_its_operands_has_a_memory_error() {
+    let cases = cases();
+    let refused = |case: &Case| {
+        let mut bodies = case.readings.iter().map(|reading| &reading.body);
+        bodies.any(|body| match body {
+            Body::Fact {
+                want: Want::Error(refusal),
+                ..
+            } => refusal.kind == ErrorKind::Memory,
+            Body::Fact { .. } | Body::Sweep(_) => false,
+        })
+    };
+    let outgrows = |row: &'static Row| fuzz::calls(row, 1).take(200).any(|call| outgrown(&call));
+    let without: Vec<&str> = ROWS
+        .iter()
+        .filter(|row| outgrows(row) && !of(row, &cases).any(refused))
+        .map(|row| row.name)
+        .collect();
+    assert!(
+        without.is_empty(),
+        "no fact says that {without:?} refuses results that are too large"
+    );
+}
+
+/// Whether the results have more elements than the operands.
+fn outgrown(call: &Specimen) -> bool {
+    let types: Vec<TensorType> = call.tensors.iter().map(|t| t.ty().clone()).collect();
+    let elements = |types: &[TensorType]| -> usize {
+        let sizes = types.iter().map(|ty| ty.shape.size().expect("is counted"));
+        sizes.sum()
+    };
+    let results = call.op.infer(&types);
+    results.is_ok_and(|results| elements(&results) > elements(&types))
 }
 
 /// The dtypes of the data in a case's sweeps, with how it came to be.
