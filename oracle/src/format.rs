@@ -49,6 +49,22 @@ impl Format {
         2f64.powi(self.min_exponent)
     }
 
+    /// The smallest positive value.
+    pub(crate) fn least(self) -> f64 {
+        self.tiny() * self.eps()
+    }
+
+    /// The power of two that the smallest positive value is.
+    pub(crate) const fn last_exponent(self) -> i32 {
+        self.min_exponent - self.mantissa_bits
+    }
+
+    /// The power of two that the last bit is of a finite number other than 0.
+    pub(crate) fn last_bit(value: f64) -> i32 {
+        let (mantissa, exponent) = Format::F64.split(value.abs().to_bits());
+        exponent + mantissa.trailing_zeros() as i32
+    }
+
     /// The distance from 1 to the next value.
     pub(crate) fn eps(self) -> f64 {
         2f64.powi(-self.mantissa_bits)
@@ -238,6 +254,23 @@ mod tests {
             Format::F64.float_bits(payload_below_f16),
             0x7ff0_0000_0000_0001
         );
+    }
+
+    #[test]
+    fn the_last_bit_of_a_number_is_a_power_of_two() {
+        for (value, exponent) in [
+            (1.0, 0),
+            (-6.0, 1),
+            (0.75, -2),
+            (5e-324, -1074),
+            (3e-323, -1073),
+        ] {
+            assert_eq!(Format::last_bit(value), exponent, "{value}");
+        }
+        for format in [Format::F16, Format::BF16, Format::F32, Format::F64] {
+            assert_eq!(format.widen(1), format.least());
+            assert_eq!(Format::last_bit(format.least()), format.last_exponent());
+        }
     }
 
     #[test]

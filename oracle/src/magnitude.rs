@@ -1,5 +1,9 @@
 //! What a result's rounding errors are relative to.
 
+use emily_spec::DType;
+
+use crate::format::Format;
+
 /// What `Tolerance::Accum` counts in, per element of a result in row-major order: an allowance of
 /// `k` is an error of `k · eps · worst`.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,14 +19,22 @@ pub struct Magnitude {
     /// The share of `worst` that errors reach where they do not all point the same way, as with
     /// operands drawn at random; 1 where that is no less.
     pub random: f64,
+    /// Whether the sign of a zero is open for what was rounded away, of each element's real and
+    /// imaginary part; empty where none is.
+    pub open_zeros: Vec<[bool; 2]>,
 }
 
 impl Magnitude {
-    /// Of terms that are added up, given what errors make of a size.
-    pub(crate) fn of_terms(sizes: Vec<f64>, grown: impl Fn(f64) -> f64) -> Magnitude {
+    /// Of terms that are added up, given what errors make of a size. What all that is added up is less
+    /// than the smallest number there is has no sign.
+    pub(crate) fn of_terms(dtype: DType, sizes: Vec<f64>, grown: impl Fn(f64) -> f64) -> Magnitude {
+        let least = Format::of(dtype).map_or(0.0, Format::least);
+        let worst: Vec<f64> = sizes.iter().copied().map(grown).collect();
+        let open = |(&size, &worst): (&f64, &f64)| [worst > 0.0 && size < least; 2];
         Magnitude {
             of: Of::Terms,
-            worst: sizes.iter().copied().map(grown).collect(),
+            open_zeros: sizes.iter().zip(&worst).map(open).collect(),
+            worst,
             sizes,
             random: 1.0,
         }

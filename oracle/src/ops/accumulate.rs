@@ -15,6 +15,8 @@ use crate::format::Format;
 use crate::value::Wide;
 use crate::{Magnitude, Of};
 
+use super::zero;
+
 /// A sum of terms of one class.
 pub(crate) struct Total {
     pub(crate) value: Wide,
@@ -85,6 +87,7 @@ fn magnitude(dtype: DType, sums: &[(f64, usize)]) -> Option<Magnitude> {
             .map(|&(size, terms)| size * growth(terms))
             .collect(),
         random: 1.0,
+        open_zeros: Vec::new(),
     })
 }
 
@@ -103,38 +106,80 @@ pub(crate) fn products<T: Iterator<Item = (Wide, Wide)> + Clone>(
     count: usize,
     elements: impl Iterator<Item = T>,
 ) -> Result<WideAnswer> {
-    let (values, sizes) = elements.map(|terms| inner(terms, target)).unzip();
-    inner_products(target, count, values, sizes)
+    inner_products(target, count, elements.map(|terms| inner(terms, target)))
 }
 
-/// The answer whose elements are these sums of `count` products, each beside Σ|aᵢ·bᵢ| and what
-/// underflow may add to that.
+/// A sum of products.
+pub(crate) struct Inner {
+    pub(crate) value: Wide,
+    /// Σ|aᵢ·bᵢ|.
+    pub(crate) size: f64,
+    /// What underflow may add to that.
+    pub(crate) lost: f64,
+    /// As in [`Magnitude`].
+    pub(crate) open_zeros: [bool; 2],
+}
+
+/// The answer whose elements are these sums of `count` products, given in row-major order.
 pub(crate) fn inner_products(
     target: Target,
     count: usize,
-    values: Vec<Wide>,
-    sizes: Vec<(f64, f64)>,
+    elements: impl Iterator<Item = Inner>,
 ) -> Result<WideAnswer> {
     let growth = Growth::of(target.dtype(), count);
+    let (mut values, mut magnitude) = (
+        Vec::new(),
+        Magnitude {
+            of: Of::Terms,
+            sizes: Vec::new(),
+            worst: Vec::new(),
+            random: growth.random / growth.worst,
+            open_zeros: Vec::new(),
+        },
+    );
+    for element in elements {
+        values.push(element.value);
+        magnitude.sizes.push(element.size);
+        let worst = growth.worst * (element.size + element.lost);
+        magnitude.worst.push(worst);
+        magnitude.open_zeros.push(element.open_zeros);
+    }
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,
-        magnitude: (!target.dtype().is_integer()).then(|| Magnitude {
-            of: Of::Terms,
-            sizes: sizes.iter().map(|(size, _)| *size).collect(),
-            worst: sizes
-                .iter()
-                .map(|(size, lost)| growth.worst * (size + lost))
-                .collect(),
-            random: growth.random / growth.worst,
-        }),
+        magnitude: (!target.dtype().is_integer()).then_some(magnitude),
     })
 }
 
-/// The product beside Σ|aᵢ·bᵢ|, and what underflow may add to that: a product below the normal range
-/// is rounded to a multiple of eps·tiny. One real product alone is rounded once, like any result, but where
-/// it vanishes even here, with its sign.
-fn inner(terms: impl Iterator<Item = (Wide, Wide)> + Clone, target: Target) -> (Wide, (f64, f64)) {
+/// Whether the signs of a sum's parts are open: each is one of real products.
+fn open_zeros(
+    value: Wide,
+    terms: impl Iterator<Item = (Wide, Wide)> + Clone,
+    dtype: DType,
+) -> [bool; 2] {
+    match value {
+        Wide::Int(_) => [false; 2],
+        Wide::Float(sum) => {
+            let terms = terms.map(|(a, b)| (a.float(), b.float()));
+            [zero::is_open(dtype, sum, 0, terms), false]
+        }
+        Wide::Complex(sum) => {
+            let terms = terms.map(|(a, b)| (a.complex(), b.complex()));
+            let re = terms.clone();
+            let re = re.flat_map(|(a, b)| [(a.re, b.re), (-a.im, b.im)]);
+            let im = terms.flat_map(|(a, b)| [(a.re, b.im), (a.im, b.re)]);
+            [
+                zero::is_open(dtype, sum.re, 0, re),
+                zero::is_open(dtype, sum.im, 0, im),
+            ]
+        }
+    }
+}
+
+/// The product. A product below the normal range is rounded to a multiple of eps·tiny. One real product
+/// alone is rounded once, like any result, but where it vanishes even here, with its sign.
+fn inner(terms: impl Iterator<Item = (Wide, Wide)> + Clone, target: Target) -> Inner {
     let total = dot(target.class(), terms.clone());
+    let open_zeros = open_zeros(total.value, terms.clone(), target.dtype());
     let tiny = Format::of(target.dtype()).map_or(0.0, Format::tiny);
     let sizes = terms.map(|(a, b)| (a.complex().norm(), b.complex().norm()));
     let rounded = sizes.filter(|(a, b)| *a > 0.0 && *b > 0.0);
@@ -148,7 +193,12 @@ fn inner(terms: impl Iterator<Item = (Wide, Wide)> + Clone, target: Target) -> (
     } else {
         0.0
     };
-    (total.value, (total.magnitude, lost))
+    Inner {
+        value: total.value,
+        size: total.magnitude,
+        lost,
+        open_zeros,
+    }
 }
 
 /// How many times Σ|aᵢ·bᵢ| stands for the error of a product of `n` terms, two units of it being

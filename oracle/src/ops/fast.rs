@@ -56,6 +56,7 @@ fn answer(elements: Vec<Rounded>, target: Target) -> Result<WideAnswer> {
         sizes: elements.iter().map(|element| element.value.abs()).collect(),
         worst: worst.collect(),
         random: 1.0,
+        open_zeros: Vec::new(),
     };
     let values = elements.iter().map(|element| Wide::Float(element.value));
     Ok(WideAnswer {

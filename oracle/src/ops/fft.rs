@@ -178,6 +178,7 @@ fn answer(
             worst: squares.into_iter().map(worst).collect(),
             sizes: sizes.iter().map(|size| size / divisor).collect(),
             random: 1.0,
+            open_zeros: Vec::new(),
         }),
     })
 }

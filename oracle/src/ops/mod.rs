@@ -17,3 +17,4 @@ pub(crate) mod shape;
 pub(crate) mod sort;
 pub(crate) mod unary;
 pub(crate) mod window;
+pub(crate) mod zero;

@@ -9,7 +9,8 @@ pub(crate) use float::{fp_dequantize, fp_gather_qmm, fp_quantize, fp_quantized_m
 use emily_spec::{Error, ErrorKind, Result};
 use ndarray::{ArrayD, ArrayView1, Axis, Dimension, Ix2};
 
-use super::accumulate;
+use super::accumulate::{self, Inner};
+use super::zero;
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::format::Format;
@@ -28,8 +29,14 @@ fn packed(codes: &[u64], bits: usize) -> Vec<Wide> {
 #[derive(Clone, Copy)]
 struct Element {
     value: f64,
-    /// |scale · code| + |bias|.
-    magnitude: f64,
+    /// What it is the sum of: scale · code and the bias.
+    terms: [f64; 2],
+}
+
+impl Element {
+    fn magnitude(&self) -> f64 {
+        self.terms.iter().map(|term| term.abs()).sum()
+    }
 }
 
 /// The sums of products of the rows of `x` with those of the matrices, batch axes broadcast. Each rounding
@@ -44,18 +51,26 @@ fn products(
     let last = shape.rank() - 1;
     let depth = x.shape()[last.min(x.ndim() - 1)];
     let tiny = Format::of(target.dtype()).map_or(0.0, Format::tiny);
-    let (mut values, mut sizes) = (Vec::new(), Vec::new());
-    for place in ndarray::indices(shape.dims()) {
+    let elements = ndarray::indices(shape.dims()).into_iter().map(|place| {
         let (batch, ends) = place.slice().split_at(last - 1);
         let (x, matrix) = (row(x, batch, ends[0]), row(matrix, batch, ends[1]));
         let terms = || x.iter().copied().zip(&matrix);
         let pairs = terms().map(|(x, w)| (Wide::Float(x), Wide::Float(w.value)));
-        values.push(accumulate::dot(target.class(), pairs).value);
-        let moduli = || terms().map(|(x, w)| x.abs() * w.magnitude);
-        let small = terms().any(|(x, w)| (x * w.value).abs() < tiny && x * w.magnitude != 0.0);
-        sizes.push((moduli().sum(), if small { tiny } else { 0.0 }));
-    }
-    accumulate::inner_products(target, depth + roundings, values, sizes)
+        let value = accumulate::dot(target.class(), pairs).value;
+        let small = terms().any(|(x, w)| (x * w.value).abs() < tiny && x * w.magnitude() != 0.0);
+        // A kernel may add up the products with scales and those with biases by themselves.
+        let apart = terms().flat_map(|(x, w)| w.terms.map(|term| (x, term)));
+        Inner {
+            value,
+            size: terms().map(|(x, w)| x.abs() * w.magnitude()).sum(),
+            lost: if small { tiny } else { 0.0 },
+            open_zeros: [
+                zero::is_open(target.dtype(), value.float(), roundings, apart),
+                false,
+            ],
+        }
+    });
+    accumulate::inner_products(target, depth + roundings, elements)
 }
 
 /// A row of the matrix at this index of the batch axes, to which its own are broadcast.

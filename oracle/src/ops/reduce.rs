@@ -65,6 +65,7 @@ pub(super) fn products<'a>(
             worst: sizes.iter().zip(&counts).map(worst).collect(),
             sizes,
             random: 1.0,
+            open_zeros: Vec::new(),
         }
     });
     Ok(WideAnswer {
@@ -134,7 +135,8 @@ fn sum(rows: &Array2<Wide>, alone: bool, target: Target) -> Result<WideAnswer> {
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,
         // Adding floats is exact below the normal range, so nothing is lost there.
-        magnitude: (!target.dtype().is_integer()).then(|| Magnitude::of_terms(sizes, |size| size)),
+        magnitude: (!target.dtype().is_integer())
+            .then(|| Magnitude::of_terms(target.dtype(), sizes, |size| size)),
     })
 }
 

@@ -219,6 +219,7 @@ pub(super) fn conditioned(
             worst: sizes.iter().zip(conditions).map(of).collect(),
             sizes,
             random: 1.0,
+            open_zeros: Vec::new(),
         }
     });
     WideAnswer { values, magnitude }

@@ -9,7 +9,7 @@ use num_complex::Complex;
 use crate::array::WideArray;
 use crate::eval::{Target, WideAnswer};
 use crate::format::Format;
-use crate::ops::accumulate;
+use crate::ops::accumulate::{self, Inner};
 use crate::value::Wide;
 
 /// For each index of the result, the sum over all indices of the other labels.
@@ -31,7 +31,7 @@ pub(crate) fn einsum(op: &Einsum, inputs: &[WideArray], target: Target) -> Resul
     let of_summed: Vec<usize> = summed.iter().map(|label| sizes[label]).collect();
 
     let tiny = Format::of(target.dtype()).map_or(0.0, Format::tiny);
-    let (mut values, mut magnitudes) = (Vec::new(), Vec::new());
+    let mut elements = Vec::new();
     for place in ndarray::indices(target.ty.shape.dims()) {
         let mut index: BTreeMap<usize, usize> = BTreeMap::new();
         index.extend(op.result.iter().copied().zip(place.slice().iter().copied()));
@@ -59,12 +59,17 @@ pub(crate) fn einsum(op: &Einsum, inputs: &[WideArray], target: Target) -> Resul
             [(a, b)] if summed.is_empty() => product(target.class(), a, b),
             _ => total.value,
         };
-        values.push(value);
-        magnitudes.push((sizes.sum(), if vanishing { tiny } else { 0.0 }));
+        elements.push(Inner {
+            value,
+            size: sizes.sum(),
+            lost: if vanishing { tiny } else { 0.0 },
+            // That of any zero is, by the row.
+            open_zeros: [false; 2],
+        });
     }
     // A rounding for each factor and for each term, in whatever order they are multiplied and added.
     let count = of_summed.iter().product::<usize>() + inputs.len();
-    accumulate::inner_products(target, count, values, magnitudes)
+    accumulate::inner_products(target, count, elements.into_iter())
 }
 
 /// A product of all factors, as that of all but the last with the last.

@@ -32,7 +32,9 @@ pub(crate) fn determinant(input: &WideArray, target: Target) -> Result<WideAnswe
     };
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,
-        magnitude: Some(Magnitude::of_terms(sizes, |size| growth * size)),
+        magnitude: Some(Magnitude::of_terms(target.dtype(), sizes, |size| {
+            growth * size
+        })),
     })
 }
 

@@ -73,7 +73,9 @@ fn systems<T: Number>(
     let growth = Growth::of(target.dtype(), roundings).worst;
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,
-        magnitude: Some(Magnitude::of_terms(sizes, |size| growth * size)),
+        magnitude: Some(Magnitude::of_terms(target.dtype(), sizes, |size| {
+            growth * size
+        })),
     })
 }
 

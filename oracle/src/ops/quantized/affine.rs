@@ -72,11 +72,11 @@ pub(crate) fn dequantize(
     let values = elements.iter().map(|x| Wide::Float(x.value)).collect();
     // A product below the normal range is rounded to a multiple of eps · tiny.
     let tiny = Format::of(target.dtype()).map_or(0.0, Format::tiny);
-    let sizes = elements.iter().map(|x| x.magnitude).collect();
+    let sizes = elements.iter().map(Element::magnitude).collect();
     let at_least = |size: f64| if size > 0.0 { size.max(tiny) } else { 0.0 };
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,
-        magnitude: Some(Magnitude::of_terms(sizes, at_least)),
+        magnitude: Some(Magnitude::of_terms(target.dtype(), sizes, at_least)),
     })
 }
 
@@ -142,7 +142,7 @@ fn elements(
     let elements = groups.flat_map(|(codes, (&scale, &bias))| {
         codes.iter().map(move |&code| Element {
             value: scale.mul_add(code as f64, bias),
-            magnitude: (scale * code as f64).abs() + bias.abs(),
+            terms: [scale * code as f64, bias],
         })
     });
     Ok(elements.collect())

@@ -127,7 +127,7 @@ fn matrix(
         };
         Element {
             value,
-            magnitude: value.abs(),
+            terms: [value, 0.0],
         }
     };
     let elements = elements(format, inputs)?.into_iter().map(element).collect();
