@@ -5,6 +5,7 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, ones_dtype, select, tril, triu, zeros_dtype};
 use mlx_rs::{Array, Dtype, linalg};
 
+use super::determinant::by_pivots;
 use super::{BLOCK, sizes, transposed, wide};
 use crate::mlx::{arange, clone_array, dtype_of, real, slice_axis};
 use crate::ops::cast::cast;
@@ -52,7 +53,9 @@ fn reflect(x: &Array, columns: i32) -> Result<(Array, Array)> {
 }
 
 /// Q and R with the signs of Nx's reflections, which take a column to its norm where LAPACK's take it to
-/// either sign of that. Neither reflects the leading columns that have nothing below the diagonal.
+/// either sign of that. Neither reflects the leading columns that have nothing below the diagonal. Of the
+/// others Nx reflects each; LAPACK does not where its reflections before, which are not Nx's, have left
+/// nothing below the diagonal either, so that the sign of a square Q's determinant is not known beforehand.
 fn signed(x: &Array, q: &Array, r: &Array) -> Result<(Array, Array)> {
     let (m, k, last) = (q.dim(-2), q.dim(-1), x.ndim() - 1);
     let steps = x.dim(-1).min(m - 1);
@@ -64,15 +67,18 @@ fn signed(x: &Array, q: &Array, r: &Array) -> Result<(Array, Array)> {
     let below = below.any_axes(&[-2], true)?.as_dtype(Dtype::Uint8)?;
     let reflected = below.cummax(-1, false, true)?.as_dtype(Dtype::Bool)?;
     let diagonal = slice_axis(&r.diagonal(None, -2, -1)?, last - 1, 0..steps)?;
-    let negative = diagonal.lt(zero)?.expand_dims(-2)?;
+    let negative = diagonal.lt(&zero)?.expand_dims(-2)?;
     let mut signs = select(reflected.logical_and(negative)?, one.negative()?, &one)?;
-    if k > steps {
-        // Nx makes as many reflections as LAPACK, so Q is to have the determinant that it has.
-        let mut between = signs.shape().to_vec();
-        between[last] = k - steps - 1;
-        let between = ones_dtype(&between, x.dtype())?;
-        let product = signs.prod_axes(&[-1], true)?;
-        signs = concatenate(&[signs, between, product], -1)?;
+    if k == steps + 1 {
+        let reflections = select(reflected, one.negative()?, &one)?.prod_axes(&[-1], true)?;
+        let turned = by_pivots(q)?.lt(zero)?.expand_dims_axes(&[-2, -1])?;
+        let determinant = select(turned, one.negative()?, &one)?;
+        let product = signs.prod_axes(&[-1], true)?.multiply(determinant)?;
+        signs = concatenate(&[signs, product.multiply(reflections)?], -1)?;
+    } else if k > steps {
+        let mut free = signs.shape().to_vec();
+        free[last] = k - steps;
+        signs = concatenate(&[signs, ones_dtype(&free, x.dtype())?], -1)?;
     }
     let r = r.multiply(transposed(&signs)?)?;
     Ok((q.multiply(signs)?, triu(r, 0)?))

@@ -17,7 +17,7 @@ pub(in crate::ops) fn determinant(x: &Array, ty: &TensorType, cx: &Cx) -> Result
     let x = wide(x, ty.dtype)?;
     let determinant = cx.on_cpu([&x], |[x]| match x.dim(-1) {
         ..=3 => cast(&expanded(&cast(x, DType::F64)?)?, ty.dtype)?.squeeze_axes(&[-2, -1]),
-        _ => cast(&eliminated(&cast(x, DType::F64)?)?, ty.dtype),
+        _ => cast(&by_pivots(&cast(x, DType::F64)?)?, ty.dtype),
     })?;
     determinant.reshape(&dims(&ty.shape))
 }
@@ -43,7 +43,7 @@ fn expanded(x: &Array) -> Result<Array> {
 
 /// The product of the pivots, turned by each exchange of rows; NaN of what is not finite, which elimination
 /// may not come across.
-fn eliminated(x: &Array) -> Result<Array> {
+pub(super) fn by_pivots(x: &Array) -> Result<Array> {
     let [_, n, _] = sizes(x);
     length(n.saturating_mul(n))?;
     let (finite, x) = finite(x)?;
