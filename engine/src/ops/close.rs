@@ -68,24 +68,20 @@ pub(super) fn all_close(op: &AllClose, inputs: &[Array], cx: &Cx) -> Result<Arra
     }
 }
 
-/// The distance as an exact `u64`: a difference of magnitudes, or of two signs their sum, beyond which
-/// there are 2^64.
+/// The distance as an exact `u64`: a difference of magnitudes, or of two signs their sum, of which 2^64 may
+/// have been carried away. They are taken from the bound, which as a float between 2^63 and 2^65 loses
+/// nothing; a smaller bound becomes negative, and a larger one stays above every `u64`.
 fn near_integers(left: &Array, right: &Array, bound: &Bound) -> Result<Array> {
     let ((a_negative, a), (b_negative, b)) = (wide_magnitude(left)?, wide_magnitude(right)?);
     let bounds = bound.of(&b)?;
     let apart = maximum(&a, &b)?.subtract(minimum(&a, &b)?)?;
     let across = a.add(&b)?;
-    let beyond = bound.wide(&across)?.add(real(bound.dtype, 2f64.powi(64)))?;
-    let carried = across.lt(&a)?;
-    let near_across = select(
-        carried,
-        beyond.le(&bounds)?,
-        less_or_equal(&across, &bounds)?,
-    )?;
+    let beyond = bounds.subtract(real(bound.dtype, 2f64.powi(64)))?;
+    let left = select(across.lt(&a)?, beyond, &bounds)?;
     select(
         a_negative.eq(b_negative)?,
         less_or_equal(&apart, &bounds)?,
-        near_across,
+        less_or_equal(&across, &left)?,
     )
 }
 

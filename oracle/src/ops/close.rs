@@ -6,7 +6,8 @@ use ndarray::{ArrayD, IxDyn, Zip};
 use crate::array::{self, WideArray};
 use crate::value::Wide;
 
-/// Two integers are the numbers they are; other operands are cast to their merged dtype.
+/// Two integers are the numbers they are, and only the bound is rounded, as in Nx: of the right one, of its
+/// product with `rtol` and of the sum, each to `f64`. Other operands are cast to their merged dtype.
 pub(crate) fn all_close(
     op: &AllClose,
     inputs: &[WideArray],

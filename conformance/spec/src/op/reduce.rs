@@ -145,8 +145,9 @@ impl Attributes for Axes {
 ops! {
     /// `u8` 1 where all elements are as near as |left − right| ≤ `atol` + `rtol` · |right| has them.
     ///
-    /// Infinities are near where they are equal. Integers are compared as the numbers they are, others at
-    /// their merged dtype.
+    /// Infinities are near where they are equal. Integers are as far apart as the numbers they are, and
+    /// the bound is what `f64` makes of it, operation by operation; others are compared at their merged
+    /// dtype.
     pub struct AllClose = Row {
         name: "all_close",
         operands: &["left", "right"],
