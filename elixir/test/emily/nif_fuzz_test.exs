@@ -13,6 +13,13 @@ defmodule Emily.NifFuzzTest do
     assert report.found == [], inspect(report, pretty: true)
   end
 
+  test "a call that is slow each time is found, and one that is slow once is not" do
+    assert %{found: []} = NifFuzz.run(1000, 1, long: 3_600_000_000)
+    report = NifFuzz.run(1000, 1, long: 0)
+    assert length(report.found) > 100
+    assert Enum.all?(report.found, &(&1 =~ ~r/^batch 1 is slow at \{\d+, :\w+\}$/))
+  end
+
   test "every function is called" do
     for {module, called} <- NifFuzz.functions() do
       all = module.__info__(:functions) |> Keyword.keys() |> Enum.uniq()

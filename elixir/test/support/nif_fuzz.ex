@@ -7,19 +7,28 @@ defmodule Emily.NifFuzz do
   is what `cargo xtask fuzz --nif --calls 1000000` runs. Calls come in batches, each in a process of
   its own that begins with new workers and tensors, so that a batch can be tried alone: its number
   and the seed are all that it depends on. A call gives a value, an error or an exception that says
-  the argument is wrong. What it may not do is to end the VM, to hang, to panic, or to leave atoms,
-  memory or processes behind.
+  the argument is wrong. What it may not do is to end the VM, to hang, to panic, to keep a scheduler,
+  or to leave atoms, memory or processes behind.
+
+  What keeps a scheduler for 5 ms was perhaps kept from it by the system. So the batch is tried again, and
+  it is a find where the same call, or place, is slow in each of so many tries. Calls take some 10 µs: where
+  the system interrupts every 3 ms of work, it hits three calls of a batch, and one of these each time again
+  in one of 10^11 batches.
   """
 
   alias Emily.Native
   alias Emily.Native.NIF
-  alias Emily.NifFuzz.Terms
+  alias Emily.NifFuzz.{Slow, Terms}
 
   @batch 1000
   @runners 2
 
   # A call that takes longer hangs.
   @patience 60_000
+
+  # A call that takes so many microseconds keeps a scheduler, if it does each time.
+  @long 5_000
+  @tries 6
 
   # So many bytes are no leak: what caches and the allocator keep. Modules that are loaded have some atoms.
   @slack 1_000_000
@@ -88,25 +97,31 @@ defmodule Emily.NifFuzz do
   @doc "Runs so many calls, prints the report, and ends the VM with 1 where something was found."
   def main(calls, seed \\ System.os_time(:second)) do
     IO.puts("seed #{seed}: #{calls} calls of Emily.Native and its library, with any terms")
-    report = run(calls, seed, &IO.puts/1)
+    report = run(calls, seed, progress: &IO.puts/1)
     for {key, value} <- Enum.sort(report), do: IO.puts("#{key}: #{inspect(value)}")
     if report.found != [], do: System.halt(1)
   end
 
-  @doc "Runs the calls, and reports what was found and what was measured."
-  def run(calls, seed, progress \\ fn _line -> :ok end) do
+  @doc """
+  Runs the calls, and reports what was found and what was measured. `:progress` is told lines, and a call
+  that takes `:long` microseconds is slow.
+  """
+  def run(calls, seed, opts \\ []) do
     {:ok, limit} = Native.set_memory_limit(@limit)
+    run = %{seed: seed, long: opts[:long] || @long, counts: :counters.new(3, [])}
     # What is made once is there before anything is counted.
-    counts = :counters.new(3, [])
-    run = %{seed: seed, counts: counts}
-    warm = batches(0..(@runners - 1), %{run | counts: :counters.new(3, [])}, fn _line -> :ok end)
+    {warm, _slow} = batches(0..(@runners - 1), uncounted(run))
     before = figures()
-    :erlang.system_monitor(self(), [{:long_schedule, 5}])
-    {time, found} = :timer.tc(fn -> batches(1..div(calls, @batch)//1, run, progress) end)
-    :erlang.system_monitor(:undefined)
+    progress = opts[:progress] || fn _line -> :ok end
+
+    {time, {found, slow}} =
+      :timer.tc(fn -> batches(1..div(calls, @batch)//1, run, progress) end)
+
+    {found_later, each_time} = again(slow, uncounted(run), @tries - 1)
     later = settled(before, 200)
     {:ok, _limit} = Native.set_memory_limit(limit)
-    found = Enum.uniq(warm ++ found ++ leaks(before, later))
+    found = Enum.uniq(warm ++ found ++ found_later ++ each_time ++ leaks(before, later))
+    counts = run.counts
 
     %{
       calls: div(calls, @batch) * @batch,
@@ -116,12 +131,30 @@ defmodule Emily.NifFuzz do
       seconds: div(time, 1_000_000),
       before: before,
       after: later,
-      long_schedules: long_schedules(0),
+      slow_once: MapSet.size(slow),
       found: found
     }
   end
 
-  defp batches(numbers, run, progress) do
+  defp uncounted(run), do: %{run | counts: :counters.new(3, [])}
+
+  # What is slow in each of so many more tries.
+  defp again(slow, run, tries, found \\ []) do
+    if tries == 0 or Enum.empty?(slow) do
+      each_time = for {number, what} <- slow, do: "batch #{number} is slow at #{inspect(what)}"
+      {found, each_time}
+    else
+      {more, again} = slow |> Enum.map(&elem(&1, 0)) |> Enum.uniq() |> batches(run)
+      slow |> MapSet.intersection(again) |> again(run, tries - 1, found ++ more)
+    end
+  end
+
+  # What was found in these batches, and what was slow.
+  defp batches(numbers, run, progress \\ fn _line -> :ok end) do
+    Slow.watch(fn calls -> try_each(numbers, Map.put(run, :calls, calls), progress) end)
+  end
+
+  defp try_each(numbers, run, progress) do
     last = Enum.max(numbers, fn -> 0 end)
 
     numbers
@@ -174,6 +207,7 @@ defmodule Emily.NifFuzz do
 
   defp batch(number, run, count) do
     :rand.seed(:exsss, {run.seed, number, 0})
+    Slow.batch(run.calls, number)
     note = note(number, run.seed)
 
     {pool, found} =
@@ -181,7 +215,9 @@ defmodule Emily.NifFuzz do
         :atomics.put(count, 1, call)
         {module, function, arguments} = draw(pool)
         note.(call, module, function, arguments)
-        {result, fault} = call(module, function, arguments)
+        ask = fn -> call(module, function, arguments) end
+        which = {number, call}
+        {result, fault} = Slow.timed(run.calls, which, {module, function}, run.long, ask)
         :counters.add(run.counts, outcome(result), 1)
         {keep(pool, result), if(fault, do: [fault | found], else: found)}
       end)
@@ -395,17 +431,6 @@ defmodule Emily.NifFuzz do
     for {key, slack} <- [atoms: 200, processes: 0, active: @slack, beam: 10 * @slack],
         Map.fetch!(now, key) > Map.fetch!(before, key) + slack do
       "#{key} grew from #{Map.fetch!(before, key)} to #{Map.fetch!(now, key)}"
-    end
-  end
-
-  # How often a process of ours kept a scheduler for 5 ms, and was in the library at its ends.
-  defp long_schedules(count) do
-    receive do
-      {:monitor, _pid, :long_schedule, info} ->
-        ours = Enum.any?(info, &match?({key, {NIF, _, _}} when key in [:in, :out], &1))
-        long_schedules(if ours, do: count + 1, else: count)
-    after
-      0 -> count
     end
   end
 end
