@@ -26,7 +26,8 @@ defmodule Emily.Soak do
   Runs a harness, and fails where its judge finds it red.
 
   `:iterations` is its number where nobody asks for another, `:rehearsal` that of the turns after which
-  all that is made once is there, and `:stop` ends what `start` began besides tensors.
+  all that is made once is there, `:patience` the seconds that a turn may take, and `:stop` ends what
+  `start` began besides tensors.
   """
   def run(name, start, turn, opts) do
     harness = %{start: start, turn: turn, stop: opts[:stop] || fn _state -> :ok end}
@@ -34,7 +35,7 @@ defmodule Emily.Soak do
 
     loop = %{
       record: record,
-      watch: watch(record, self()),
+      watch: watch(record, self(), opts[:patience] || @patience),
       schedules: Schedules.start(),
       workers: workers(),
       length: length_of(opts[:iterations])
@@ -139,18 +140,18 @@ defmodule Emily.Soak do
   end
 
   # Ends a harness that hangs, and says where it does.
-  defp watch(record, harness) do
-    spawn(fn -> watch_turns(record, harness) end)
+  defp watch(record, harness, patience) do
+    spawn(fn -> watch_turns(record, harness, patience) end)
   end
 
-  defp watch_turns(record, harness) do
+  defp watch_turns(record, harness, patience) do
     receive do
-      :turn -> watch_turns(record, harness)
+      :turn -> watch_turns(record, harness, patience)
       :done -> :ok
     after
-      @patience * 1000 ->
+      patience * 1000 ->
         stack = Process.info(harness, :current_stacktrace)
-        Record.fault(record, "no turn ended within #{@patience} s: #{inspect(stack)}")
+        Record.fault(record, "no turn ended within #{patience} s: #{inspect(stack)}")
         Process.exit(harness, :kill)
     end
   end

@@ -6,9 +6,8 @@ defmodule Emily.Soak.Record do
   @repository Path.expand("../../../..", __DIR__)
 
   def open(name, device) do
-    folder = System.get_env("EMILY_SOAK_RECORDS", Path.join(System.tmp_dir!(), "emily-soak"))
-    File.mkdir_p!(folder)
-    path = Path.join(folder, "beam-#{name}-0.jsonl")
+    path = path(name)
+    File.mkdir_p!(Path.dirname(path))
 
     record = %{
       path: path,
@@ -19,6 +18,12 @@ defmodule Emily.Soak.Record do
 
     line(record, "begin", harness: name, layer: "beam", device: device)
     record
+  end
+
+  @doc "Where a harness's record is."
+  def path(name) do
+    folder = System.get_env("EMILY_SOAK_RECORDS", Path.join(System.tmp_dir!(), "emily-soak"))
+    Path.join(folder, "beam-#{name}-0.jsonl")
   end
 
   def sample(record, iteration, seconds, done, values) do
@@ -41,8 +46,8 @@ defmodule Emily.Soak.Record do
   end
 
   @doc "`{:ok, text}` where the judge finds it green, else `{:red, text}`."
-  def judge(record) do
-    {text, status} = program(["judge", record.path])
+  def judge(%{path: path}) do
+    {text, status} = program(["judge", path])
     {if(status == 0, do: :ok, else: :red), text}
   end
 
