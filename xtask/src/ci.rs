@@ -10,11 +10,18 @@ const SOAK: f64 = 1.5;
 /// Those of the long one.
 const LONG_SOAK: f64 = 30.0;
 
+/// How often each end of a process is tried there.
+const ENDS: u32 = 100;
+
+/// Calls of the library with any terms there.
+const CALLS: u64 = 1_000_000;
+
 /// How much of it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Also what takes too long for every change: half an hour each of the soak and of fuzzing, training on
-    /// MNIST, the orders in which threads may go, and Miri.
+    /// Also what takes too long for every change: half an hour each of the soak and of fuzzing, a million calls
+    /// of the library with any terms, a hundred of each end of a process, training on MNIST, the orders in which
+    /// threads may go, and Miri.
     #[arg(long)]
     long: bool,
 }
@@ -43,6 +50,9 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     if args.long {
         threads::check(shell)?;
         mnist::run(shell)?;
+        test::ends(shell, ENDS)?;
+        shell::step("any terms");
+        fuzz::run(shell, &fuzz::Args::nif(CALLS))?;
         shell::step("fuzzing");
         fuzz::run(shell, &fuzz::Args::minutes(30))?;
     }

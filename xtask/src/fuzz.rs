@@ -45,6 +45,15 @@ impl Args {
             calls: 0,
         }
     }
+
+    /// The library's functions, called so often.
+    pub(crate) fn nif(calls: u64) -> Args {
+        Args {
+            nif: true,
+            calls,
+            ..Args::minutes(0)
+        }
+    }
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {

@@ -2,7 +2,8 @@
 
 use xshell::{Shell, cmd};
 
-use crate::{beam, shell, slices};
+use crate::beam::{self, Beam};
+use crate::{shell, slices};
 
 pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     let beam = beam::prepare(shell)?;
@@ -22,4 +23,21 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
         slices::test(shell)?;
     }
     Ok(())
+}
+
+/// Ends processes with the engine and VMs in every way there is, so many times each.
+pub(crate) fn ends(shell: &Shell, times: u32) -> anyhow::Result<()> {
+    let _times = shell.push_env("EMILY_ENDS", times.to_string());
+    shell::step("ends of a process");
+    shell::show(cmd!(
+        shell,
+        "cargo test --quiet -p emily-engine --test ending"
+    ))?;
+    if let Beam::Nothing(reason) | Beam::NifOnly(reason) = beam::prepare(shell)? {
+        println!("not run: the ends of a VM: {reason}");
+        return Ok(());
+    }
+    shell::step("ends of a VM");
+    let _elixir = shell.push_dir("elixir");
+    shell::show(cmd!(shell, "mix test test/emily/ending_test.exs"))
 }

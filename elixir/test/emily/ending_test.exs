@@ -1,8 +1,8 @@
 defmodule Emily.EndingTest do
   @moduledoc """
   However a VM ends, and whatever its workers do at that moment, it ends at once and with its own
-  status. Each end is tried in VMs of its own; `EMILY_ENDS` says in how many, and has the slowest
-  of them printed.
+  status. Each end is tried in VMs of its own. `EMILY_ENDS` says in how many, and is for a machine
+  that nobody else keeps busy: each of them ends within 2 s, and the slowest is printed.
   """
 
   use ExUnit.Case, async: false
@@ -11,6 +11,11 @@ defmodule Emily.EndingTest do
 
   # A VM that has not ended by then hangs: what its workers have to do takes minutes.
   @patience 10_000
+
+  # Milliseconds. On a machine that others share a VM may have to wait as long for a core.
+  @at_once 2_000
+
+  @moduletag timeout: 60_000 * @ends
 
   # Every stream has answered once before any begins its work, so that the VM is soon there.
   @prelude """
@@ -100,6 +105,7 @@ defmodule Emily.EndingTest do
       ends = for _ <- 1..@ends, do: run(@work, @ending)
       if System.get_env("EMILY_ENDS"), do: IO.puts(row(test, ends, @status))
       assert Enum.map(ends, & &1.status) == List.duplicate(@status, @ends)
+      if System.get_env("EMILY_ENDS"), do: assert(Enum.count(ends, &(&1.time > @at_once)) == 0)
     end
   end
 
@@ -155,7 +161,7 @@ defmodule Emily.EndingTest do
       test,
       length(ends),
       Enum.count(ends, &(&1.status != status)),
-      Enum.count(times, &(&1 > 2000)),
+      Enum.count(times, &(&1 > @at_once)),
       "#{Enum.max(times)} ms",
       inspect(ends |> Enum.map(& &1.status) |> Enum.frequencies())
     ]
