@@ -47,6 +47,23 @@ defmodule Emily.NativeTest do
     end
   end
 
+  # Whether so many bytes are in use soon, though nobody asks for them.
+  defp active_reaches?(bytes, tries) do
+    {:ok, %{active: active}} = Native.memory_stats()
+
+    cond do
+      active >= bytes ->
+        true
+
+      tries == 0 ->
+        false
+
+      true ->
+        Process.sleep(10)
+        active_reaches?(bytes, tries - 1)
+    end
+  end
+
   describe "workers" do
     test "have a device, a name and a queue", %{worker: worker} do
       assert Native.device(worker) == :cpu
@@ -210,6 +227,35 @@ defmodule Emily.NativeTest do
       assert {:ok, _bytes} = Native.read(product)
       assert Async.cancel(request) == :ok
       refute_receive _, 20
+    end
+
+    # OPERATING.md, "Shutdown", says so.
+    test "that is given up computes what is held, and not what is dropped", %{worker: worker} do
+      # More than the products of `slow/1`, all 60 of them.
+      large = 200_000_000
+      base = settle(worker, 0)
+
+      give_up = fn ->
+        {:ok, [tensor]} = Native.iota(worker, [], %{dtype: :u8, shape: {large}})
+        assert {:error, %Error{kind: :timeout}} = Native.read(tensor, 0)
+        tensor
+      end
+
+      # The worker is at this while the other is asked for.
+      :ok = Native.reset_peak()
+      busy = Async.read(slow(worker))
+      dropped = give_up.()
+      assert Native.release(dropped)
+      {:ok, _bytes} = Async.await(busy)
+      assert {:ok, <<5::32-little>>} = Native.read(s32(worker, [5]))
+      {:ok, %{peak: peak}} = Native.memory_stats()
+      assert peak < base + large
+
+      busy = Async.read(slow(worker))
+      held = give_up.()
+      {:ok, _bytes} = Async.await(busy)
+      assert active_reaches?(base + large, 1000)
+      assert Native.release(held)
     end
 
     test "of requests that were answered and never awaited can be cancelled", %{worker: worker} do
