@@ -20,7 +20,20 @@ defmodule Emily.Soak do
   @large 4 * 1024 * 1024
   # Seconds that a turn may take.
   @patience 120
-  @harnesses 10
+  # Of the minutes that all have together, each has one part and serving three: its turns are the longest,
+  # and another node comes and goes meanwhile.
+  @shares %{
+    backend_concurrency: 1,
+    backend_soak: 1,
+    eval_concurrency: 1,
+    lifecycle: 1,
+    memory: 1,
+    quantized_memory: 1,
+    serving: 3,
+    stream_concurrency: 1,
+    training: 1,
+    zero_copy_roundtrip: 1
+  }
 
   @doc """
   Runs a harness, and fails where its judge finds it red.
@@ -38,7 +51,7 @@ defmodule Emily.Soak do
       watch: watch(record, self(), opts[:patience] || @patience),
       schedules: Schedules.start(),
       workers: workers(),
-      length: length_of(opts[:iterations])
+      length: length_of(name, opts[:iterations])
     }
 
     before = rehearse(harness, loop, opts[:rehearsal] || 8)
@@ -207,12 +220,12 @@ defmodule Emily.Soak do
     })
   end
 
-  defp length_of(iterations) do
+  defp length_of(name, iterations) do
     minutes = System.get_env("EMILY_SOAK_MINUTES")
     count = System.get_env("EMILY_SOAK_ITERATIONS")
 
     cond do
-      minutes -> {:micros, 60.0e6 * to_float(minutes) / selected()}
+      minutes -> {:micros, 60.0e6 * to_float(minutes) * @shares[name] / all_shares()}
       count -> {:iterations, String.to_integer(count)}
       true -> {:iterations, iterations}
     end
@@ -220,10 +233,15 @@ defmodule Emily.Soak do
 
   defp to_float(text), do: text |> Float.parse() |> elem(0)
 
-  # How many harnesses share the minutes.
-  defp selected do
-    named = for {:soak, _name} <- ExUnit.configuration()[:include], do: 1
-    if named == [], do: @harnesses, else: length(named)
+  # Of the harnesses that run.
+  defp all_shares do
+    named =
+      for {:soak, name} <- ExUnit.configuration()[:include], do: String.to_existing_atom(name)
+
+    @shares
+    |> Map.take(if(named == [], do: Map.keys(@shares), else: named))
+    |> Map.values()
+    |> Enum.sum()
   end
 
   defp done({:iterations, all}, iterations, _time), do: iterations / max(all, 1)
