@@ -72,11 +72,17 @@ pub(in crate::ops) fn quantized_matmul(
     }
     let is_one = packed.ndim() == 2;
     let length = x.dim(-1) as usize;
-    let by_codes = match cx.device {
-        Device::Cpu => ty.dtype != DType::F64,
-        // For more rows, and for columns, there is no kernel, or one that takes half a minute to compile.
-        Device::Gpu => op.transpose && is_one && x.size() / length < 8 && length > op.group_size,
+    let rows = match is_one {
+        true => x.size() / length,
+        false => x.dim(-2) as usize,
     };
+    // Many rows are better multiplied by the matrix that the codes stand for.
+    let by_codes = rows < 8
+        && match cx.device {
+            Device::Cpu => ty.dtype != DType::F64,
+            // For columns there is no kernel, or one that takes half a minute to compile.
+            Device::Gpu => op.transpose && is_one && length > op.group_size,
+        };
     let at = |x: &Array| match cx.device {
         Device::Gpu if by_codes => cast(x, ty.dtype)?.contiguous(),
         Device::Cpu | Device::Gpu => widened(&cast(x, ty.dtype)?),
