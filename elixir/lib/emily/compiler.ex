@@ -40,6 +40,7 @@ defmodule Emily.Compiler do
   @behaviour Nx.Defn.Compiler
 
   alias Emily.{Backend, Lane}
+  alias Emily.Compiler.Copyable
   alias Emily.Fast.Rewrite
   alias Nx.Defn.{Composite, Evaluator}
   alias Nx.Tensor, as: T
@@ -49,7 +50,10 @@ defmodule Emily.Compiler do
   @own_options [:fast]
   @nx_options [:batch_keys, :max_concurrency]
   @axon_options [:debug, :global_layer_options, :mode, :print_values, :raise_on_none, :seed]
-  @options Enum.sort(@backend_options ++ @evaluator_options ++ @own_options ++ @nx_options ++ @axon_options)
+  @options Enum.sort(
+             @backend_options ++
+               @evaluator_options ++ @own_options ++ @nx_options ++ @axon_options
+           )
 
   @impl true
   def __partitions_options__(opts) do
@@ -75,8 +79,15 @@ defmodule Emily.Compiler do
   @impl true
   def __compile__(key, vars, fun, opts) do
     backend = __to_backend__(opts)
-    fun = if opts[:fast], do: &rewritten(fun.(&1)), else: fun
-    run = Evaluator.__compile__(key, vars, fun, Keyword.take(opts, @evaluator_options))
+    hooks = Keyword.get(opts, :hooks, %{})
+
+    traced = fn vars ->
+      expression = fun.(vars)
+      expression = if opts[:fast], do: rewritten(expression), else: expression
+      Copyable.rewrite(expression, hooks)
+    end
+
+    run = Evaluator.__compile__(key, vars, traced, Keyword.take(opts, @evaluator_options))
 
     fn [params] ->
       Nx.with_default_backend(backend, fn ->

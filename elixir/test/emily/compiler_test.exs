@@ -138,4 +138,50 @@ defmodule Emily.CompilerTest do
 
     assert {Nx.type(result), Nx.to_number(result)} == {{:f, 64}, 1.5}
   end
+
+  describe "a compiled function in another process" do
+    # The expression shares each step's operand twice: a copy that shares nothing has 2^16 steps.
+    @steps 16
+
+    defp deep(t), do: Enum.reduce(1..@steps, t, fn _step, t -> Nx.add(t, t) end)
+
+    defp with_token(t, result) do
+      kernel = Nx.Defn.Kernel
+      {token, _hooked} = apply(kernel, :hook_token, [apply(kernel, :create_token, []), t, :seen])
+      apply(kernel, :attach_token, [token, result])
+    end
+
+    defp assert_copyable(fun, opts \\ []) do
+      compiled = Nx.Defn.compile(fun, [Nx.template({2, 2}, :f32)], @opts ++ opts)
+      assert :erts_debug.flat_size(compiled) < 4 * :erts_debug.size(compiled)
+      Task.await(Task.async(fn -> compiled.(Nx.tensor([[1.0, 0.0], [0.0, 2.0]])) end))
+    end
+
+    test "is no larger for what its nodes share" do
+      assert Nx.to_list(assert_copyable(&deep/1)) == [[65536.0, 0.0], [0.0, 131_072.0]]
+    end
+
+    test "keeps no default expression of a block" do
+      diagonal = fn t -> t |> Nx.LinAlg.qr() |> elem(1) |> Nx.take_diagonal() |> Nx.abs() end
+      assert Nx.to_list(assert_copyable(diagonal)) == [1.0, 2.0]
+    end
+
+    # Later versions of Nx have none.
+    if {:attach_token, 2} in Nx.Defn.Kernel.__info__(:functions) do
+      test "calls a token's hook with what it shares" do
+        test = self()
+        seen = [[65536.0, 0.0], [0.0, 131_072.0]]
+        one = fn t -> with_token(deep(t), Nx.add(t, 1)) end
+        several = fn t -> with_token(deep(t), {t, Nx.add(t, 1)}) |> elem(1) end
+
+        for fun <- [one, several] do
+          assert Nx.to_list(assert_copyable(fun)) == [[2.0, 1.0], [1.0, 3.0]]
+          hooks = %{seen: &send(test, {:seen, Nx.to_list(&1)})}
+          assert Nx.to_list(assert_copyable(fun, hooks: hooks)) == [[2.0, 1.0], [1.0, 3.0]]
+          assert_received {:seen, ^seen}
+          refute_received {:seen, _again}
+        end
+      end
+    end
+  end
 end
