@@ -5,7 +5,7 @@ defmodule Emily.Models.ServingTest do
 
   use ExUnit.Case, async: false
 
-  alias Emily.Models.MiniLM
+  alias Emily.Models.{MiniLM, Usage}
   alias Emily.TestNode
 
   @moduletag :minilm
@@ -97,8 +97,11 @@ defmodule Emily.Models.ServingTest do
     test "however many ask, all are answered, once, in the memory that a few need", context do
       start_serving(context.model, batch_timeout: 5)
       few = Enum.take(context.sentences, 12)
-      few = peak(fn -> assert_right(ask_at_once(__MODULE__, few), context) end)
-      many = peak(fn -> assert_right(ask_at_once(__MODULE__, context.sentences), context) end)
+      few = Usage.peak(fn -> assert_right(ask_at_once(__MODULE__, few), context) end)
+
+      many =
+        Usage.peak(fn -> assert_right(ask_at_once(__MODULE__, context.sentences), context) end)
+
       assert many <= 2 * few
     end
 
@@ -137,7 +140,7 @@ defmodule Emily.Models.ServingTest do
 
     test "callers that are killed while they wait take no one's answer with them", context do
       start_serving(context.model, batch_timeout: 5)
-      before = settled()
+      before = Usage.settled()
       {doomed, others} = Enum.split(context.sentences, 50)
 
       killed =
@@ -148,14 +151,14 @@ defmodule Emily.Models.ServingTest do
       answers = Task.async(fn -> ask_at_once(__MODULE__, others) end)
       Enum.each(killed, &Process.exit(&1, :kill))
       assert_right(Task.await(answers, @patience), context)
-      assert eventually(fn -> Emily.Memory.stats().active == before end)
+      assert Usage.settles_at?(before)
     end
 
     test "a serving on another node answers callers here", context do
       node = TestNode.start_connected()
       {:ok, _apps} = :erpc.call(node, Application, :ensure_all_started, [:bumblebee])
       :erpc.call(node, MiniLM, :start_unlinked, [__MODULE__, @compile_for])
-      assert eventually(fn -> :pg.get_members(Nx.Serving.PG, __MODULE__) != [] end)
+      assert Usage.eventually(fn -> :pg.get_members(Nx.Serving.PG, __MODULE__) != [] end)
 
       sentences = Enum.take(context.sentences, 20)
       assert_right(ask_at_once({:distributed, __MODULE__}, sentences), context)
@@ -164,12 +167,12 @@ defmodule Emily.Models.ServingTest do
 
   describe "one model, a stream per process" do
     test "each process has its own answers, and the weights are in memory once", context do
-      before = settled()
+      before = Usage.settled()
       weights = MiniLM.bytes(context.model)
       serving = MiniLM.serving(context.model)
 
       most =
-        peak(fn ->
+        Usage.peak(fn ->
           context.sentences
           |> Enum.take(32)
           |> Enum.chunk_every(8)
@@ -181,7 +184,7 @@ defmodule Emily.Models.ServingTest do
 
       # A copy of the weights, in any process, would be seen.
       assert most < weights
-      assert eventually(fn -> Emily.Memory.stats().active == before end)
+      assert Usage.settles_at?(before)
     end
 
     test "streams go to threads of their own, and the default worker stays idle", context do
@@ -205,11 +208,12 @@ defmodule Emily.Models.ServingTest do
 
   describe "several servings" do
     test "each has weights of its own, and they share the default worker's queue", context do
-      before = settled()
+      before = Usage.settled()
       half = MiniLM.load(type: :bf16)
       assert MiniLM.bytes(half) == div(MiniLM.bytes(context.model), 2)
       # MLX may give a tensor a buffer that was freed and is larger, but less than twice as large.
-      assert settled() in (before + MiniLM.bytes(half))..(before + 2 * MiniLM.bytes(half) - 1)
+      assert Usage.settled() in (before + MiniLM.bytes(half))..(before + 2 * MiniLM.bytes(half) -
+                                                                  1)
 
       for {model, name} <- [{context.model, name(:exact)}, {half, name(:half)}] do
         options = [serving: serving(model), name: name, batch_timeout: 5]
@@ -318,33 +322,6 @@ defmodule Emily.Models.ServingTest do
       {^id, shape} -> [shape | told(id)]
     after
       0 -> []
-    end
-  end
-
-  # The most that a function had in use beyond what there was.
-  defp peak(fun) do
-    before = settled()
-    Emily.Memory.reset_peak()
-    fun.()
-    Emily.Memory.stats().peak - before
-  end
-
-  # What is in use once what processes left behind is collected.
-  defp settled do
-    Enum.each(Process.list(), &:erlang.garbage_collect/1)
-    active = Emily.Memory.stats().active
-    Process.sleep(20)
-    if Emily.Memory.stats().active == active, do: active, else: settled()
-  end
-
-  # Tensors are freed when their process is collected.
-  defp eventually(fun, left \\ 200) do
-    Enum.each(Process.list(), &:erlang.garbage_collect/1)
-
-    cond do
-      fun.() -> true
-      left == 0 -> false
-      true -> Process.sleep(20) && eventually(fun, left - 1)
     end
   end
 end
