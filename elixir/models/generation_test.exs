@@ -131,6 +131,70 @@ defmodule Emily.Models.GenerationTest do
     end
   end
 
+  # A second of sound is what the tiny Whisper hears at once: 30 frames of 160 samples, as 12 features.
+  describe "whisper" do
+    @second 4800
+    @no_timestamps 95
+
+    setup do
+      seconds =
+        for pitch <- [0.05, 0.4, 2.0] do
+          angles = Nx.iota({@second}, type: :f32, backend: Nx.BinaryBackend)
+          Nx.sin(Nx.multiply(angles, Nx.tensor(pitch, backend: Nx.BinaryBackend)))
+        end
+
+      model = Tiny.load("whisper", :for_conditional_generation)
+      alone = for second <- seconds, do: heard(Nx.Serving.run(transcription(model), second))
+      assert Enum.uniq(alone) == alone
+      %{model: model, seconds: seconds, alone: alone}
+    end
+
+    test "callers at once share a batch and have their own texts", context do
+      serving = transcription(context.model, compile: [batch_size: 3])
+      start_supervised!({Nx.Serving, serving: serving, name: __MODULE__, batch_timeout: 60_000})
+
+      texts =
+        context.seconds
+        |> Enum.map(&Task.async(fn -> heard(Nx.Serving.batched_run(__MODULE__, &1)) end))
+        |> Task.await_many(60_000)
+
+      assert texts == context.alone
+    end
+
+    test "a stream is heard second by second", context do
+      options = [stream: true, chunk_num_seconds: 1, context_num_seconds: 0]
+      stream = transcription(context.model, options)
+      sounds = Stream.map(context.seconds, & &1)
+      chunks = stream |> Nx.Serving.run(sounds) |> Enum.to_list()
+      assert for(%{text: text} <- chunks, do: text) == context.alone
+    end
+  end
+
+  defp transcription(model, options \\ []) do
+    config = [
+      max_new_tokens: 8,
+      pad_token_id: 0,
+      decoder_start_token_id: 2,
+      extra_config: %Bumblebee.Text.WhisperGenerationConfig{
+        no_timestamps_token_id: @no_timestamps
+      }
+    ]
+
+    Bumblebee.Audio.speech_to_text_whisper(
+      model,
+      %Bumblebee.Audio.WhisperFeaturizer{
+        feature_size: 12,
+        sampling_rate: @second,
+        num_seconds: 1
+      },
+      Tiny.tokenizer(%{@no_timestamps => "<|notimestamps|>"}),
+      Bumblebee.configure(%Bumblebee.Text.GenerationConfig{}, config),
+      [task: nil, defn_options: [compiler: Emily.Compiler]] ++ options
+    )
+  end
+
+  defp heard(%{chunks: [%{text: text}]}), do: text
+
   defp tasks, do: Module.concat(__MODULE__, TaskSupervisor)
 
   defp generate(model, prompt, options \\ []) do

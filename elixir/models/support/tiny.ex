@@ -42,10 +42,13 @@ defmodule Emily.Models.Tiny do
     for word <- String.split(text), do: Enum.find_index([@pad | @syllables], &(&1 == word))
   end
 
-  @doc "The tokenizer that knows the words."
-  @spec tokenizer() :: struct()
-  def tokenizer do
-    vocabulary = [@pad | @syllables] |> Enum.with_index() |> Map.new()
+  @doc "The tokenizer that knows the words; `others` are words in place of some, as `%{token => word}`."
+  @spec tokenizer(map()) :: struct()
+  def tokenizer(others \\ %{}) do
+    vocabulary =
+      for {word, token} <- Enum.with_index([@pad | @syllables]), into: %{} do
+        {Map.get(others, token, word), token}
+      end
 
     description = %{
       version: "1.0",
