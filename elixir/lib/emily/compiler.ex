@@ -7,7 +7,8 @@ defmodule Emily.Compiler do
 
   The expression is traced once, when the function is compiled; calls of what `Nx.Defn.compile/3`
   returned walk the traced expression and queue its operations. `Nx.Defn.Evaluator` does the walk.
-  Arguments of other backends are copied in, and results are tensors of `Emily.Backend`.
+  Arguments of other backends are copied in, and results are tensors of `Emily.Backend`. Any
+  process may call what was compiled, and a copy for another is small.
 
   ## Options
 
