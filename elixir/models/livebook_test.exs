@@ -7,7 +7,10 @@ defmodule Emily.Models.LivebookTest do
 
   import ExUnit.CaptureIO
 
-  alias Emily.Models.Livebook
+  alias Emily.Models.{Livebook, Usage}
+
+  # Whisper takes half a minute, and more where cores are shared.
+  @moduletag timeout: 600_000
 
   @folder Path.expand("../livebooks", __DIR__)
 
@@ -21,6 +24,8 @@ defmodule Emily.Models.LivebookTest do
   }
 
   setup do
+    # What notebooks tell of memory is their own.
+    Usage.settled()
     {backend, options} = {Nx.default_backend(), Nx.Defn.default_options()}
 
     on_exit(fn ->
