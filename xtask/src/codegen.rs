@@ -44,7 +44,8 @@ pub(crate) fn check(shell: &Shell) -> anyhow::Result<()> {
     generate(shell, &["--check"], Some(report()))
 }
 
-fn report() -> PathBuf {
+/// Where a conformance run leaves what it found.
+pub(crate) fn report() -> PathBuf {
     shell::target_dir().join("conformance/report.json")
 }
 

@@ -3,7 +3,7 @@
 use xshell::{Shell, cmd};
 
 use crate::beam::{self, Beam};
-use crate::{conformance, fetched, shell};
+use crate::{codegen, conformance, fetched, shell};
 
 /// Which trials to run.
 #[derive(clap::Args)]
@@ -65,7 +65,9 @@ pub(crate) fn test(shell: &Shell) -> anyhow::Result<()> {
     shell::step("the tests of models");
     for (variable, folder) in [
         ("EMILY_MINILM", fetched::minilm(shell)),
+        ("EMILY_WHISPER", fetched::whisper(shell)),
         ("EMILY_DIGITS", fetched::digits(shell)),
+        ("EMILY_REPORT", Ok(codegen::report())),
     ] {
         // Without its folder the tests say that they do not run; this is why.
         match folder {
