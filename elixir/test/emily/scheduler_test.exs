@@ -218,4 +218,48 @@ defmodule Emily.SchedulerTest do
       end
     end
   end
+
+  # The only scheduler for what waits on the system opens a pipe that nobody writes to; whatever is answered
+  # meanwhile ran elsewhere. No code can be loaded then, so that this is compiled.
+  @probes """
+  {:ok, _apps} = Application.ensure_all_started(:emily)
+
+  defmodule Probes do
+    alias Emily.Native.NIF
+
+    def run(pipe) do
+      ask(:opened, fn -> :file.open(pipe, [:read, :raw]) end)
+      receive do: (:never -> :ok), after: (100 -> :ok)
+      ask(:gpu, fn -> NIF.gpu_available() end)
+      ask(:default, fn -> NIF.start_worker(:default, false) end)
+      ask(:worker, fn -> NIF.start_worker(:gpu, false) end)
+      ask(:version, fn -> NIF.mlx_version() end)
+      receive do: ({:version, _version} -> :ok)
+      receive do: (:never -> :ok), after: (200 -> :ok)
+      {:messages, early} = :erlang.process_info(self(), :messages)
+      :erlang.open_port({:spawn, ~c"sh -c ': > " ++ pipe ++ ~c"'"}, [])
+      receive do: ({:opened, {:ok, _file}} -> :ok)
+      receive do: ({:default, {:ok, _worker}} -> :ok)
+      receive do: ({:gpu, gpu} -> true = is_boolean(gpu))
+      receive do: ({:worker, _result} -> :ok)
+      [] = early
+    end
+
+    defp ask(name, fun) do
+      script = self()
+      spawn(fn -> send(script, {name, fun.()}) end)
+    end
+  end
+
+  Probes.run(String.to_charlist(hd(System.argv())))
+  """
+
+  test "a GPU is looked for where calls may wait" do
+    pipe = Path.join(System.tmp_dir!(), "emily-pipe-#{System.pid()}")
+    {_out, 0} = System.cmd("mkfifo", [pipe])
+    on_exit(fn -> File.rm!(pipe) end)
+    paths = Enum.flat_map(:code.get_path(), &["-pa", to_string(&1)])
+    args = ["--erl", "+SDio 1"] ++ paths ++ ["-e", @probes, pipe]
+    assert {"", 0} = System.cmd("elixir", args, stderr_to_stdout: true)
+  end
 end
