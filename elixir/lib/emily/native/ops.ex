@@ -5,7 +5,7 @@ defmodule Emily.Native.Ops do
   # kind of its own. `fingerprint/0` is the list's own: a library that was built from another
   # list refuses to load.
 
-  @fingerprint "d141b5d248555f6a"
+  @fingerprint "84d0f820ace23364"
 
   @ops [
     %{
@@ -1002,6 +1002,232 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :equal,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the operands are equal as numbers, whatever their dtypes; NaN equals nothing.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {3}, <<255, 128, 127>>)
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :s8, {3}, <<-1, -128, 127>>)
+          iex> {:ok, [result]} = Emily.Native.equal(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 0, 1>>}
+      """
+    },
+    %{
+      name: :not_equal,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the operands are not equal as numbers, whatever their dtypes; NaN is unequal to
+      everything, itself too.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.not_equal(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 1, 0, 1>>}
+      """
+    },
+    %{
+      name: :greater,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the greater one, whatever the dtypes; never beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.greater(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 0, 0>>}
+      """
+    },
+    %{
+      name: :less,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the lesser one, whatever the dtypes; never beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.less(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 0, 0, 1>>}
+      """
+    },
+    %{
+      name: :greater_equal,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the greater one or both are equal, whatever the dtypes;
+      never beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.greater_equal(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 1, 0>>}
+      """
+    },
+    %{
+      name: :less_equal,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where the left number is the lesser one or both are equal, whatever the dtypes; never
+      beside NaN.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.less_equal(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<1, 0, 1, 1>>}
+      """
+    },
+    %{
+      name: :logical_and,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where neither operand is zero; NaN is no zero.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logical_and(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 0, 0, 1>>}
+      """
+    },
+    %{
+      name: :logical_or,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where one operand or both are not zero; NaN is no zero.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logical_or(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 1, 1>>}
+      """
+    },
+    %{
+      name: :logical_xor,
+      family: :binary,
+      kind: :compare,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      `u8` 1 where just one operand is zero; NaN is no zero.
+
+      Operands: `left`, `right`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logical_xor(worker, [left, right])
+          iex> Emily.Native.read(result)
+          {:ok, <<0, 1, 1, 0>>}
+      """
+    },
+    %{
       name: :add,
       family: :binary,
       kind: :arithmetic,
@@ -1444,232 +1670,6 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
-      name: :equal,
-      family: :binary,
-      kind: :compare,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      `u8` 1 where the operands are equal as numbers, whatever their dtypes; NaN equals nothing.
-
-      Operands: `left`, `right`.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :u8, {3}, <<255, 128, 127>>)
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :s8, {3}, <<-1, -128, 127>>)
-          iex> {:ok, [result]} = Emily.Native.equal(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<0, 0, 1>>}
-      """
-    },
-    %{
-      name: :not_equal,
-      family: :binary,
-      kind: :compare,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      `u8` 1 where the operands are not equal as numbers, whatever their dtypes; NaN is unequal to
-      everything, itself too.
-
-      Operands: `left`, `right`.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.not_equal(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<1, 1, 0, 1>>}
-      """
-    },
-    %{
-      name: :greater,
-      family: :binary,
-      kind: :compare,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      `u8` 1 where the left number is the greater one, whatever the dtypes; never beside NaN.
-
-      Operands: `left`, `right`.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.greater(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<0, 1, 0, 0>>}
-      """
-    },
-    %{
-      name: :less,
-      family: :binary,
-      kind: :compare,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      `u8` 1 where the left number is the lesser one, whatever the dtypes; never beside NaN.
-
-      Operands: `left`, `right`.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.less(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<1, 0, 0, 1>>}
-      """
-    },
-    %{
-      name: :greater_equal,
-      family: :binary,
-      kind: :compare,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      `u8` 1 where the left number is the greater one or both are equal, whatever the dtypes;
-      never beside NaN.
-
-      Operands: `left`, `right`.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.greater_equal(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<0, 1, 1, 0>>}
-      """
-    },
-    %{
-      name: :less_equal,
-      family: :binary,
-      kind: :compare,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      `u8` 1 where the left number is the lesser one or both are equal, whatever the dtypes; never
-      beside NaN.
-
-      Operands: `left`, `right`.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 3.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> bytes = for x <- [2.0, 1.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.less_equal(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<1, 0, 1, 1>>}
-      """
-    },
-    %{
-      name: :logical_and,
-      family: :binary,
-      kind: :compare,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      `u8` 1 where neither operand is zero; NaN is no zero.
-
-      Operands: `left`, `right`.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.logical_and(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<0, 0, 0, 1>>}
-      """
-    },
-    %{
-      name: :logical_or,
-      family: :binary,
-      kind: :compare,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      `u8` 1 where one operand or both are not zero; NaN is no zero.
-
-      Operands: `left`, `right`.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.logical_or(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<0, 1, 1, 1>>}
-      """
-    },
-    %{
-      name: :logical_xor,
-      family: :binary,
-      kind: :compare,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      `u8` 1 where just one operand is zero; NaN is no zero.
-
-      Operands: `left`, `right`.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [0.0, 0.0, 5.0, 2.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> bytes = for x <- [0.0, 7.0, 0.0, 1.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.logical_xor(worker, [left, right])
-          iex> Emily.Native.read(result)
-          {:ok, <<0, 1, 1, 0>>}
-      """
-    },
-    %{
       name: :iota,
       family: :creation,
       kind: :iota,
@@ -2050,6 +2050,71 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :indexed_add,
+      family: :index,
+      kind: :indexed,
+      operands: [:tensor, :indices, :updates],
+      open: false,
+      results: 1,
+      attrs: [:axes],
+      doc: """
+      Adds each update to the tensor at its index: where indices repeat, all of them, one after
+      another, so that the error grows with their number, which a sum's does not.
+
+      Operands: `tensor`, `indices`, `updates`.
+
+      Attributes:
+
+        * `:axes` - required. The indexed axes of the tensor, ascending.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3, 2}, bytes)
+          iex> bytes = for x <- [2, 0], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, indices} = Emily.Native.from_binary(worker, :s32, {2, 1}, bytes)
+          iex> bytes = for x <- [10.0, 20.0, 30.0, 40.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, updates} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.indexed_add(worker, [tensor, indices, updates], %{axes: [0]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [30.0, 41.0, 2.0, 3.0, 14.0, 25.0]
+      """
+    },
+    %{
+      name: :indexed_put,
+      family: :index,
+      kind: :indexed,
+      operands: [:tensor, :indices, :updates],
+      open: false,
+      results: 1,
+      attrs: [:axes],
+      doc: """
+      Puts each update into the tensor at its index: where indices repeat, the last one stays.
+
+      Operands: `tensor`, `indices`, `updates`.
+
+      Attributes:
+
+        * `:axes` - required. The indexed axes of the tensor, ascending.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3, 2}, bytes)
+          iex> bytes = for x <- [2, 0], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, indices} = Emily.Native.from_binary(worker, :s32, {2, 1}, bytes)
+          iex> bytes = for x <- [10.0, 20.0, 30.0, 40.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, updates} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.indexed_put(worker, [tensor, indices, updates], %{axes: [0]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: x
+          [30.0, 40.0, 2.0, 3.0, 10.0, 20.0]
+      """
+    },
+    %{
       name: :slice,
       family: :index,
       kind: :slice,
@@ -2267,71 +2332,6 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
-      name: :indexed_add,
-      family: :index,
-      kind: :indexed,
-      operands: [:tensor, :indices, :updates],
-      open: false,
-      results: 1,
-      attrs: [:axes],
-      doc: """
-      Adds each update to the tensor at its index: where indices repeat, all of them, one after
-      another, so that the error grows with their number, which a sum's does not.
-
-      Operands: `tensor`, `indices`, `updates`.
-
-      Attributes:
-
-        * `:axes` - required. The indexed axes of the tensor, ascending.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3, 2}, bytes)
-          iex> bytes = for x <- [2, 0], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, indices} = Emily.Native.from_binary(worker, :s32, {2, 1}, bytes)
-          iex> bytes = for x <- [10.0, 20.0, 30.0, 40.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, updates} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.indexed_add(worker, [tensor, indices, updates], %{axes: [0]})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
-          [30.0, 41.0, 2.0, 3.0, 14.0, 25.0]
-      """
-    },
-    %{
-      name: :indexed_put,
-      family: :index,
-      kind: :indexed,
-      operands: [:tensor, :indices, :updates],
-      open: false,
-      results: 1,
-      attrs: [:axes],
-      doc: """
-      Puts each update into the tensor at its index: where indices repeat, the last one stays.
-
-      Operands: `tensor`, `indices`, `updates`.
-
-      Attributes:
-
-        * `:axes` - required. The indexed axes of the tensor, ascending.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {3, 2}, bytes)
-          iex> bytes = for x <- [2, 0], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, indices} = Emily.Native.from_binary(worker, :s32, {2, 1}, bytes)
-          iex> bytes = for x <- [10.0, 20.0, 30.0, 40.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, updates} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.indexed_put(worker, [tensor, indices, updates], %{axes: [0]})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: x
-          [30.0, 40.0, 2.0, 3.0, 10.0, 20.0]
-      """
-    },
-    %{
       name: :sum,
       family: :reduce,
       kind: :reduce,
@@ -2508,40 +2508,6 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
-      name: :all_close,
-      family: :reduce,
-      kind: :all_close,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [:equal_nan, :rtol, :atol],
-      doc: """
-      `u8` 1 where all elements are as near as |left − right| ≤ `atol` + `rtol` · |right| has them.
-
-      Infinities are near where they are equal. Integers are compared as the numbers they are, others at
-      their merged dtype.
-
-      Operands: `left`, `right`.
-
-      Attributes:
-
-        * `:equal_nan` - Whether NaN is near NaN.
-        * `:rtol` - What is allowed relative to the right operand, a real number; 1e-5 when absent.
-        * `:atol` - What is allowed besides, a real number; 1e-8 when absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [9.0, -18.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
-          iex> bytes = for x <- [8.0, -16.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.all_close(worker, [left, right], %{atol: 0.0, rtol: 0.125})
-          iex> Emily.Native.read(result)
-          {:ok, <<1>>}
-      """
-    },
-    %{
       name: :argmax,
       family: :reduce,
       kind: :arg_reduce,
@@ -2617,6 +2583,41 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::signed-32-little <- bytes>>, do: x
           [5]
+      """
+    },
+    %{
+      name: :all_close,
+      family: :reduce,
+      kind: :all_close,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:equal_nan, :rtol, :atol],
+      doc: """
+      `u8` 1 where all elements are as near as |left − right| ≤ `atol` + `rtol` · |right| has them.
+
+      Infinities are near where they are equal. Integers are as far apart as the numbers they are, and
+      the bound is what `f64` makes of it, operation by operation; others are compared at their merged
+      dtype.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:equal_nan` - Whether NaN is near NaN.
+        * `:rtol` - What is allowed relative to the right operand, a real number; 1e-5 when absent.
+        * `:atol` - What is allowed besides, a real number; 1e-8 when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [9.0, -18.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> bytes = for x <- [8.0, -16.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.all_close(worker, [left, right], %{atol: 0.0, rtol: 0.125})
+          iex> Emily.Native.read(result)
+          {:ok, <<1>>}
       """
     },
     %{
@@ -2708,390 +2709,6 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result2)
           iex> for <<x::signed-32-little <- bytes>>, do: x
           [0, 2, 2, 1]
-      """
-    },
-    %{
-      name: :dot,
-      family: :linalg,
-      kind: :dot,
-      operands: [:left, :right],
-      open: false,
-      results: 1,
-      attrs: [:contract_left, :batch_left, :contract_right, :batch_right, :dtype],
-      doc: """
-      Sum of products over contracted axes, for each index of the batch axes. The result's axes
-      are the batch axes, then the left operand's others, then the right's. Integers are exact.
-
-      Operands: `left`, `right`.
-
-      Attributes:
-
-        * `:contract_left` - required. Axes of the left operand to sum over.
-        * `:batch_left` - Leading axes of the left operand that pair up; none when absent.
-        * `:contract_right` - required. Axes of the right operand to sum over, in the left's order.
-        * `:batch_right` - Leading axes of the right operand that pair up, in the left's order; none when absent.
-        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1, 10], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, left} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
-          iex> bytes = for x <- [1, 2, 3, 4, 5, 6], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, right} = Emily.Native.from_binary(worker, :s32, {2, 3}, bytes)
-          iex> {:ok, [result]} = Emily.Native.dot(worker, [left, right], %{contract_left: [0], contract_right: [0]})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::signed-32-little <- bytes>>, do: x
-          [41, 52, 63]
-      """
-    },
-    %{
-      name: :qr,
-      family: :linalg,
-      kind: :qr,
-      operands: [:tensor],
-      open: false,
-      results: 2,
-      attrs: [:mode],
-      doc: """
-      A = Q·R with orthonormal columns in Q and R upper triangular, over the last two axes. The leading
-      columns that have nothing below the diagonal are R's as they are; after those R's diagonal is not
-      negative, but for the last row of a square or wide matrix: it has the sign that comes of one
-      reflection for each column before. A complete Q's columns after the n-th, which R multiplies by
-      zero, are any that complete the basis. Of a matrix with a NaN or an infinity all are NaN.
-
-      Operands: `tensor`.
-
-      Attributes:
-
-        * `:mode` - The sizes of Q and R.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4, 2}, bytes)
-          iex> {:ok, [result1, result2]} = Emily.Native.qr(worker, [tensor])
-          iex> Emily.Native.type(result1)
-          {:f32, {4, 2}}
-          iex> Emily.Native.type(result2)
-          {:f32, {2, 2}}
-      """
-    },
-    %{
-      name: :conv,
-      family: :conv,
-      kind: :conv,
-      operands: [:tensor, :kernel],
-      open: false,
-      results: 1,
-      attrs: [
-        :strides,
-        :low,
-        :high,
-        :input_dilation,
-        :kernel_dilation,
-        :feature_group_size,
-        :batch_group_size,
-        :input_permutation,
-        :kernel_permutation,
-        :output_permutation
-      ],
-      doc: """
-      Sum of products of a window of the input with a kernel, for each place of the window. The
-      input's axes are batch, channels and the spatial ones, the kernel's are output channels, input
-      channels and the spatial ones, the result's are batch, output channels and the spatial ones.
-      The kernel is not reversed. The padding's zeros, and those that a dilation puts into the input,
-      are elements like others; what a dilation skips of the input is no term.
-
-      Operands: `tensor`, `kernel`.
-
-      Attributes:
-
-        * `:strides` - How far the window moves, per spatial axis; 1 when absent.
-        * `:low` - How many zeros before the first element of each spatial axis, less than 0 to take
-          elements away; none when absent.
-        * `:high` - How many zeros after the last element of each spatial axis, less than 0 to take elements
-          away; none when absent.
-        * `:input_dilation` - How far neighbours of the input lie apart, per spatial axis, with zeros between them; 1
-          when absent.
-        * `:kernel_dilation` - How far the elements that meet neighbours of the kernel lie apart, per spatial axis; 1
-          when absent.
-        * `:feature_group_size` - Into how many groups the channels are split, of which each has its share of the kernel's
-          output channels; 1 when absent.
-        * `:batch_group_size` - Into how many groups the batch is split, of which each has its share of the kernel's output
-          channels; 1 when absent.
-        * `:input_permutation` - Where the input's axes are: batch, channels, spatial axes; in this order when absent.
-        * `:kernel_permutation` - Where the kernel's axes are: output channels, input channels, spatial axes; in this order
-          when absent.
-        * `:output_permutation` - Where the result's axes are: batch, output channels, spatial axes; in this order when
-          absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 4}, bytes)
-          iex> bytes = for x <- [10.0, 1.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel])
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
-          [12.0, 23.0, 34.0]
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 5}, bytes)
-          iex> bytes = for x <- [1.0, 10.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel], %{strides: [2]})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
-          [21.0, 43.0]
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
-          iex> bytes = for x <- [1.0, 10.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel], %{high: [2], low: [1]})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
-          [10.0, 21.0, 2.0, 0.0]
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 2, 2}, bytes)
-          iex> bytes = for x <- [1.0, 10.0, 100.0, 1000.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {2, 2, 1, 1}, bytes)
-          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel], %{input_permutation: [0, 3, 1, 2], output_permutation: [0, 3, 1, 2]})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
-          [21.0, 2100.0, 43.0, 4300.0]
-      """
-    },
-    %{
-      name: :fft,
-      family: :fft,
-      kind: :fourier,
-      operands: [:tensor],
-      open: false,
-      results: 1,
-      attrs: [:axis, :length],
-      doc: """
-      Discrete Fourier transform along an axis: for each k the sum of xⱼ·e^(−2πi·j·k/n).
-
-      Operands: `tensor`.
-
-      Attributes:
-
-        * `:axis` - required. The axis to transform along.
-        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
-          size when absent, for an `irfft` twice what is less than one of it.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.fft(worker, [tensor], %{axis: 0})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
-          [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}, {-2.0, -2.0}]
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.fft(worker, [tensor], %{axis: 1})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
-          [{3.0, 0.0}, {-1.0, 0.0}, {7.0, 0.0}, {-1.0, 0.0}]
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 1.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.fft(worker, [tensor], %{axis: 0, length: 4})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
-          [{2.0, 0.0}, {1.0, -1.0}, {0.0, 0.0}, {1.0, 1.0}]
-      """
-    },
-    %{
-      name: :ifft,
-      family: :fft,
-      kind: :fourier,
-      operands: [:tensor],
-      open: false,
-      results: 1,
-      attrs: [:axis, :length],
-      doc: """
-      Inverse discrete Fourier transform along an axis: for each k the sum of xⱼ·e^(2πi·j·k/n),
-      divided by n.
-
-      Operands: `tensor`.
-
-      Attributes:
-
-        * `:axis` - required. The axis to transform along.
-        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
-          size when absent, for an `irfft` twice what is less than one of it.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.ifft(worker, [tensor], %{axis: 0})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
-          [{2.5, 0.0}, {-0.5, -0.5}, {-0.5, 0.0}, {-0.5, 0.5}]
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for {re, im} <- [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}, {-2.0, -2.0}], into: <<>>, do: <<re::float-32-little, im::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :c64, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.ifft(worker, [tensor], %{axis: 0})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
-          [{1.0, 0.0}, {2.0, 0.0}, {3.0, 0.0}, {4.0, 0.0}]
-      """
-    },
-    %{
-      name: :rfft,
-      family: :fft,
-      kind: :fourier,
-      operands: [:tensor],
-      open: false,
-      results: 1,
-      attrs: [:axis, :length],
-      doc: """
-      First n/2 + 1 elements of the discrete Fourier transform of real numbers along an axis,
-      of which the others are conjugates.
-
-      Operands: `tensor`.
-
-      Attributes:
-
-        * `:axis` - required. The axis to transform along.
-        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
-          size when absent, for an `irfft` twice what is less than one of it.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
-          iex> {:ok, [result]} = Emily.Native.rfft(worker, [tensor], %{axis: 0})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
-          [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}]
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 1.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.rfft(worker, [tensor], %{axis: 0, length: 4})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
-          [{2.0, 0.0}, {1.0, -1.0}, {0.0, 0.0}]
-      """
-    },
-    %{
-      name: :irfft,
-      family: :fft,
-      kind: :fourier,
-      operands: [:tensor],
-      open: false,
-      results: 1,
-      attrs: [:axis, :length],
-      doc: """
-      Inverse discrete Fourier transform along an axis to n real numbers, from the first n/2 + 1
-      elements; the others count as their conjugates. `f64` is refused, as by the other transforms:
-      MLX transforms in `c64`, which has not its digits.
-
-      Operands: `tensor`.
-
-      Attributes:
-
-        * `:axis` - required. The axis to transform along.
-        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
-          size when absent, for an `irfft` twice what is less than one of it.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for {re, im} <- [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}], into: <<>>, do: <<re::float-32-little, im::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :c64, {3}, bytes)
-          iex> {:ok, [result]} = Emily.Native.irfft(worker, [tensor], %{axis: 0})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
-          [1.0, 2.0, 3.0, 4.0]
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for {re, im} <- [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}, {9.0, 0.0}, {9.0, 0.0}], into: <<>>, do: <<re::float-32-little, im::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :c64, {5}, bytes)
-          iex> {:ok, [result]} = Emily.Native.irfft(worker, [tensor], %{axis: 0, length: 4})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
-          [1.0, 2.0, 3.0, 4.0]
-      """
-    },
-    %{
-      name: :fft2,
-      family: :fft,
-      kind: :fourier2,
-      operands: [:tensor],
-      open: false,
-      results: 1,
-      attrs: [:axes, :lengths],
-      doc: """
-      Discrete Fourier transform along two axes.
-
-      Operands: `tensor`.
-
-      Attributes:
-
-        * `:axes` - required. The two axes.
-        * `:lengths` - The number of elements along each, to which the operand is cut, or filled up with zeros;
-          the axes' sizes when absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.fft2(worker, [tensor], %{axes: [0, 1]})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
-          [{10.0, 0.0}, {-2.0, 0.0}, {-4.0, 0.0}, {0.0, 0.0}]
-      """
-    },
-    %{
-      name: :ifft2,
-      family: :fft,
-      kind: :fourier2,
-      operands: [:tensor],
-      open: false,
-      results: 1,
-      attrs: [:axes, :lengths],
-      doc: """
-      Inverse discrete Fourier transform along two axes.
-
-      Operands: `tensor`.
-
-      Attributes:
-
-        * `:axes` - required. The two axes.
-        * `:lengths` - The number of elements along each, to which the operand is cut, or filled up with zeros;
-          the axes' sizes when absent.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.ifft2(worker, [tensor], %{axes: [0, 1]})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
-          [{2.5, 0.0}, {-0.5, 0.0}, {-1.0, 0.0}, {0.0, 0.0}]
       """
     },
     %{
@@ -3427,6 +3044,423 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
+      name: :conv,
+      family: :conv,
+      kind: :conv,
+      operands: [:tensor, :kernel],
+      open: false,
+      results: 1,
+      attrs: [
+        :strides,
+        :low,
+        :high,
+        :input_dilation,
+        :kernel_dilation,
+        :feature_group_size,
+        :batch_group_size,
+        :input_permutation,
+        :kernel_permutation,
+        :output_permutation
+      ],
+      doc: """
+      Sum of products of a window of the input with a kernel, for each place of the window. The
+      input's axes are batch, channels and the spatial ones, the kernel's are output channels, input
+      channels and the spatial ones, the result's are batch, output channels and the spatial ones.
+      The kernel is not reversed. The padding's zeros, and those that a dilation puts into the input,
+      are elements like others; what a dilation skips of the input is no term.
+
+      Operands: `tensor`, `kernel`.
+
+      Attributes:
+
+        * `:strides` - How far the window moves, per spatial axis; 1 when absent.
+        * `:low` - How many zeros before the first element of each spatial axis, less than 0 to take
+          elements away; none when absent.
+        * `:high` - How many zeros after the last element of each spatial axis, less than 0 to take elements
+          away; none when absent.
+        * `:input_dilation` - How far neighbours of the input lie apart, per spatial axis, with zeros between them; 1
+          when absent.
+        * `:kernel_dilation` - How far the elements that meet neighbours of the kernel lie apart, per spatial axis; 1
+          when absent.
+        * `:feature_group_size` - Into how many groups the channels are split, of which each has its share of the kernel's
+          output channels; 1 when absent.
+        * `:batch_group_size` - Into how many groups the batch is split, of which each has its share of the kernel's output
+          channels; 1 when absent.
+        * `:input_permutation` - Where the input's axes are: batch, channels, spatial axes; in this order when absent.
+        * `:kernel_permutation` - Where the kernel's axes are: output channels, input channels, spatial axes; in this order
+          when absent.
+        * `:output_permutation` - Where the result's axes are: batch, output channels, spatial axes; in this order when
+          absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 4}, bytes)
+          iex> bytes = for x <- [10.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [12.0, 23.0, 34.0]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0, 5.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 5}, bytes)
+          iex> bytes = for x <- [1.0, 10.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel], %{strides: [2]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [21.0, 43.0]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
+          iex> bytes = for x <- [1.0, 10.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {1, 1, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel], %{high: [2], low: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [10.0, 21.0, 2.0, 0.0]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {1, 1, 2, 2}, bytes)
+          iex> bytes = for x <- [1.0, 10.0, 100.0, 1000.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, kernel} = Emily.Native.from_binary(worker, :f32, {2, 2, 1, 1}, bytes)
+          iex> {:ok, [result]} = Emily.Native.conv(worker, [tensor, kernel], %{input_permutation: [0, 3, 1, 2], output_permutation: [0, 3, 1, 2]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [21.0, 2100.0, 43.0, 4300.0]
+      """
+    },
+    %{
+      name: :fft,
+      family: :fft,
+      kind: :fourier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :length],
+      doc: """
+      Discrete Fourier transform along an axis: for each k the sum of xⱼ·e^(−2πi·j·k/n).
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to transform along.
+        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
+          size when absent, for an `irfft` twice what is less than one of it.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.fft(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}, {-2.0, -2.0}]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.fft(worker, [tensor], %{axis: 1})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{3.0, 0.0}, {-1.0, 0.0}, {7.0, 0.0}, {-1.0, 0.0}]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.fft(worker, [tensor], %{axis: 0, length: 4})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{2.0, 0.0}, {1.0, -1.0}, {0.0, 0.0}, {1.0, 1.0}]
+      """
+    },
+    %{
+      name: :ifft,
+      family: :fft,
+      kind: :fourier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :length],
+      doc: """
+      Inverse discrete Fourier transform along an axis: for each k the sum of xⱼ·e^(2πi·j·k/n),
+      divided by n.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to transform along.
+        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
+          size when absent, for an `irfft` twice what is less than one of it.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.ifft(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{2.5, 0.0}, {-0.5, -0.5}, {-0.5, 0.0}, {-0.5, 0.5}]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for {re, im} <- [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}, {-2.0, -2.0}], into: <<>>, do: <<re::float-32-little, im::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :c64, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.ifft(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{1.0, 0.0}, {2.0, 0.0}, {3.0, 0.0}, {4.0, 0.0}]
+      """
+    },
+    %{
+      name: :rfft,
+      family: :fft,
+      kind: :fourier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :length],
+      doc: """
+      First n/2 + 1 elements of the discrete Fourier transform of real numbers along an axis,
+      of which the others are conjugates.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to transform along.
+        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
+          size when absent, for an `irfft` twice what is less than one of it.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4}, bytes)
+          iex> {:ok, [result]} = Emily.Native.rfft(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 1.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.rfft(worker, [tensor], %{axis: 0, length: 4})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{2.0, 0.0}, {1.0, -1.0}, {0.0, 0.0}]
+      """
+    },
+    %{
+      name: :irfft,
+      family: :fft,
+      kind: :fourier,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axis, :length],
+      doc: """
+      Inverse discrete Fourier transform along an axis to n real numbers, from the first n/2 + 1
+      elements; the others count as their conjugates. `f64` is refused, as by the other transforms:
+      MLX transforms in `c64`, which has not its digits.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axis` - required. The axis to transform along.
+        * `:length` - The number n; the operand is cut to what it needs, or filled up with zeros. The axis's
+          size when absent, for an `irfft` twice what is less than one of it.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for {re, im} <- [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}], into: <<>>, do: <<re::float-32-little, im::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :c64, {3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.irfft(worker, [tensor], %{axis: 0})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [1.0, 2.0, 3.0, 4.0]
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for {re, im} <- [{10.0, 0.0}, {-2.0, 2.0}, {-2.0, 0.0}, {9.0, 0.0}, {9.0, 0.0}], into: <<>>, do: <<re::float-32-little, im::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :c64, {5}, bytes)
+          iex> {:ok, [result]} = Emily.Native.irfft(worker, [tensor], %{axis: 0, length: 4})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [1.0, 2.0, 3.0, 4.0]
+      """
+    },
+    %{
+      name: :fft2,
+      family: :fft,
+      kind: :fourier2,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :lengths],
+      doc: """
+      Discrete Fourier transform along two axes.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - required. The two axes.
+        * `:lengths` - The number of elements along each, to which the operand is cut, or filled up with zeros;
+          the axes' sizes when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.fft2(worker, [tensor], %{axes: [0, 1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{10.0, 0.0}, {-2.0, 0.0}, {-4.0, 0.0}, {0.0, 0.0}]
+      """
+    },
+    %{
+      name: :ifft2,
+      family: :fft,
+      kind: :fourier2,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :lengths],
+      doc: """
+      Inverse discrete Fourier transform along two axes.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - required. The two axes.
+        * `:lengths` - The number of elements along each, to which the operand is cut, or filled up with zeros;
+          the axes' sizes when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.ifft2(worker, [tensor], %{axes: [0, 1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<re::float-32-little, im::float-32-little <- bytes>>, do: {Float.round(re, 4), Float.round(im, 4)}
+          [{2.5, 0.0}, {-0.5, 0.0}, {-1.0, 0.0}, {0.0, 0.0}]
+      """
+    },
+    %{
+      name: :dot,
+      family: :linalg,
+      kind: :dot,
+      operands: [:left, :right],
+      open: false,
+      results: 1,
+      attrs: [:contract_left, :batch_left, :contract_right, :batch_right, :dtype],
+      doc: """
+      Sum of products over contracted axes, for each index of the batch axes. The result's axes
+      are the batch axes, then the left operand's others, then the right's. Integers are exact.
+
+      Operands: `left`, `right`.
+
+      Attributes:
+
+        * `:contract_left` - required. Axes of the left operand to sum over.
+        * `:batch_left` - Leading axes of the left operand that pair up; none when absent.
+        * `:contract_right` - required. Axes of the right operand to sum over, in the left's order.
+        * `:batch_right` - Leading axes of the right operand that pair up, in the left's order; none when absent.
+        * `:dtype` - The result's dtype; the operands' merged dtype when absent.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1, 10], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, left} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> bytes = for x <- [1, 2, 3, 4, 5, 6], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, right} = Emily.Native.from_binary(worker, :s32, {2, 3}, bytes)
+          iex> {:ok, [result]} = Emily.Native.dot(worker, [left, right], %{contract_left: [0], contract_right: [0]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::signed-32-little <- bytes>>, do: x
+          [41, 52, 63]
+      """
+    },
+    %{
+      name: :gather_mm,
+      family: :linalg,
+      kind: :gather_mm,
+      operands: [:a, :b, :lhs_indices, :rhs_indices],
+      open: false,
+      results: 1,
+      attrs: [],
+      doc: """
+      The products of matrices picked by index, as a mixture of experts takes them: for each pair of
+      indices, which are broadcast, that matrix of a times that one of b. The indices count the matrices of
+      an operand, whatever its leading axes, in row-major order. An index out of range is an index error.
+      Integers are exact; small floats are accumulated in `f32`.
+
+      Operands: `a`, `b`, `lhs_indices`, `rhs_indices`.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, a} = Emily.Native.from_binary(worker, :f32, {2, 1, 2}, bytes)
+          iex> bytes = for x <- [1.0, 1.0, 10.0, 10.0, 100.0, 100.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, b} = Emily.Native.from_binary(worker, :f32, {3, 2, 1}, bytes)
+          iex> bytes = for x <- [0, 1], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, lhs_indices} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> bytes = for x <- [2, 0], into: <<>>, do: <<x::signed-32-little>>
+          iex> {:ok, rhs_indices} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.gather_mm(worker, [a, b, lhs_indices, rhs_indices])
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [300.0, 7.0]
+      """
+    },
+    %{
+      name: :qr,
+      family: :linalg,
+      kind: :qr,
+      operands: [:tensor],
+      open: false,
+      results: 2,
+      attrs: [:mode],
+      doc: """
+      A = Q·R with orthonormal columns in Q and R upper triangular, over the last two axes. The leading
+      columns that have nothing below the diagonal are R's as they are; after those R's diagonal is not
+      negative, but for the last row of a square or wide matrix: it has the sign that comes of one
+      reflection for each column before. A complete Q's columns after the n-th, which R multiplies by
+      zero, are any that complete the basis. Of a matrix with a NaN or an infinity all are NaN.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:mode` - The sizes of Q and R.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {4, 2}, bytes)
+          iex> {:ok, [result1, result2]} = Emily.Native.qr(worker, [tensor])
+          iex> Emily.Native.type(result1)
+          {:f32, {4, 2}}
+          iex> Emily.Native.type(result2)
+          {:f32, {2, 2}}
+      """
+    },
+    %{
       name: :triangular_solve,
       family: :linalg,
       kind: :triangular_solve,
@@ -3633,39 +3667,6 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
           [-2.0]
-      """
-    },
-    %{
-      name: :gather_mm,
-      family: :linalg,
-      kind: :gather_mm,
-      operands: [:a, :b, :lhs_indices, :rhs_indices],
-      open: false,
-      results: 1,
-      attrs: [],
-      doc: """
-      The products of matrices picked by index, as a mixture of experts takes them: for each pair of
-      indices, which are broadcast, that matrix of a times that one of b. The indices count the matrices of
-      an operand, whatever its leading axes, in row-major order. An index out of range is an index error.
-      Integers are exact; small floats are accumulated in `f32`.
-
-      Operands: `a`, `b`, `lhs_indices`, `rhs_indices`.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [1.0, 2.0, 3.0, 4.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, a} = Emily.Native.from_binary(worker, :f32, {2, 1, 2}, bytes)
-          iex> bytes = for x <- [1.0, 1.0, 10.0, 10.0, 100.0, 100.0], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, b} = Emily.Native.from_binary(worker, :f32, {3, 2, 1}, bytes)
-          iex> bytes = for x <- [0, 1], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, lhs_indices} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
-          iex> bytes = for x <- [2, 0], into: <<>>, do: <<x::signed-32-little>>
-          iex> {:ok, rhs_indices} = Emily.Native.from_binary(worker, :s32, {2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.gather_mm(worker, [a, b, lhs_indices, rhs_indices])
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
-          [300.0, 7.0]
       """
     },
     %{
@@ -3967,65 +3968,6 @@ defmodule Emily.Native.Ops do
       """
     },
     %{
-      name: :softmax,
-      family: :fast,
-      kind: :softmax,
-      operands: [:tensor],
-      open: false,
-      results: 1,
-      attrs: [:axes],
-      doc: """
-      The exponentials over their sum along axes: e^x / Σ e^x. What is less than the largest by more
-      than the range of the dtype is 0; with an infinity or a NaN, all are NaN.
-
-      Operands: `tensor`.
-
-      Attributes:
-
-        * `:axes` - required. The axes that a sum goes over.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [0.0, 0.0, 0.0, 1.0986123], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.softmax(worker, [tensor], %{axes: [1]})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
-          [0.5, 0.5, 0.25, 0.75]
-      """
-    },
-    %{
-      name: :logsumexp,
-      family: :fast,
-      kind: :logsumexp,
-      operands: [:tensor],
-      open: false,
-      results: 1,
-      attrs: [:axes, :keep_axes],
-      doc: """
-      Logarithm of the sum of e^x over axes, as if nothing on the way could overflow: that of −∞ alone,
-      or of nothing, is −∞.
-
-      Operands: `tensor`.
-
-      Attributes:
-
-        * `:axes` - The axes to reduce; all when absent.
-        * `:keep_axes` - Keep reduced axes with size 1.
-
-      ## Examples
-
-          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
-          iex> bytes = for x <- [0.0, 0.0, 0.0, 1.0986123], into: <<>>, do: <<x::float-32-little>>
-          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
-          iex> {:ok, [result]} = Emily.Native.logsumexp(worker, [tensor], %{axes: [1]})
-          iex> {:ok, bytes} = Emily.Native.read(result)
-          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
-          [0.6931, 1.3863]
-      """
-    },
-    %{
       name: :rms_norm,
       family: :fast,
       kind: :norm,
@@ -4088,6 +4030,65 @@ defmodule Emily.Native.Ops do
           iex> {:ok, bytes} = Emily.Native.read(result)
           iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
           [9.25, 21.5, 10.0, 20.0]
+      """
+    },
+    %{
+      name: :softmax,
+      family: :fast,
+      kind: :softmax,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes],
+      doc: """
+      The exponentials over their sum along axes: e^x / Σ e^x. What is less than the largest by more
+      than the range of the dtype is 0; with an infinity or a NaN, all are NaN.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - required. The axes that a sum goes over.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 0.0, 1.0986123], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.softmax(worker, [tensor], %{axes: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.5, 0.5, 0.25, 0.75]
+      """
+    },
+    %{
+      name: :logsumexp,
+      family: :fast,
+      kind: :logsumexp,
+      operands: [:tensor],
+      open: false,
+      results: 1,
+      attrs: [:axes, :keep_axes],
+      doc: """
+      Logarithm of the sum of e^x over axes, as if nothing on the way could overflow: that of −∞ alone,
+      or of nothing, is −∞.
+
+      Operands: `tensor`.
+
+      Attributes:
+
+        * `:axes` - The axes to reduce; all when absent.
+        * `:keep_axes` - Keep reduced axes with size 1.
+
+      ## Examples
+
+          iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+          iex> bytes = for x <- [0.0, 0.0, 0.0, 1.0986123], into: <<>>, do: <<x::float-32-little>>
+          iex> {:ok, tensor} = Emily.Native.from_binary(worker, :f32, {2, 2}, bytes)
+          iex> {:ok, [result]} = Emily.Native.logsumexp(worker, [tensor], %{axes: [1]})
+          iex> {:ok, bytes} = Emily.Native.read(result)
+          iex> for <<x::float-32-little <- bytes>>, do: Float.round(x, 4)
+          [0.6931, 1.3863]
       """
     },
     %{
