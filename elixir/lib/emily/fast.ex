@@ -62,7 +62,9 @@ defmodule Emily.Fast do
   | `gather_mm/4` | MLX's operation of the name, with Nx's rules for types |
   """
 
+  import Emily.Fast.Axes, only: [each_vector: 4, reduced: 3]
   import Emily.Fast.Call
+  import Emily.Fast.Norms
   import Emily.Matrices, only: [dims: 1]
   import Nx.Defn
 
@@ -80,7 +82,6 @@ defmodule Emily.Fast do
   }
 
   alias Emily.Matrices
-  alias Nx.Tensor, as: T
 
   @doc """
   The exponentials along axes over their sum: `e^x / sum(e^x)`.
@@ -454,120 +455,5 @@ defmodule Emily.Fast do
 
     {_expression, counts} = fun |> Nx.Defn.debug_expr_apply(args) |> Rewrite.run()
     counts
-  end
-
-  defp norm(name, operands, opts, fun) do
-    %{eps: eps} = opts |> Keyword.validate!(eps: 1.0e-5) |> Map.new()
-    [tensor | vectors] = operands = Enum.map(operands, &Nx.to_tensor/1)
-    call = call(name, operands)
-    Enum.each(operands, &real!(call, name, &1))
-
-    if not (is_number(eps) and eps >= 0) do
-      raise ArgumentError, "#{call}: eps must be a real number, 0 or more, got: #{inspect(eps)}"
-    end
-
-    if Nx.rank(tensor) == 0 do
-      raise ArgumentError, "#{call}: a norm goes along the last axis, and a scalar has none"
-    end
-
-    length = Nx.axis_size(tensor, -1)
-
-    for {vector, role} <- Enum.zip(vectors, ["weight", "bias"]), vector.shape != {length} do
-      raise ArgumentError,
-            "#{call}: the #{role} is #{dims(vector)}, for rows of #{length} elements; " <>
-              "it must be [#{length}]"
-    end
-
-    type = type(operands)
-    out = &Nx.template(&1.shape, type, names: &1.names)
-
-    if Enum.any?(vectors, &(&1.vectorized_axes != [])) do
-      apart(operands, type, &fun.(eps, &1, out))
-    else
-      unvectorized(tensor, fn tensor, _vectors -> fun.(eps, [tensor | vectors], out) end)
-    end
-  end
-
-  # A weight per vector is multiplied after the rest.
-  defp apart([tensor | vectors], type, fun) do
-    neutral =
-      Enum.map(Enum.zip([1, 0], vectors), fn {x, %T{shape: shape}} -> Nx.broadcast(x, shape) end)
-
-    plain = unvectorized(tensor, fn tensor, _vectors -> fun.([tensor | neutral]) end)
-
-    [&Nx.multiply/2, &Nx.add/2]
-    |> Enum.zip(vectors)
-    |> Enum.reduce(plain, fn {op, vector}, result -> op.(result, vector) end)
-    |> Nx.as_type(type)
-  end
-
-  defp reduced(%T{shape: shape, names: names}, axes, keep?) do
-    axes_of_result =
-      for {{dim, name}, axis} <- shape |> Tuple.to_list() |> Enum.zip(names) |> Enum.with_index(),
-          axis not in axes or keep?,
-          do: {if(axis in axes, do: 1, else: dim), name}
-
-    {dims, names} = Enum.unzip(axes_of_result)
-    {List.to_tuple(dims), names}
-  end
-
-  # Calls `fun` with the tensor and its axes, all of them where none are given; those of vectors are
-  # the leading ones while it runs.
-  defp each_vector(name, tensor, axes, fun) do
-    tensor = Nx.to_tensor(tensor)
-    call = call(name, [tensor])
-    real!(call, name, tensor)
-    axes = axes!(call, tensor, axes || Nx.axes(tensor))
-    unvectorized(tensor, fn tensor, vectors -> fun.(tensor, Enum.map(axes, &(&1 + vectors))) end)
-  end
-
-  # Calls `fun` with the tensor whose first axes are those of its vectors, and their number.
-  defp unvectorized(%T{vectorized_axes: []} = tensor, fun), do: fun.(tensor, 0)
-
-  defp unvectorized(%T{vectorized_axes: axes} = tensor, fun) do
-    tensor
-    |> Nx.devectorize(keep_names: false)
-    |> fun.(length(axes))
-    |> Nx.vectorize(Keyword.keys(axes))
-  end
-
-  defp axes!(call, _tensor, axes) when not is_list(axes) do
-    raise ArgumentError, "#{call}: axes must be a list of axes, got: #{inspect(axes)}"
-  end
-
-  defp axes!(call, tensor, axes) do
-    indices = Enum.map(axes, &axis!(call, tensor, &1))
-
-    if twice = List.first(indices -- Enum.uniq(indices)) do
-      raise ArgumentError,
-            "#{call}: axis #{twice} is named twice in #{inspect(indices, charlists: :as_lists)}; " <>
-              "name it once"
-    end
-
-    indices
-  end
-
-  defp axis!(call, tensor, axis) do
-    rank = Nx.rank(tensor)
-
-    cond do
-      is_integer(axis) and axis in -rank..(rank - 1)//1 ->
-        Integer.mod(axis, rank)
-
-      is_atom(axis) and axis != nil and axis in tensor.names ->
-        Enum.find_index(tensor.names, &(&1 == axis))
-
-      true ->
-        raise ArgumentError,
-              "#{call}: axis #{inspect(axis)} is out of range for rank #{rank}; " <>
-                known_axes(tensor, rank)
-    end
-  end
-
-  defp known_axes(_tensor, 0), do: "a scalar has none"
-
-  defp known_axes(tensor, rank) do
-    names = for name <- tensor.names, name != nil, do: ", " <> inspect(name)
-    "it has the axes from -#{rank} to #{rank - 1}#{names}"
   end
 end
