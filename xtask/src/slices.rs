@@ -1,5 +1,7 @@
 //! `cargo xtask slices`: the layer `slices` alone, whole models that Bumblebee runs on Emily.
 
+use std::path::PathBuf;
+
 use xshell::{Shell, cmd};
 
 use crate::beam::{self, Beam};
@@ -60,23 +62,33 @@ pub(crate) fn prepare(shell: &Shell, beam: &Beam) -> anyhow::Result<Option<Strin
     Ok(None)
 }
 
-/// Runs the tests of what people do with models; [`prepare`] has built what they need.
-pub(crate) fn test(shell: &Shell) -> anyhow::Result<()> {
+/// Runs the tests of what people do with models, with what they need; [`prepare`] has built the rest.
+/// `long` ones too take minutes.
+pub(crate) fn test(shell: &Shell, long: bool) -> anyhow::Result<()> {
     shell::step("the tests of models");
-    for (variable, folder) in [
-        ("EMILY_MINILM", fetched::minilm(shell)),
-        ("EMILY_WHISPER", fetched::whisper(shell)),
-        ("EMILY_DIGITS", fetched::digits(shell)),
-        ("EMILY_REPORT", Ok(codegen::report())),
-    ] {
+    let fetch: [(&str, fn(&Shell) -> anyhow::Result<PathBuf>); 3] = [
+        ("EMILY_MINILM", fetched::minilm),
+        ("EMILY_WHISPER", fetched::whisper),
+        ("EMILY_DIGITS", fetched::digits),
+    ];
+    for (variable, fetch) in fetch {
+        if shell.var(variable).is_ok() {
+            continue;
+        }
         // Without its folder the tests say that they do not run; this is why.
-        match folder {
+        match fetch(shell) {
             Ok(folder) => shell.set_var(variable, folder),
             Err(error) => println!("not run: the tests that need {variable}: {error}"),
         }
     }
+    shell.set_var("EMILY_REPORT", codegen::report());
+    let long = if long {
+        &["--include", "long"][..]
+    } else {
+        &[]
+    };
     let _elixir = shell.push_dir("elixir");
-    shell::show(cmd!(shell, "mix test").env("MIX_ENV", "slices"))
+    shell::show(cmd!(shell, "mix test {long...}").env("MIX_ENV", "slices"))
 }
 
 const REMEDY: &str = "go online, or put checkouts of bumblebee and all that it needs (`@model_apps` in \

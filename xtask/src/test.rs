@@ -1,11 +1,11 @@
-//! `cargo xtask test`: every test there is.
+//! `cargo xtask test`: every test there is; `long` ones of models take minutes, and are for the long CI.
 
 use xshell::{Shell, cmd};
 
 use crate::beam::{self, Beam};
 use crate::{shell, slices};
 
-pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
+pub(crate) fn run(shell: &Shell, long: bool) -> anyhow::Result<()> {
     let beam = beam::prepare(shell)?;
     let mut layers = beam.layers().to_vec();
     let models = slices::prepare(shell, &beam)?;
@@ -20,7 +20,7 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     shell::show(cmd!(shell, "cargo test --quiet --workspace"))?;
     beam.test(shell)?;
     if models.is_none() {
-        slices::test(shell)?;
+        slices::test(shell, long)?;
     }
     Ok(())
 }

@@ -425,29 +425,31 @@ pub(crate) fn check_per_axis<T>(name: &str, list: &[T], shape: &Shape) -> Result
 
 const EXACT: Judged = Judged::Values(|_| Tolerance::Exact);
 
-/// A row with the defaults most ops share.
-pub(crate) const ROW: Row = Row {
-    // Each row gets its own, with its name and family.
-    kind: OpKind::AsType,
-    kinds: None,
-    name: "",
-    doc: "",
-    family: Family::Unary,
-    attributes: &[],
-    operands: &["tensor"],
-    roles: &[Role::Data],
-    arity: Arity::Exactly(1),
-    results: 1,
-    accepts: Dtypes::ALL,
-    result: ResultDType::Same,
-    judged: EXACT,
-    open_zero: Dtypes::NONE,
-    range: Range::Any,
-    vanishes: Dtypes::NONE,
-    domain: &[Domain::Any],
-    grad: None,
-    price: Price::SIMPLE,
-};
+/// A row of this family with the defaults most ops share.
+pub(crate) const fn row(family: Family) -> Row {
+    Row {
+        // Each row gets its own, with its name.
+        kind: OpKind::AsType,
+        kinds: None,
+        name: "",
+        doc: "",
+        family,
+        attributes: &[],
+        operands: &["tensor"],
+        roles: &[Role::Data],
+        arity: Arity::Exactly(1),
+        results: 1,
+        accepts: Dtypes::ALL,
+        result: ResultDType::Same,
+        judged: EXACT,
+        open_zero: Dtypes::NONE,
+        range: Range::Any,
+        vanishes: Dtypes::NONE,
+        domain: &[Domain::Any],
+        grad: None,
+        price: Price::SIMPLE,
+    }
+}
 
 /// A function evaluated by a maths library that promises `ulp32` units in f32; f16 and bf16 go
 /// through f32, so one rounding on top of it can move the answer by one unit.

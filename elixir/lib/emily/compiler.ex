@@ -85,7 +85,7 @@ defmodule Emily.Compiler do
     traced = fn vars ->
       expression = fun.(vars)
       expression = if opts[:fast], do: rewritten(expression), else: expression
-      Copyable.rewrite(expression, hooks)
+      Copyable.copyable(expression, hooks)
     end
 
     run = Evaluator.__compile__(key, vars, traced, Keyword.take(opts, @evaluator_options))

@@ -55,7 +55,8 @@ defmodule Emily.Quantization do
   | `mode: :nvfp4` | 0.563 | 12.9 | 0.9781, 0.9685 | 8 |
   | `mode: :mxfp4` | 0.531 | 12.2 | 0.9640, 0.9530 | 9 |
 
-  On the CPU this saves memory, not time: products are slower than in floats, those of affine codes and many rows by far.
+  On the CPU this saves memory, not time: products are slower than in floats. From eight rows on, and always with small
+  floats, a product unpacks the whole matrix meanwhile, in f32: it has to fit once beside the packed ones.
 
   ## Sources
 

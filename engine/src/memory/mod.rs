@@ -35,7 +35,7 @@ pub struct Stats {
 /// [`ErrorKind::Internal`] when MLX cannot say.
 pub fn stats() -> Result<Stats> {
     use mlx_rs::memory::{active_memory, cache_memory, peak_memory};
-    mlx::begin();
+    mlx::initialize();
     reaper::settle();
     let active = active_memory().map_err(from_mlx)?;
     Ok(Stats {
@@ -51,7 +51,7 @@ pub fn stats() -> Result<Stats> {
 /// # Errors
 /// [`ErrorKind::Internal`] when MLX refuses.
 pub fn reset_peak() -> Result<()> {
-    mlx::begin();
+    mlx::initialize();
     reaper::settle();
     mlx_rs::memory::reset_peak_memory().map_err(from_mlx)
 }
@@ -75,7 +75,7 @@ static LIMIT: AtomicUsize = AtomicUsize::new(0);
 pub fn limit() -> usize {
     match LIMIT.load(Ordering::Relaxed) {
         0 => {
-            mlx::begin();
+            mlx::initialize();
             let own = mlx_rs::memory::memory_limit().unwrap_or(usize::MAX);
             // A GPU's memory is its own, and its driver reserves addresses far beyond it.
             let limit = match Device::preferred() {

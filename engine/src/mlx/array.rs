@@ -4,7 +4,7 @@ use emily_spec::{Error, ErrorKind, Result, Shape, TensorType};
 use mlx_rs::error::Exception;
 use mlx_rs::{Array, Dtype};
 
-use super::{begin, bitwise_and, from_mlx, to_mlx};
+use super::{bitwise_and, from_mlx, initialize, to_mlx};
 use crate::Device;
 
 /// Another handle to the same array: a reference count, no copy.
@@ -29,7 +29,7 @@ pub(crate) fn clone_array(array: &Array) -> Array {
 pub(crate) fn upload(ty: &TensorType, bytes: &[u8]) -> Result<Array> {
     ty.check_byte_count(bytes.len())?;
     let shape = dims(&ty.shape)?;
-    begin();
+    initialize();
     let array = with_aligned(bytes, |data| {
         // SAFETY: `data` holds the type's bytes, as checked above, and is aligned for every element
         // type. MLX copies them before it returns. For an empty tensor none are read.
@@ -128,7 +128,7 @@ fn flag(
     array: &Array,
     question: unsafe extern "C" fn(*mut bool, mlx_sys::mlx_array) -> std::ffi::c_int,
 ) -> bool {
-    begin();
+    initialize();
     let mut answer = false;
     // SAFETY: the handle is live, and `answer` outlives the call that writes it.
     let status = unsafe { question(&raw mut answer, array.as_ptr()) };

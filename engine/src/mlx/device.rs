@@ -3,12 +3,12 @@
 use std::ffi::CStr;
 use std::sync::Once;
 
-/// Has MLX begin, once, before anything else is asked of it.
+/// Initializes MLX, once, before anything else is asked of it.
 ///
 /// mlx-c's own handler of errors prints and calls `exit`; mlx-rs replaces it within its first fallible call.
-/// And MLX's allocator, where it is made, leaves the thread on the last of several GPUs, so that this thread
-/// could not move what the first one holds: it is made on a thread that ends.
-pub(crate) fn begin() {
+/// And MLX's allocator makes the last of several GPUs the current one of the thread that it is made on, which
+/// could then not move a buffer of the first to where the CPU reads: it is made on a thread that ends.
+pub(crate) fn initialize() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
         // Reads a counter of the allocator, and cannot fail.
@@ -23,7 +23,7 @@ pub(crate) fn begin() {
 
 /// True when MLX was built with a GPU backend and finds a device for it.
 pub(crate) fn gpu_available() -> bool {
-    begin();
+    initialize();
     let mut available = false;
     // SAFETY: the device is made, used and freed here, once each; `available` outlives the call
     // that writes it. MLX reports a failure by the status, and leaves `available` as it was.
@@ -37,7 +37,7 @@ pub(crate) fn gpu_available() -> bool {
 
 /// The release of the MLX library that is loaded, `"0.32.2"`; empty when it does not say.
 pub fn version() -> String {
-    begin();
+    initialize();
     // SAFETY: the string is made, filled, read and freed here. Its text ends with a zero byte and
     // lives until the free; where it stayed empty its pointer may be null, which is checked.
     unsafe {

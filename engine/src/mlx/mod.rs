@@ -16,7 +16,7 @@ pub(crate) use array::{
     shape_of, upload,
 };
 pub use device::version;
-pub(crate) use device::{begin, gpu_available};
+pub(crate) use device::{gpu_available, initialize};
 pub(crate) use dtype::{dtype_of, to_mlx};
 pub(crate) use error::from_mlx;
 pub(crate) use raw::{

@@ -9,7 +9,7 @@ use mlx_rs::error::{Exception, Result};
 use mlx_rs::{Array, Dtype, Stream};
 use mlx_sys::{mlx_array, mlx_stream, mlx_vector_array};
 
-use super::begin;
+use super::initialize;
 
 /// Bits that both have; the operands are integers of one dtype.
 pub(crate) fn bitwise_and(a: &Array, b: &Array) -> Result<Array> {
@@ -340,7 +340,7 @@ fn binary(name: &str, op: Binary, a: &Array, b: &Array) -> Result<Array> {
 ///
 /// What MLX threw is kept by mlx-rs, which gives it to its own callers only; the name has to do.
 fn call(name: &str, op: impl FnOnce(*mut mlx_array, mlx_stream) -> c_int) -> Result<Array> {
-    begin();
+    initialize();
     let stream = Stream::thread_local_or_default();
     // SAFETY: takes nothing; the empty handle is owned here.
     let mut handle = unsafe { mlx_sys::mlx_array_new() };

@@ -6,7 +6,7 @@ use std::sync::Once;
 use emily_spec::{Error, ErrorKind, Result};
 use mlx_rs::Stream;
 
-use super::begin;
+use super::initialize;
 use crate::Device;
 
 /// A new stream that belongs to this thread. MLX never frees it, so threads keep theirs.
@@ -14,7 +14,7 @@ use crate::Device;
 /// # Errors
 /// [`ErrorKind::Device`] where MLX refuses.
 pub(crate) fn new_stream(device: Device) -> Result<Stream> {
-    begin();
+    initialize();
     let device = match device {
         Device::Cpu => mlx_rs::Device::cpu(),
         Device::Gpu => {

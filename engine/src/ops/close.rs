@@ -77,11 +77,11 @@ fn near_integers(left: &Array, right: &Array, bound: &Bound) -> Result<Array> {
     let apart = maximum(&a, &b)?.subtract(minimum(&a, &b)?)?;
     let across = a.add(&b)?;
     let beyond = bounds.subtract(real(bound.dtype, 2f64.powi(64)))?;
-    let left = select(across.lt(&a)?, beyond, &bounds)?;
+    let remaining = select(across.lt(&a)?, beyond, &bounds)?;
     select(
         a_negative.eq(b_negative)?,
         less_or_equal(&apart, &bounds)?,
-        less_or_equal(&across, &left)?,
+        less_or_equal(&across, &remaining)?,
     )
 }
 

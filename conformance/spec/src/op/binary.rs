@@ -1,17 +1,16 @@
 //! Element-wise operations on two operands, each broadcast to the result's shape.
 
 use super::{Attributes, Plain, ops};
-use crate::row::{ROW, SMOOTH, library};
+use crate::row::{SMOOTH, library, row};
 use crate::{
     Arity, Class, DType, Domain, Dtypes, Family, Grad, Judged, Price, Result, ResultDType, Row,
     TensorType, Tolerance,
 };
 
 const BINARY: Row = Row {
-    family: Family::Binary,
     operands: &["left", "right"],
     arity: Arity::Exactly(2),
-    ..ROW
+    ..row(Family::Binary)
 };
 
 const COMPARE: Row = Row {

@@ -2,7 +2,7 @@
 
 use super::{Attributes, ops};
 use crate::cost::{count, largest};
-use crate::row::{ROW, SMOOTH, sum_tolerance};
+use crate::row::{SMOOTH, row, sum_tolerance};
 use crate::{
     Arity, Cost, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType, Row,
     Shape, TensorType,
@@ -16,7 +16,6 @@ ops! {
     /// are elements like others; what a dilation skips of the input is no term.
     pub struct Conv = Row {
         name: "conv",
-        family: Family::Conv,
         operands: &["tensor", "kernel"],
         arity: Arity::Exactly(2),
         result: ResultDType::Floating,
@@ -24,7 +23,7 @@ ops! {
         range: Range::Sums,
         grad: Some(SMOOTH),
         price: Price { work: 2, temporaries: 2, complex: 2 },
-        ..ROW
+        ..row(Family::Conv)
     }; {
         /// How far the window moves, per spatial axis; 1 when absent.
         strides: Option<List<usize>>,

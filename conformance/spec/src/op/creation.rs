@@ -1,19 +1,18 @@
 //! Tensors from nothing.
 
 use super::{Attributes, ops};
-use crate::row::ROW;
+use crate::row::row;
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Family, Price, Range, Result, ResultDType, Row, Scalar,
     Shape, TensorType,
 };
 
 const CREATION: Row = Row {
-    family: Family::Creation,
     operands: &[],
     arity: Arity::Exactly(0),
     result: ResultDType::Asked,
     price: Price::SIMPLE,
-    ..ROW
+    ..row(Family::Creation)
 };
 
 ops! {

@@ -1,18 +1,17 @@
 //! What has come together up to each element.
 
 use super::{Attributes, ops};
-use crate::row::{ROW, SMOOTH, product_tolerance, sum_tolerance};
+use crate::row::{SMOOTH, product_tolerance, row, sum_tolerance};
 use crate::{Dtypes, Family, Judged, Price, Result, Row, TensorType};
 
 const CUMULATIVE: Row = Row {
-    family: Family::Cumulative,
     grad: Some(SMOOTH),
     price: Price {
         work: 2,
         temporaries: 15,
         complex: 4,
     },
-    ..ROW
+    ..row(Family::Cumulative)
 };
 
 const EXTREMUM: Row = Row {

@@ -12,7 +12,7 @@ pub use rope::Rope;
 
 use super::reduce::reduced;
 use super::{Attributes, ops};
-use crate::row::{ROW, SMOOTH};
+use crate::row::{SMOOTH, row};
 use crate::{
     Arity, Cost, Dtypes, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType,
     Row, Scalar, Shape, TensorType, Tolerance,
@@ -21,7 +21,6 @@ use crate::{
 /// Real numbers, computed at least in `f32` and rounded once. An answer's tolerance is one unit of the
 /// magnitude, which counts the roundings on its way.
 const FAST: Row = Row {
-    family: Family::Fast,
     accepts: Dtypes::REAL,
     result: ResultDType::Floating,
     judged: Judged::Values(|_| Tolerance::Accum(1.0)),
@@ -31,7 +30,7 @@ const FAST: Row = Row {
         temporaries: 6,
         complex: 6,
     },
-    ..ROW
+    ..row(Family::Fast)
 };
 
 ops! {

@@ -1,7 +1,7 @@
 //! Discrete Fourier transforms.
 
 use super::{Attributes, ops};
-use crate::row::{ROW, SMOOTH};
+use crate::row::{SMOOTH, row};
 use crate::{
     DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, List, OpKind, Price, Result,
     ResultDType, Row, Shape, TensorType, Tolerance,
@@ -17,7 +17,6 @@ const fn stages(_: DType) -> Tolerance {
 }
 
 const FOURIER: Row = Row {
-    family: Family::Fft,
     result: ResultDType::Complex,
     judged: Judged::Values(stages),
     open_zero: Dtypes::ALL,
@@ -33,7 +32,7 @@ const FOURIER: Row = Row {
         temporaries: 4,
         complex: 4,
     },
-    ..ROW
+    ..row(Family::Fft)
 };
 
 ops! {

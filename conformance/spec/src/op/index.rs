@@ -2,21 +2,20 @@
 
 use super::{Attributes, ops};
 use crate::cost::buffers;
-use crate::row::{ROW, SMOOTH, check_integer, check_per_axis, sum_tolerance};
+use crate::row::{SMOOTH, check_integer, check_per_axis, row, sum_tolerance};
 use crate::{
     Arity, Cost, Error, ErrorKind, Family, Judged, List, Price, Result, ResultDType, Role, Row,
     Shape, TensorType,
 };
 
 const INDEX: Row = Row {
-    family: Family::Index,
     grad: Some(SMOOTH),
     price: Price {
         work: 2,
         temporaries: 2,
         complex: 2,
     },
-    ..ROW
+    ..row(Family::Index)
 };
 
 ops! {

@@ -15,7 +15,7 @@ pub use spectral::{Eigh, Svd};
 
 use super::{Attributes, ops};
 use crate::cost::{count, largest, limbs};
-use crate::row::{ROW, SMOOTH, sum_tolerance};
+use crate::row::{SMOOTH, row, sum_tolerance};
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType,
     Row, TensorType,
@@ -26,7 +26,6 @@ ops! {
     /// are the batch axes, then the left operand's others, then the right's. Integers are exact.
     pub struct Dot = Row {
         name: "dot",
-        family: Family::Linalg,
         operands: &["left", "right"],
         arity: Arity::Exactly(2),
         result: ResultDType::Merged,
@@ -34,7 +33,7 @@ ops! {
         range: Range::Sums,
         grad: Some(SMOOTH),
         price: Price { work: 2, temporaries: 2, complex: 2 },
-        ..ROW
+        ..row(Family::Linalg)
     }; {
         /// Axes of the left operand to sum over.
         contract_left: List<usize>,

@@ -16,7 +16,7 @@ pub use float::{FpDequantize, FpFormat, FpGatherQmm, FpQuantize, FpQuantizedMatm
 
 use super::linalg::picked;
 use crate::cost::largest;
-use crate::row::ROW;
+use crate::row::row;
 use crate::{
     Arity, Cost, DType, Dtypes, Error, ErrorKind, Family, Price, Result, ResultDType, Role, Row,
     Shape, TensorType,
@@ -24,7 +24,6 @@ use crate::{
 
 /// A matrix given as packed codes, scales and biases.
 const QUANTIZED: Row = Row {
-    family: Family::Quantized,
     operands: &["packed", "scales", "biases"],
     roles: &[Role::Codes, Role::Data],
     arity: Arity::Exactly(3),
@@ -37,7 +36,7 @@ const QUANTIZED: Row = Row {
         temporaries: 16,
         complex: 16,
     },
-    ..ROW
+    ..row(Family::Quantized)
 };
 
 /// The shape of rows times matrices.

@@ -3,20 +3,19 @@
 use serde::Deserialize;
 
 use super::{Attributes, ops};
-use crate::row::{ROW, SMOOTH, product_tolerance, sum_tolerance};
+use crate::row::{SMOOTH, product_tolerance, row, sum_tolerance};
 use crate::{
     Arity, Cost, DType, Dtypes, Error, ErrorKind, Family, Judged, List, OpKind, Price, Result,
     ResultDType, Row, Scalar, Shape, TensorType,
 };
 
 const REDUCE: Row = Row {
-    family: Family::Reduce,
     price: Price {
         work: 2,
         temporaries: 4,
         complex: 4,
     },
-    ..ROW
+    ..row(Family::Reduce)
 };
 
 const EXTREMUM: Row = Row {

@@ -1,17 +1,16 @@
 //! Moving elements without computing on them.
 
 use super::{Attributes, ops};
-use crate::row::{ROW, SMOOTH, check_per_axis};
+use crate::row::{SMOOTH, check_per_axis, row};
 use crate::{
     Arity, DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, List, Price, Result, ResultDType,
     Role, Row, Shape, TensorType,
 };
 
 const SHAPE: Row = Row {
-    family: Family::Shape,
     grad: Some(SMOOTH),
     price: Price::MOVE,
-    ..ROW
+    ..row(Family::Shape)
 };
 
 ops! {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Attributes, ops};
-use crate::row::{ROW, SMOOTH};
+use crate::row::{SMOOTH, row};
 use crate::{
     Cost, DType, Dtypes, Error, ErrorKind, Family, Price, Result, ResultDType, Row, Shape,
     TensorType,
@@ -13,11 +13,10 @@ ops! {
     /// Indices that sort along an axis, equal elements in their order; NaN is above everything.
     pub struct Argsort = Row {
         name: "argsort",
-        family: Family::Sort,
         accepts: Dtypes::REAL,
         result: ResultDType::Index,
         price: Price { work: 8, temporaries: 8, complex: 8 },
-        ..ROW
+        ..row(Family::Sort)
     }; {
         /// The axis to sort along.
         axis: usize,
@@ -33,11 +32,10 @@ ops! {
     /// Sorts along an axis, equal elements in their order; NaN is above everything.
     pub struct Sort = Row {
         name: "sort",
-        family: Family::Sort,
         accepts: Dtypes::REAL,
         grad: Some(SMOOTH),
         price: Price { work: 8, temporaries: 2, complex: 2 },
-        ..ROW
+        ..row(Family::Sort)
     }; {
         /// The axis to sort along.
         axis: usize,
@@ -52,12 +50,11 @@ ops! {
     /// in their order; NaN is above everything.
     pub struct TopK = Row {
         name: "top_k",
-        family: Family::Sort,
         results: 2,
         accepts: Dtypes::REAL,
         grad: Some(SMOOTH),
         price: Price { work: 8, temporaries: 6, complex: 6 },
-        ..ROW
+        ..row(Family::Sort)
     }; {
         /// How many, at least 1 and at most the size of the axis.
         k: usize,

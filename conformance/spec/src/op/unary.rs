@@ -1,7 +1,7 @@
 //! Element-wise operations on one operand.
 
 use super::{Attributes, Plain, ops};
-use crate::row::{ROW, SMOOTH, library};
+use crate::row::{SMOOTH, library, row};
 use crate::{
     Cost, DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, Price, Range, Result,
     ResultDType, Row, TensorType, Tolerance,
@@ -9,9 +9,8 @@ use crate::{
 
 /// A function of each element, whose result is floating: integers are cast to `f32` first.
 const UNARY: Row = Row {
-    family: Family::Unary,
     result: ResultDType::Floating,
-    ..ROW
+    ..row(Family::Unary)
 };
 
 /// Smooth where the domain is.
@@ -403,11 +402,10 @@ ops! {
     /// complex to real drops the imaginary part.
     pub struct AsType = Row {
         name: "as_type",
-        family: Family::Unary,
         result: ResultDType::Asked,
         grad: Some(SMOOTH),
         price: Price { work: 4, temporaries: 10, complex: 10 },
-        ..ROW
+        ..row(Family::Unary)
     }; {
         /// The result's dtype.
         dtype: DType,
@@ -436,12 +434,11 @@ ops! {
     /// The same bits as elements of another dtype of the same width.
     pub struct Bitcast = Row {
         name: "bitcast",
-        family: Family::Unary,
         accepts: Dtypes::REAL,
         result: ResultDType::Asked,
         judged: Judged::Values(|_| Tolerance::Bits),
         price: Price::MOVE,
-        ..ROW
+        ..row(Family::Unary)
     }; {
         /// The result's dtype.
         dtype: DType,

@@ -2,20 +2,19 @@
 
 use super::{Attributes, ops};
 use crate::cost::{Cost, bytes};
-use crate::row::{ROW, SMOOTH, check_per_axis, product_tolerance, sum_tolerance};
+use crate::row::{SMOOTH, check_per_axis, product_tolerance, row, sum_tolerance};
 use crate::{
     Arity, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, List, Price, Range, Result,
     ResultDType, Role, Row, Shape, TensorType,
 };
 
 const WINDOW: Row = Row {
-    family: Family::Window,
     price: Price {
         work: 1,
         temporaries: 5,
         complex: 5,
     },
-    ..ROW
+    ..row(Family::Window)
 };
 
 const EXTREMUM: Row = Row {

@@ -12,8 +12,8 @@ defmodule Emily.Compiler.Copyable do
   alias Nx.Tensor, as: T
 
   @doc "The expression in the other forms; `hooks` are the functions that replace named ones."
-  @spec rewrite(Nx.Container.t(), %{atom() => function()}) :: Nx.Container.t()
-  def rewrite(expression, hooks) do
+  @spec copyable(Nx.Container.t(), %{atom() => function()}) :: Nx.Container.t()
+  def copyable(expression, hooks) do
     {expression, _seen} = Composite.traverse(expression, %{}, &node(&1, &2, hooks))
     expression
   end

@@ -71,9 +71,18 @@ defmodule Emily.Fast.Rewrite do
       {kind, inputs, build} ->
         {inputs, state} = Enum.map_reduce(inputs, state, &rewrite/2)
         rewritten = %T{} = build.(inputs)
-        true = {rewritten.type, rewritten.shape} == {tensor.type, tensor.shape}
+        check!(kind, rewritten, tensor)
         {rewritten, update_in(state.counts[kind], &(&1 + 1))}
     end
+  end
+
+  defp check!(_kind, %T{type: type, shape: shape}, %T{type: type, shape: shape}), do: :ok
+
+  defp check!(kind, rewritten, tensor) do
+    [rewritten, tensor] = for tensor <- [rewritten, tensor], do: inspect(Nx.to_template(tensor))
+
+    raise "a fault of Emily: fast: true made #{rewritten} by #{kind} of what is #{tensor}; " <>
+            "compile without it, and please report this"
   end
 
   # A block is evaluated by its arguments and its callback: what that traced to is for gradients.

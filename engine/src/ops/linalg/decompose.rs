@@ -56,6 +56,10 @@ fn reflect(x: &Array, columns: i32) -> Result<(Array, Array)> {
 /// either sign of that. Neither reflects the leading columns that have nothing below the diagonal. Of the
 /// others Nx reflects each; LAPACK does not where its reflections before, which are not Nx's, have left
 /// nothing below the diagonal either, so that the sign of a square Q's determinant is not known beforehand.
+///
+/// Each of Nx's reflections turns the determinant's sign, and the signs that columns are given turn LAPACK's: the last
+/// column's is det(Q) · the product of the other signs · (−1) for each of Nx's reflections. The determinant takes
+/// an elimination of Q.
 fn signed(x: &Array, q: &Array, r: &Array) -> Result<(Array, Array)> {
     let (m, k, last) = (q.dim(-2), q.dim(-1), x.ndim() - 1);
     let steps = x.dim(-1).min(m - 1);

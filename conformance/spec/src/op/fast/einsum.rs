@@ -2,7 +2,7 @@
 
 use crate::cost::{count, limbs};
 use crate::op::{Attributes, ops};
-use crate::row::{ROW, SMOOTH, sum_tolerance};
+use crate::row::{SMOOTH, row, sum_tolerance};
 use crate::{
     Arity, Cost, Dtypes, Error, ErrorKind, Family, Judged, List, Price, Result, ResultDType, Row,
     TensorType,
@@ -17,7 +17,6 @@ ops! {
     /// that a sum would lack may show.
     pub struct Einsum = Row {
         name: "einsum",
-        family: Family::Fast,
         operands: &["tensor"],
         arity: Arity::AtLeast(1),
         result: ResultDType::Merged,
@@ -26,7 +25,7 @@ ops! {
         open_zero: Dtypes::ALL,
         grad: Some(SMOOTH),
         price: Price { work: 2, temporaries: 2, complex: 2 },
-        ..ROW
+        ..row(Family::Fast)
     }; {
         /// The labels of the operands' axes, one operand's after the other's: any numbers.
         labels: List<usize>,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{by_column, matrices, square};
 use crate::op::{Attributes, ops};
-use crate::row::{MATRIX, ROW};
+use crate::row::{MATRIX, row};
 use crate::{
     Cost, Domain, Dtypes, Family, Grad, Judged, Price, Promise, Result, ResultDType, Row,
     TensorType,
@@ -12,7 +12,6 @@ use crate::{
 
 /// A decomposition, whose elements are nobody's: it is judged by what it promises.
 pub(super) const DECOMPOSITION: Row = Row {
-    family: Family::Linalg,
     accepts: Dtypes::REAL,
     result: ResultDType::Floating,
     price: Price {
@@ -21,7 +20,7 @@ pub(super) const DECOMPOSITION: Row = Row {
         complex: 8,
     },
     domain: &[Domain::Range(-4.0, 4.0)],
-    ..ROW
+    ..row(Family::Linalg)
 };
 
 ops! {

@@ -2,7 +2,7 @@
 
 use super::{by_column, copies, square};
 use crate::op::{Attributes, ops};
-use crate::row::{MATRIX, ROW, sum_tolerance};
+use crate::row::{MATRIX, row, sum_tolerance};
 use crate::{Cost, Domain, Dtypes, Family, Judged, Price, Result, ResultDType, Row, TensorType};
 
 ops! {
@@ -10,7 +10,6 @@ ops! {
     /// sum of products says, also of infinities; of a larger matrix with a NaN or an infinity it is NaN.
     pub struct Determinant = Row {
         name: "determinant",
-        family: Family::Linalg,
         accepts: Dtypes::REAL,
         result: ResultDType::Floating,
         // A sum of products, or what rounding errors of the size that elimination makes in the matrix
@@ -21,7 +20,7 @@ ops! {
         domain: &[Domain::Range(-4.0, 4.0)],
         grad: Some(MATRIX),
         price: Price { work: 2, temporaries: 16, complex: 16 },
-        ..ROW
+        ..row(Family::Linalg)
     }; {
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cost::{count, largest, limbs};
 use crate::op::{Attributes, ops};
-use crate::row::{ROW, SMOOTH, check_integer, sum_tolerance};
+use crate::row::{SMOOTH, check_integer, row, sum_tolerance};
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Family, Judged, Price, Range, Result, ResultDType, Role,
     Row, Shape, TensorType,
@@ -15,7 +15,6 @@ ops! {
     /// Integers are exact; small floats are accumulated in `f32`.
     pub struct GatherMm = Row {
         name: "gather_mm",
-        family: Family::Linalg,
         operands: &["a", "b", "lhs_indices", "rhs_indices"],
         roles: &[Role::Data, Role::Data, Role::Index],
         arity: Arity::Exactly(4),
@@ -24,7 +23,7 @@ ops! {
         range: Range::Sums,
         grad: Some(SMOOTH),
         price: Price { work: 2, temporaries: 2, complex: 2 },
-        ..ROW
+        ..row(Family::Linalg)
     }; {
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{by_column, copies, square};
 use crate::op::{Attributes, ops};
-use crate::row::{MATRIX, ROW, sum_tolerance};
+use crate::row::{MATRIX, row, sum_tolerance};
 use crate::{
     Arity, Cost, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, Price, Result,
     ResultDType, Row, TensorType,
@@ -13,7 +13,6 @@ use crate::{
 /// What a system's solution may be off by: what rounding errors of the size that elimination makes in
 /// the matrix do to it, which the oracle's magnitude tells.
 const SYSTEM: Row = Row {
-    family: Family::Linalg,
     operands: &["a", "b"],
     arity: Arity::Exactly(2),
     result: ResultDType::Floating,
@@ -28,7 +27,7 @@ const SYSTEM: Row = Row {
         temporaries: 16,
         complex: 8,
     },
-    ..ROW
+    ..row(Family::Linalg)
 };
 
 ops! {

@@ -3,7 +3,7 @@
 use super::{Coding, QUANTIZED, picked_product, product, product_cost, unpacking};
 use crate::cost::buffers;
 use crate::op::{Attributes, ops};
-use crate::row::{ROW, SMOOTH, sum_tolerance};
+use crate::row::{SMOOTH, sum_tolerance};
 use crate::{
     Arity, Cost, DType, Domain, Grad, Judged, Range, Result, ResultDType, Role, Row, TensorType,
     Tolerance,
@@ -26,8 +26,8 @@ ops! {
     /// and kept within 0 and n. NaN, infinities and groups that span more than `f32` holds are an error.
     pub struct Quantize = Row {
         name: "quantize",
-        operands: ROW.operands,
-        roles: ROW.roles,
+        operands: &["tensor"],
+        roles: &[Role::Data],
         arity: Arity::Exactly(1),
         results: 3,
         result: ResultDType::Same,

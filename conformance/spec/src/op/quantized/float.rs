@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{Coding, QUANTIZED, picked_product, product, product_cost, unpacking};
 use crate::cost::buffers;
 use crate::op::{Attributes, ops};
-use crate::row::{ROW, SMOOTH, sum_tolerance};
+use crate::row::{SMOOTH, sum_tolerance};
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Judged, Range, Result, ResultDType, Role, Row, Shape,
     TensorType,
@@ -21,8 +21,8 @@ ops! {
     /// an infinity has the scale NaN, and zeros.
     pub struct FpQuantize = Row {
         name: "fp_quantize",
-        operands: ROW.operands,
-        roles: ROW.roles,
+        operands: &["tensor"],
+        roles: &[Role::Data],
         arity: Arity::Exactly(1),
         results: 2,
         result: ResultDType::Codes,
