@@ -80,10 +80,13 @@ defmodule Emily.Rewrite.NormTest do
   end
 
   test "rms_norm, however it is written" do
-    for type <- [:f32, :f16, :bf16], fun <- [&rms_norm/2, &rms_norm_shifted/2] do
+    # Of the second a weight is rounded where 1 is added.
+    for type <- [:f32, :f16, :bf16],
+        {fun, narrow} <- [{&rms_norm/2, 1}, {&rms_norm_shifted/2, 2}] do
       x = tensor({2, 3, 6}, type)
       # A weight of up to 2.
-      assert_rewritten(fun, [x, tensor({6}, type, 1)], %{rms_norm: 1}, 2 * norm_roundings(x))
+      roundings = 2 * norm_roundings(x)
+      assert_rewritten(fun, [x, tensor({6}, type, 1)], %{rms_norm: 1}, roundings, narrow)
     end
   end
 
