@@ -128,4 +128,40 @@ defmodule Emily.Models.QuantizationFileTest do
                    Quantization.load!(path)
                  end
   end
+
+  test "what a file would lose is refused", %{path: path} do
+    tensor = Nx.tensor([1.0])
+    matrix = Quantization.Matrix.quantize(Nx.iota({64, 8}, type: :f32))
+
+    for {params, reason} <- [
+          {%{"a" => Nx.vectorize(Nx.iota({2, 2}), :rows)}, "is vectorized"},
+          {%{"a" => Nx.as_type(tensor, :c64)}, "complex"},
+          {%{"__metadata__" => tensor}, "another use"},
+          {%{"a" => %{}, "b" => tensor}, "an empty map"},
+          {%{"" => matrix, "packed" => tensor}, "must not be empty"}
+        ] do
+      error = assert_raise ArgumentError, fn -> Quantization.save!(params, path) end
+      assert error.message =~ reason
+      refute File.exists?(path)
+    end
+  end
+
+  test "a file with something missing or unknown is refused by its name", %{path: path} do
+    matrix = Quantization.Matrix.quantize(Nx.iota({64, 8}, type: :f32), mode: :mxfp4)
+    parts = for {part, tensor} <- matrix.tensors, into: %{}, do: {"k/#{part}", tensor}
+    whole = %{mode: "mxfp4", axis: -2, type: "f32"}
+
+    for {described, tensors} <- [
+          {whole, Map.delete(parts, "k/scales")},
+          {%{whole | axis: 7}, parts},
+          {%{whole | mode: "mxfp5"}, parts},
+          {Map.delete(whole, :type), parts}
+        ] do
+      about = Jason.encode!(%{version: 1, matrices: %{k: described}})
+      about = Nx.from_binary(about, :u8, backend: Nx.BinaryBackend)
+      Safetensors.write!(path, Map.put(tensors, "emily.quantization", about))
+      error = assert_raise ArgumentError, fn -> Quantization.load!(path) end
+      assert error.message =~ path and error.message =~ "the matrix k"
+    end
+  end
 end

@@ -62,11 +62,14 @@ pub(crate) fn prepare(shell: &Shell, beam: &Beam) -> anyhow::Result<Option<Strin
     Ok(None)
 }
 
+/// What brings a folder.
+type Fetch = fn(&Shell) -> anyhow::Result<PathBuf>;
+
 /// Runs the tests of what people do with models, with what they need; [`prepare`] has built the rest.
 /// `long` ones too take minutes.
 pub(crate) fn test(shell: &Shell, long: bool) -> anyhow::Result<()> {
     shell::step("the tests of models");
-    let fetch: [(&str, fn(&Shell) -> anyhow::Result<PathBuf>); 3] = [
+    let fetch: [(&str, Fetch); 3] = [
         ("EMILY_MINILM", fetched::minilm),
         ("EMILY_WHISPER", fetched::whisper),
         ("EMILY_DIGITS", fetched::digits),

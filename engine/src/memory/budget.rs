@@ -36,6 +36,17 @@ impl Drop for Reserved {
     }
 }
 
+/// Reserves so many bytes, if they are within the limit once `freed` of what is held are given back: others who
+/// ask meanwhile count them too.
+///
+/// # Errors
+/// As [`fits`].
+pub(crate) fn claim(bytes: usize, freed: usize) -> Result<Option<Reserved>> {
+    let mut claim = Reserved::default();
+    claim.add(bytes);
+    Ok(fits_once_freed(0, freed)?.then_some(claim))
+}
+
 /// Whether so many bytes more are within the limit.
 ///
 /// # Errors
@@ -48,7 +59,7 @@ pub(crate) fn fits(bytes: usize) -> Result<bool> {
 ///
 /// # Errors
 /// As [`fits`].
-pub(crate) fn fits_once_freed(bytes: usize, freed: usize) -> Result<bool> {
+fn fits_once_freed(bytes: usize, freed: usize) -> Result<bool> {
     let room = || {
         let held = ACTIVE.load(Ordering::Relaxed).saturating_sub(freed);
         let held = held.saturating_add(RESERVED.load(Ordering::Relaxed));

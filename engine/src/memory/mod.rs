@@ -14,9 +14,7 @@ use crate::mlx::{self, from_mlx};
 use crate::reaper;
 
 pub use budget::on_pressure;
-pub(crate) use budget::{
-    Reserved, crowded, fits, fits_once_freed, given, note, refusal, relieve, trim,
-};
+pub(crate) use budget::{Reserved, claim, crowded, fits, given, note, refusal, relieve, trim};
 
 /// What the allocator holds, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

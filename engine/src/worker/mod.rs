@@ -23,6 +23,7 @@ use emily_spec::{Context, DType, Error, ErrorKind, Op, Result, TensorType};
 
 use smallvec::SmallVec;
 
+use crate::memory::Reserved;
 use crate::{Config, Device, ending, memory, mlx, ops, reaper};
 
 pub(crate) use guard::Guards;
@@ -114,11 +115,11 @@ impl Worker {
         self.lane.check_running()?;
         self.check_dtype(ty.dtype)?;
         ty.check_byte_count(bytes.len())?;
-        if !self.has_room(bytes.len())? {
+        let Some(room) = self.room(bytes.len())? else {
             return Ok(None);
-        }
-        let mut room = Vec::new();
-        let bytes = aligned(bytes, &mut room)?;
+        };
+        let mut copy = Vec::new();
+        let bytes = aligned(bytes, &mut copy)?;
         let value = Value {
             array: mlx::upload(ty, bytes)?,
             guards: Guards::default(),
@@ -128,6 +129,7 @@ impl Worker {
             era: 0,
         };
         memory::given(bytes.len());
+        drop(room);
         Ok(Some(Handle(Slot::new(
             ty.clone(),
             self.thread.clone(),
@@ -144,9 +146,9 @@ impl Worker {
         self.thread.push(Job::Room(bytes, reply));
     }
 
-    /// Whether so many bytes fit now.
-    fn has_room(&self, bytes: usize) -> Result<bool> {
-        if memory::fits(bytes)? {
+    /// Room for so many bytes, where there is some now.
+    fn room(&self, bytes: usize) -> Result<Option<Reserved>> {
+        if let Some(room) = memory::claim(bytes, 0)? {
             if memory::crowded(bytes) {
                 // Who brings few bytes has less time than that takes.
                 match bytes < SMALL {
@@ -154,13 +156,16 @@ impl Worker {
                     false => memory::trim(),
                 }
             }
-            return Ok(true);
+            return Ok(Some(room));
         }
         if bytes > memory::limit() {
             return Err(memory::refusal(bytes, 0));
         }
         // What is being given back leaves room, for which few bytes need not wait.
-        Ok(bytes < SMALL && memory::fits_once_freed(bytes, reaper::waiting())?)
+        match bytes < SMALL {
+            true => memory::claim(bytes, reaper::waiting()),
+            false => Ok(None),
+        }
     }
 
     /// Queues an op and returns its results' handles, without waiting for anything.

@@ -8,6 +8,7 @@ defmodule Emily.Quantization.Archive do
   alias Nx.Tensor, as: T
 
   @about "emily.quantization"
+  @reserved [@about, "__metadata__"]
   @version 1
 
   # By their names in a file, whatever modules are loaded when it is read.
@@ -19,9 +20,17 @@ defmodule Emily.Quantization.Archive do
     needed!("save!")
     entries = params |> Params.data("save!") |> flat([])
 
-    if List.keymember?(entries, @about, 0) do
-      raise ArgumentError,
-            "save!: a tensor is named #{@about}, which tells of matrices; rename it"
+    names = [@about | Enum.map(tensors(entries), fn {name, _tensor} -> name end)]
+
+    case Enum.find(@reserved, &List.keymember?(entries, &1, 0)) ||
+           List.first(names -- Enum.uniq(names)) do
+      nil ->
+        :ok
+
+      name ->
+        raise ArgumentError,
+              "save!: a tensor is named #{name}, which another one of the file is, or which the format has " <>
+                "another use for; rename it"
     end
 
     matrices = for {name, %Matrix{} = matrix} <- entries, into: %{}, do: {name, described(matrix)}
@@ -37,28 +46,62 @@ defmodule Emily.Quantization.Archive do
 
   def load!(path) do
     needed!("load!")
-    {about, tensors} = path |> Safetensors.read!() |> Map.pop(@about)
+    {about, tensors} = path |> read!() |> Map.pop(@about)
     matrices = matrices!(about, path)
 
     {parts, plain} =
-      Enum.split_with(tensors, fn {name, _tensor} -> is_map_key(matrices, parent(name)) end)
+      Enum.split_with(tensors, fn {name, _} -> is_map_key(matrices, parent(name)) end)
+
+    parts = Enum.group_by(parts, fn {name, _} -> parent(name) end)
 
     of_matrices =
-      for {name, parts} <- Enum.group_by(parts, fn {name, _tensor} -> parent(name) end) do
-        parts =
-          for {part, tensor} <- parts, do: {String.replace_prefix(part, name <> "/", ""), tensor}
+      for {name, described} <- matrices do
+        parts = for {part, t} <- Map.get(parts, name, []), do: {Path.basename(part), t}
 
-        {name, matrix(matrices[name], Map.new(parts))}
+        {name,
+         matrix(described, Map.new(parts)) ||
+           broken!(path, "of the matrix #{name}, it has #{inspect(described)}")}
       end
 
     for {name, value} <- plain ++ of_matrices, reduce: %{} do
-      params -> put(params, String.split(name, "/"), value)
+      params -> put(params, String.split(name, "/"), value, path)
     end
   end
 
+  defp read!(path) do
+    Safetensors.read!(path)
+  rescue
+    error in [File.Error, ArgumentError] -> reraise error, __STACKTRACE__
+    error -> broken!(path, Exception.message(error))
+  end
+
+  defp broken!(path, what) do
+    raise ArgumentError,
+          "load!: #{path} is not a whole file of Emily.Quantization.save!/2: #{what}"
+  end
+
   # Tensors and matrices by the keys that lead to them.
+  defp flat(%T{vectorized_axes: [_ | _]} = tensor, path) do
+    raise ArgumentError,
+          "save!: #{name(path)} is vectorized, which a file does not keep; devectorize it: #{inspect(Nx.to_template(tensor))}"
+  end
+
+  defp flat(%T{type: {:c, _}}, path) do
+    raise ArgumentError,
+          "save!: #{name(path)} is of complex numbers, which safetensors has not; save its real and imaginary parts"
+  end
+
+  defp flat(%Matrix{}, [""]) do
+    raise ArgumentError, "save!: a matrix's key must not be empty, as its parts are named by it"
+  end
+
+  defp flat(map, path) when map == %{} and path != [] do
+    raise ArgumentError,
+          "save!: #{name(path)} is an empty map, which a file does not keep; leave it out"
+  end
+
   defp flat(%module{} = leaf, path) when module in [T, Matrix] do
-    [{path |> Enum.reverse() |> Enum.join("/"), leaf}]
+    [{name(path), leaf}]
   end
 
   defp flat(map, path) when is_map(map) and not is_struct(map) do
@@ -67,12 +110,14 @@ defmodule Emily.Quantization.Archive do
 
   defp flat(other, path) do
     raise ArgumentError,
-          "save!: what is saved are tensors and matrices, got at #{path |> Enum.reverse() |> Enum.join("/")}: " <>
+          "save!: what is saved are tensors and matrices, got at #{name(path)}: " <>
             inspect(other)
   end
 
+  defp name(path), do: path |> Enum.reverse() |> Enum.join("/")
+
   defp key!(key) do
-    if is_binary(key) and not String.contains?(key, "/") do
+    if is_binary(key) and String.valid?(key) and not String.contains?(key, "/") do
       key
     else
       raise ArgumentError,
@@ -92,23 +137,30 @@ defmodule Emily.Quantization.Archive do
     Map.new([axis: axis, type: Nx.Type.to_string(type)] ++ options)
   end
 
-  defp matrix(described, parts) do
-    options =
-      case described do
-        %{"mode" => "affine", "group_size" => size, "bits" => bits} ->
-          [mode: :affine, group_size: size, bits: bits]
-
-        %{"mode" => mode} ->
-          [mode: Map.fetch!(@modes, mode)]
-      end
-
-    %Matrix{
-      tensors: Map.new(parts, fn {part, tensor} -> {Map.fetch!(@parts, part), tensor} end),
-      axis: described["axis"],
-      type: Map.fetch!(@types, described["type"]),
-      options: options
-    }
+  # The matrix, or `nil` where something of it is missing or unknown.
+  defp matrix(%{"axis" => axis, "type" => type} = described, parts) when axis in [-2, -1] do
+    with {:ok, options, needed} <- options(described),
+         {:ok, type} <- Map.fetch(@types, type),
+         true <- Enum.sort(Map.keys(parts)) == needed do
+      tensors = Map.new(parts, fn {part, tensor} -> {Map.fetch!(@parts, part), tensor} end)
+      %Matrix{tensors: tensors, axis: axis, type: type, options: options}
+    else
+      _ -> nil
+    end
   end
+
+  defp matrix(_described, _parts), do: nil
+
+  defp options(%{"mode" => "affine", "group_size" => size, "bits" => bits})
+       when is_integer(size) and is_integer(bits) do
+    {:ok, [mode: :affine, group_size: size, bits: bits], ["biases", "packed", "scales"]}
+  end
+
+  defp options(%{"mode" => mode}) do
+    with {:ok, mode} <- Map.fetch(@modes, mode), do: {:ok, [mode: mode], ["packed", "scales"]}
+  end
+
+  defp options(_described), do: :error
 
   defp matrices!(nil, path) do
     raise ArgumentError,
@@ -117,21 +169,29 @@ defmodule Emily.Quantization.Archive do
   end
 
   defp matrices!(about, path) do
-    case about |> Nx.to_binary() |> Jason.decode!() do
-      %{"version" => @version, "matrices" => matrices} ->
+    case about |> Nx.to_binary() |> Jason.decode() do
+      {:ok, %{"version" => @version, "matrices" => %{} = matrices}} ->
         matrices
 
-      %{"version" => version} ->
+      {:ok, %{"version" => version}} when version != @version ->
         raise ArgumentError,
-              "load!: #{path} is of version #{version} of the format, and this is version #{@version}; read " <>
-                "it with the Emily that wrote it"
+              "load!: #{path} is of version #{inspect(version)} of the format, and this is version #{@version}; " <>
+                "read it with the Emily that wrote it"
+
+      _ ->
+        broken!(path, "\"#{@about}\" tells of no matrices")
     end
   end
 
-  defp put(params, [key], value), do: Map.put(params, key, value)
+  defp put(params, [key], value, path) do
+    Map.update(params, key, value, fn _ -> broken!(path, "#{key} is there twice") end)
+  end
 
-  defp put(params, [key | path], value) do
-    Map.put(params, key, put(Map.get(params, key, %{}), path, value))
+  defp put(params, [key | keys], value, path) do
+    case Map.get(params, key, %{}) do
+      %{} = inner when not is_struct(inner) -> Map.put(params, key, put(inner, keys, value, path))
+      _leaf -> broken!(path, "#{key} is a tensor, and a folder of tensors")
+    end
   end
 
   defp parent(name), do: name |> String.split("/") |> Enum.drop(-1) |> Enum.join("/")

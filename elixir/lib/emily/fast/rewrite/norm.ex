@@ -8,14 +8,15 @@ defmodule Emily.Fast.Rewrite.Norm do
   alias Nx.Tensor, as: T
 
   @doc """
-  What a product is the norm of, its ε and its weights. `moment` tells of a node what it is the moment of;
-  `part` whether a node is, of that, what is divided.
+  What a product is the norm of, its ε and its weight, in a list. `moment` tells of a node what it is the moment of;
+  `part` whether a node is, of that, what is divided. Of two weights it is none: their product may be beyond
+  the type where the norm's by one and then the other is not.
   """
   def parts(product, moment, part) do
     with {:ok, x, eps} <- root(factors(product), moment),
          {factors, divisors} = factors(product, x),
          {:ok, factors} <- without_root(factors, divisors, moment),
-         {[_part], weights} <- Enum.split_with(factors, &part.(&1, x)) do
+         {[_part], weights} when length(weights) <= 1 <- Enum.split_with(factors, &part.(&1, x)) do
       {:ok, x, eps, weights}
     else
       _ -> :error
@@ -92,16 +93,12 @@ defmodule Emily.Fast.Rewrite.Norm do
     end
   end
 
-  @doc "The product of vectors, with an axis of this length."
+  @doc "The vector, or the number in the place of none, with an axis of this length."
   def vector([], length, number, type), do: Nx.broadcast(Nx.tensor(number, type: type), {length})
 
-  def vector(tensors, length, _number, _type) do
-    tensors
-    |> Enum.map(fn tensor ->
-      if Nx.size(tensor) == length,
-        do: Nx.reshape(tensor, {length}, names: [nil]),
-        else: tensor |> Nx.reshape({1}, names: [nil]) |> Nx.broadcast({length})
-    end)
-    |> Enum.reduce(&Nx.multiply(&2, &1))
+  def vector([tensor], length, _number, _type) do
+    if Nx.size(tensor) == length,
+      do: Nx.reshape(tensor, {length}, names: [nil]),
+      else: tensor |> Nx.reshape({1}, names: [nil]) |> Nx.broadcast({length})
   end
 end

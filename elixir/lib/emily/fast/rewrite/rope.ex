@@ -161,9 +161,10 @@ defmodule Emily.Fast.Rewrite.Rope do
     end
   end
 
+  # In a narrow type the inverse of a period would be rounded otherwise.
   defp row(%T{shape: {1, length}} = tensor, length) do
     case unreshaped(tensor) do
-      %T{shape: {^length}} = vector -> if float?(vector), do: {:ok, bare(vector)}, else: :error
+      %T{shape: {^length}, type: {:f, bits}} = vector when bits >= 32 -> {:ok, bare(vector)}
       _ -> :error
     end
   end
