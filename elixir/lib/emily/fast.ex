@@ -47,7 +47,9 @@ defmodule Emily.Fast do
 
   A result differs from the composed one by roundings: what is computed in `f32` and rounded once was rounded
   at each step, in `f16` and `bf16` to their few bits. Where a square or a product was beyond the range of the
-  type on the way, it no longer is.
+  type on the way, it no longer is. Attention scales the queries before they meet the keys, so a scale of 1.0e20 may
+  overflow where scores scaled afterwards do not. A position id beyond the table, which `Nx.take/3` refuses, is a
+  position like another.
 
   ## Sources
 
