@@ -37,7 +37,8 @@ ops! {
         // reflection is two products, a quotient and a difference, twice: c = 8.
         judged: Judged::Promise { promise: Promise::Qr, k: 4.0 },
         grad: Some(MATRIX),
-        price: Price { work: 4, temporaries: 12, complex: 12 },
+        // An elimination of Q among them, for its last column's sign.
+        price: Price { work: 4, temporaries: 16, complex: 16 },
         ..DECOMPOSITION
     }; {
         /// The sizes of Q and R.
