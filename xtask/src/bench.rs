@@ -4,10 +4,12 @@
 
 mod beam;
 mod figure;
+mod models;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde::Serialize;
 use xshell::{Shell, cmd};
 
 use crate::shell;
@@ -36,9 +38,17 @@ pub(crate) struct Args {
     /// Measure the Elixir library too; needs Nx.
     #[arg(long)]
     beam: bool,
+    /// Measure whole models instead, beside PyTorch and JAX; needs Bumblebee, and fetches 4 GB once.
+    #[arg(long, conflicts_with = "beam")]
+    models: bool,
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
+    if args.models {
+        let figures = models::figures(shell)?;
+        models::print(&figures);
+        return conclude(&figures.loading, &figures, args.json.as_deref());
+    }
     shell::step("criterion benches");
     shell::show(cmd!(
         shell,
@@ -123,9 +133,14 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     if args.beam {
         rows.extend(beam::rows(shell)?);
     }
-    print(&rows);
-    if let Some(file) = &args.json {
-        let json = serde_json::to_string_pretty(&rows)?;
+    conclude(&rows, &rows, args.json.as_deref())
+}
+
+/// Prints the rows, writes all that was measured, and fails where a row misses its bar.
+fn conclude(rows: &[Row], all: &impl Serialize, file: Option<&Path>) -> anyhow::Result<()> {
+    print(rows);
+    if let Some(file) = file {
+        let json = serde_json::to_string_pretty(all)?;
         std::fs::write(file, json).with_context(|| file.display().to_string())?;
     }
     let missed = rows.iter().filter(|row| !row.ok).count();

@@ -1,5 +1,7 @@
 //! The Elixir library's figures, which elixir/bench measures.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 use xshell::{Shell, cmd};
 
@@ -13,7 +15,7 @@ pub(super) fn rows(shell: &Shell) -> anyhow::Result<Vec<Row>> {
         Beam::Whole => {}
         Beam::Nothing(reason) | Beam::NifOnly(reason) => anyhow::bail!("no BEAM bench: {reason}"),
     }
-    shell::show(cmd!(shell, "cargo build --quiet --release -p emily-nif"))?;
+    optimised_nif(shell)?;
     shell::step("the Elixir library's benches");
     let mut rows = bench_script(shell, &[])?
         .lines()
@@ -44,6 +46,16 @@ pub(super) fn rows(shell: &Shell) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// Builds the NIF as users have it: its library.
+pub(super) fn optimised_nif(shell: &Shell) -> anyhow::Result<PathBuf> {
+    shell::show(cmd!(shell, "cargo build --quiet --release -p emily-nif"))?;
+    Ok(library())
+}
+
+fn library() -> PathBuf {
+    shell::target_dir().join("release").join(beam::library())
+}
+
 /// The median time of eight processes' chains, in nanoseconds.
 fn eight_processes(shell: &Shell) -> anyhow::Result<f64> {
     let printed = bench_script(shell, &["eight_at_once"])?;
@@ -53,12 +65,11 @@ fn eight_processes(shell: &Shell) -> anyhow::Result<f64> {
 
 /// What elixir/bench prints, on an optimised NIF.
 fn bench_script(shell: &Shell, args: &[&str]) -> anyhow::Result<String> {
-    let library = shell::target_dir().join("release").join(beam::library());
     let _elixir = shell.push_dir("elixir");
     let script = cmd!(shell, "mix run bench/bench.exs {args...}");
     Ok(script
         .env("MIX_ENV", "prod")
-        .env("EMILY_NIF", library)
+        .env("EMILY_NIF", library())
         .read()?)
 }
 

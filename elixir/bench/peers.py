@@ -1,0 +1,201 @@
+"""Whole models by PyTorch and JAX, timed one call after another, beside those of models.exs.
+
+    peers.py make NAME FOLDER    writes the model NAME with random weights
+    peers.py NAME FOLDER         loads it, and answers lines
+
+`CASE ways` by the ways in which a case is there, `CASE WAY warm` by the mean magnitude of what a call gives,
+and `CASE WAY time` by the median time of a call in nanoseconds. The ways are `torch`, which is Transformers'
+model as it comes, and `jax`, which is the same in jax.numpy, jitted. peers.txt pins what is installed.
+"""
+
+import statistics
+import sys
+import time
+
+import numpy
+import torch
+import transformers
+
+THREADS = 2
+# Calls fill this time, and are one at least.
+SAMPLED_NS = 500_000_000
+TOKENS = 64
+
+
+def main():
+    torch.set_num_threads(THREADS)
+    transformers.logging.set_verbosity_error()
+    if sys.argv[1] == "make":
+        make(*sys.argv[2:])
+    else:
+        answer(cases(*sys.argv[1:]))
+
+
+def make(name, folder):
+    torch.manual_seed(0)
+    model = {
+        "gpt2": lambda: transformers.GPT2LMHeadModel(transformers.GPT2Config()),
+        "vit": lambda: transformers.ViTModel(transformers.ViTConfig()),
+    }[name]()
+    model.save_pretrained(folder)
+
+
+def answer(calls):
+    for line in sys.stdin:
+        case, *way, what = line.split()
+        if what == "ways":
+            print(*(way for known, way in calls if known == case), flush=True)
+        elif what == "warm":
+            print(float(abs(numpy.asarray(calls[case, *way](), "float64")).mean()), flush=True)
+        else:
+            print(median(calls[case, *way]), flush=True)
+
+
+def median(call):
+    samples = []
+    while sum(samples) < SAMPLED_NS:
+        start = time.perf_counter_ns()
+        call()
+        samples.append(time.perf_counter_ns() - start)
+    return statistics.median_high(samples)
+
+
+def cases(name, folder):
+    """The calls that can be asked for, by case and way."""
+    return {"minilm": minilm, "gpt2": gpt2, "vit": vit, "whisper": whisper}[name](folder)
+
+
+def minilm(folder):
+    model = transformers.BertModel.from_pretrained(folder).eval()
+    calls = {}
+    for batch in (1, 32):
+        case, ids = f"batch_{batch}", tokens(batch, 128)
+        calls[case, "torch"] = forward(model, "last_hidden_state", input_ids=ids)
+        calls[case, "jax"] = jitted(jax_bert, model, ids)
+    return calls
+
+
+def gpt2(folder):
+    model = transformers.GPT2LMHeadModel.from_pretrained(folder).eval()
+    ids = tokens(1, 128)
+    return {
+        ("prefill", "torch"): forward(model, "logits", input_ids=ids),
+        ("prefill", "jax"): jitted(jax_gpt2, model, ids),
+        ("decode", "torch"): lambda: greedy(model, "input_ids", ids),
+    }
+
+
+def vit(folder):
+    model = transformers.ViTModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    pixels = wave(1, 224, 224, 3).permute(0, 3, 1, 2)
+    return {("image", "torch"): forward(model, "last_hidden_state", pixel_values=pixels)}
+
+
+def whisper(folder):
+    model = transformers.WhisperForConditionalGeneration.from_pretrained(folder).eval()
+    features = wave(1, 3000, 80).permute(0, 2, 1)
+    encoder = model.get_encoder()
+    with torch.inference_mode():
+        encoded = encoder(features)
+    start = torch.zeros((1, 1), dtype=torch.int64)
+    return {
+        ("encoder", "torch"): forward(encoder, "last_hidden_state", input_features=features),
+        ("decode", "torch"): lambda: greedy(model, "decoder_input_ids", start, encoder_outputs=encoded),
+    }
+
+
+def tokens(batch, length):
+    return (torch.arange(batch * length) * 37 % 1000).reshape(batch, length)
+
+
+def wave(*shape):
+    count = numpy.prod(shape)
+    return (torch.arange(count, dtype=torch.float32) % 1000 / 1000).reshape(shape)
+
+
+def forward(model, output, **inputs):
+    def call():
+        with torch.inference_mode():
+            return model(**inputs)[output]
+
+    return call
+
+
+@torch.inference_mode()
+def greedy(model, name, ids, **inputs):
+    """As many tokens whatever they are: none ends the text. A cache keeps what is known of the earlier ones."""
+    made, cache = [], None
+    for _ in range(TOKENS):
+        out = model(**{name: ids}, **inputs, past_key_values=cache, use_cache=True)
+        cache, ids = out.past_key_values, out.logits[:, -1:].argmax(-1)
+        made.append(ids)
+    return torch.cat(made, 1)
+
+
+# The two models in jax.numpy. Each takes the parameters by their names in the checkpoint.
+
+
+def jitted(function, model, ids):
+    import jax
+
+    weights = {name: jax.numpy.asarray(value.numpy()) for name, value in model.state_dict().items()}
+    ids = jax.numpy.asarray(ids.numpy())
+    compiled = jax.jit(lambda weights, ids: function(weights, ids, model.config))
+    return lambda: compiled(weights, ids).block_until_ready()
+
+
+def jax_bert(weights, ids, config):
+    import jax
+
+    def linear(x, name):
+        return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+    def norm(x, name):
+        return layer_norm(x, weights[f"{name}.weight"], weights[f"{name}.bias"], config.layer_norm_eps)
+
+    table = lambda name: weights[f"embeddings.{name}_embeddings.weight"]
+    x = table("word")[ids] + table("position")[: ids.shape[1]] + table("token_type")[0]
+    x = norm(x, "embeddings.LayerNorm")
+    for block in (f"encoder.layer.{n}" for n in range(config.num_hidden_layers)):
+        qkv = [linear(x, f"{block}.attention.self.{part}") for part in ("query", "key", "value")]
+        mixed = attention(*qkv, config.num_attention_heads, causal=False)
+        x = norm(x + linear(mixed, f"{block}.attention.output.dense"), f"{block}.attention.output.LayerNorm")
+        inner = jax.nn.gelu(linear(x, f"{block}.intermediate.dense"), approximate=False)
+        x = norm(x + linear(inner, f"{block}.output.dense"), f"{block}.output.LayerNorm")
+    return x
+
+
+def jax_gpt2(weights, ids, config):
+    import jax
+    from jax import numpy as jnp
+
+    def linear(x, name):
+        return x @ weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    def norm(x, name):
+        return layer_norm(x, weights[f"{name}.weight"], weights[f"{name}.bias"], config.layer_norm_epsilon)
+
+    x = weights["transformer.wte.weight"][ids] + weights["transformer.wpe.weight"][: ids.shape[1]]
+    for block in (f"transformer.h.{n}" for n in range(config.n_layer)):
+        qkv = jnp.split(linear(norm(x, f"{block}.ln_1"), f"{block}.attn.c_attn"), 3, axis=-1)
+        x += linear(attention(*qkv, config.n_head, causal=True), f"{block}.attn.c_proj")
+        inner = jax.nn.gelu(linear(norm(x, f"{block}.ln_2"), f"{block}.mlp.c_fc"), approximate=True)
+        x += linear(inner, f"{block}.mlp.c_proj")
+    return norm(x, "transformer.ln_f") @ weights["lm_head.weight"].T
+
+
+def layer_norm(x, scale, bias, epsilon):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / ((centred**2).mean(-1, keepdims=True) + epsilon) ** 0.5 * scale + bias
+
+
+def attention(query, key, value, heads, causal):
+    import jax
+
+    split = lambda x: x.reshape(*x.shape[:2], heads, -1)
+    mixed = jax.nn.dot_product_attention(split(query), split(key), split(value), is_causal=causal)
+    return mixed.reshape(query.shape)
+
+
+if __name__ == "__main__":
+    main()
