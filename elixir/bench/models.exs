@@ -154,8 +154,7 @@ end
 defmodule Emily.Bench.Models do
   alias Emily.Bench.{Cases, Ours, Peers}
 
-  # Two programs that round differently agree in five digits; one block, norm or head that differs shows in
-  # the third.
+  # Two programs that round differently agree in five digits; another head showed in the third.
   @agreement 1.0e-4
 
   def main(["loading", first, folder]), do: loading(first, folder)

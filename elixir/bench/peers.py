@@ -5,7 +5,7 @@
 
 `CASE ways` by the ways in which a case is there, `CASE WAY warm` by the mean magnitude of what a call gives,
 and `CASE WAY time` by the median time of a call in nanoseconds. The ways are `torch`, which is Transformers'
-model as it comes, and `jax`, which is the same in jax.numpy, jitted. peers.txt pins what is installed.
+model as it comes, and `jax`, which is the same in jax_models.py. peers.txt pins what is installed.
 """
 
 import statistics
@@ -15,6 +15,8 @@ import time
 import numpy
 import torch
 import transformers
+
+import jax_models
 
 THREADS = 2
 # Calls fill this time, and are one at least.
@@ -71,7 +73,7 @@ def minilm(folder):
     for batch in (1, 32):
         case, ids = f"batch_{batch}", tokens(batch, 128)
         calls[case, "torch"] = forward(model, "last_hidden_state", input_ids=ids)
-        calls[case, "jax"] = jitted(jax_bert, model, ids)
+        calls[case, "jax"] = jax_models.jitted(jax_models.bert, model, ids)
     return calls
 
 
@@ -80,15 +82,21 @@ def gpt2(folder):
     ids = tokens(1, 128)
     return {
         ("prefill", "torch"): forward(model, "logits", input_ids=ids),
-        ("prefill", "jax"): jitted(jax_gpt2, model, ids),
+        ("prefill", "jax"): jax_models.jitted(jax_models.gpt2_prefill, model, ids),
         ("decode", "torch"): lambda: greedy(model, "input_ids", ids),
+        ("decode", "jax"): jax_models.jitted(
+            lambda at, prompt, config: jax_models.gpt2_decode(at, prompt, config, TOKENS), model, ids
+        ),
     }
 
 
 def vit(folder):
     model = transformers.ViTModel.from_pretrained(folder, add_pooling_layer=False).eval()
     pixels = wave(1, 224, 224, 3).permute(0, 3, 1, 2)
-    return {("image", "torch"): forward(model, "last_hidden_state", pixel_values=pixels)}
+    return {
+        ("image", "torch"): forward(model, "last_hidden_state", pixel_values=pixels),
+        ("image", "jax"): jax_models.jitted(jax_models.vit, model, pixels),
+    }
 
 
 def whisper(folder):
@@ -100,6 +108,7 @@ def whisper(folder):
     start = torch.zeros((1, 1), dtype=torch.int64)
     return {
         ("encoder", "torch"): forward(encoder, "last_hidden_state", input_features=features),
+        ("encoder", "jax"): jax_models.jitted(jax_models.whisper_encoder, encoder, features),
         ("decode", "torch"): lambda: greedy(model, "decoder_input_ids", start, encoder_outputs=encoded),
     }
 
@@ -130,71 +139,6 @@ def greedy(model, name, ids, **inputs):
         cache, ids = out.past_key_values, out.logits[:, -1:].argmax(-1)
         made.append(ids)
     return torch.cat(made, 1)
-
-
-# The two models in jax.numpy. Each takes the parameters by their names in the checkpoint.
-
-
-def jitted(function, model, ids):
-    import jax
-
-    weights = {name: jax.numpy.asarray(value.numpy()) for name, value in model.state_dict().items()}
-    ids = jax.numpy.asarray(ids.numpy())
-    compiled = jax.jit(lambda weights, ids: function(weights, ids, model.config))
-    return lambda: compiled(weights, ids).block_until_ready()
-
-
-def jax_bert(weights, ids, config):
-    import jax
-
-    def linear(x, name):
-        return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
-
-    def norm(x, name):
-        return layer_norm(x, weights[f"{name}.weight"], weights[f"{name}.bias"], config.layer_norm_eps)
-
-    table = lambda name: weights[f"embeddings.{name}_embeddings.weight"]
-    x = table("word")[ids] + table("position")[: ids.shape[1]] + table("token_type")[0]
-    x = norm(x, "embeddings.LayerNorm")
-    for block in (f"encoder.layer.{n}" for n in range(config.num_hidden_layers)):
-        qkv = [linear(x, f"{block}.attention.self.{part}") for part in ("query", "key", "value")]
-        mixed = attention(*qkv, config.num_attention_heads, causal=False)
-        x = norm(x + linear(mixed, f"{block}.attention.output.dense"), f"{block}.attention.output.LayerNorm")
-        inner = jax.nn.gelu(linear(x, f"{block}.intermediate.dense"), approximate=False)
-        x = norm(x + linear(inner, f"{block}.output.dense"), f"{block}.output.LayerNorm")
-    return x
-
-
-def jax_gpt2(weights, ids, config):
-    import jax
-    from jax import numpy as jnp
-
-    def linear(x, name):
-        return x @ weights[f"{name}.weight"] + weights[f"{name}.bias"]
-
-    def norm(x, name):
-        return layer_norm(x, weights[f"{name}.weight"], weights[f"{name}.bias"], config.layer_norm_epsilon)
-
-    x = weights["transformer.wte.weight"][ids] + weights["transformer.wpe.weight"][: ids.shape[1]]
-    for block in (f"transformer.h.{n}" for n in range(config.n_layer)):
-        qkv = jnp.split(linear(norm(x, f"{block}.ln_1"), f"{block}.attn.c_attn"), 3, axis=-1)
-        x += linear(attention(*qkv, config.n_head, causal=True), f"{block}.attn.c_proj")
-        inner = jax.nn.gelu(linear(norm(x, f"{block}.ln_2"), f"{block}.mlp.c_fc"), approximate=True)
-        x += linear(inner, f"{block}.mlp.c_proj")
-    return norm(x, "transformer.ln_f") @ weights["lm_head.weight"].T
-
-
-def layer_norm(x, scale, bias, epsilon):
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / ((centred**2).mean(-1, keepdims=True) + epsilon) ** 0.5 * scale + bias
-
-
-def attention(query, key, value, heads, causal):
-    import jax
-
-    split = lambda x: x.reshape(*x.shape[:2], heads, -1)
-    mixed = jax.nn.dot_product_attention(split(query), split(key), split(value), is_causal=causal)
-    return mixed.reshape(query.shape)
 
 
 if __name__ == "__main__":
