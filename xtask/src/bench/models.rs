@@ -121,7 +121,7 @@ fn random(shell: &Shell, python: &Path, name: &str) -> anyhow::Result<PathBuf> {
     if !folder.join("model.safetensors").is_file() {
         shell::show(cmd!(
             shell,
-            "{python} elixir/bench/peers.py make {name} {folder}"
+            "{python} -B elixir/bench/peers.py make {name} {folder}"
         ))?;
     }
     Ok(folder)
