@@ -111,8 +111,6 @@ defmodule Emily.Bench.Ours do
 
   @doc "The median time of a call, in nanoseconds."
   def time(call, samples \\ []) do
-    # What the last call left is not this one's to collect.
-    :erlang.garbage_collect()
     start = System.monotonic_time(:nanosecond)
     call.()
     samples = [System.monotonic_time(:nanosecond) - start | samples]
