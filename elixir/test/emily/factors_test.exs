@@ -62,6 +62,11 @@ defmodule Emily.FactorsTest do
       # What completes Q beyond A's columns, R multiplies by zero.
       [q, q_nx] = for q <- [q, q_nx], do: Nx.slice_along_axis(q, 0, k, axis: -1)
 
+      # Nx reflects no column that its reflections before left exactly nothing below the diagonal of, which
+      # whole numbers have often; the contract counts one for each, so that the last signs may differ.
+      sign = if type in [:s32, :u8], do: &Nx.abs/1, else: & &1
+      [q, q_nx, r, r_nx] = Enum.map([q, q_nx, r, r_nx], sign)
+
       unit = d * :math.sqrt(k) * eps(type)
       assert_near(q, q_nx, 38 * unit, {shape, type, mode})
       assert_near(r, r_nx, 102 * d * unit, {shape, type, mode})
