@@ -46,8 +46,7 @@ fn set_memory_limit<'a>(env: Env<'a>, bytes: usize) -> Term<'a> {
 #[rustler::nif]
 fn clear_cache<'a>(env: Env<'a>, worker: ResourceArc<WorkerRef>, tag: Reference<'a>) -> Term<'a> {
     request::ask(env, tag, |letter| {
-        let reply = letter.reply(|env, ()| atoms::done().to_term(env));
-        worker.0.ask(memory::clear_cache, reply);
+        worker.0.ask(memory::clear_cache, letter.done());
     })
 }
 

@@ -94,6 +94,11 @@ impl Letter {
             .while_wanted(move || state.0.load(Ordering::Acquire) != WITHDRAWN)
     }
 
+    /// The reply that posts `{:ok, :done}` or `{:error, map}`.
+    pub(crate) fn done(self) -> Reply<()> {
+        self.reply(|env, ()| atoms::done().to_term(env))
+    }
+
     /// Posts `{:ok, term}` or `{:error, map}`.
     fn post_result<T: Send + 'static>(
         self,

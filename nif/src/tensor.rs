@@ -57,8 +57,7 @@ fn make_room<'a>(
     tag: Reference<'a>,
 ) -> Term<'a> {
     request::ask(env, tag, |letter| {
-        let reply = letter.reply(|env, ()| atoms::done().to_term(env));
-        worker.0.make_room(bytes, reply);
+        worker.0.make_room(bytes, letter.done());
     })
 }
 
@@ -75,8 +74,7 @@ fn read<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>, tag: Reference<'a>) ->
 #[rustler::nif]
 fn eval<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>, tag: Reference<'a>) -> Term<'a> {
     request::ask(env, tag, |letter| {
-        let reply = letter.reply(|env, ()| atoms::done().to_term(env));
-        tensor.0.eval_with(reply);
+        tensor.0.eval_with(letter.done());
     })
 }
 

@@ -124,8 +124,6 @@ fn submit<'a>(
 #[rustler::nif]
 fn flush<'a>(env: Env<'a>, worker: ResourceArc<WorkerRef>, tag: Reference<'a>) -> Term<'a> {
     request::ask(env, tag, |letter| {
-        worker
-            .0
-            .flush(letter.reply(|env, ()| atoms::done().to_term(env)));
+        worker.0.flush(letter.done());
     })
 }
