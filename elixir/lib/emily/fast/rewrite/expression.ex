@@ -42,12 +42,18 @@ defmodule Emily.Fast.Rewrite.Expression do
     end
   end
 
-  @doc "A node without casts from one floating type to another, for what an operation rounds but once."
-  def unrounded(tensor) do
+  @doc """
+  A node without casts from one floating type to another, for what an operation rounds but once; `nil` where that
+  comes to the node of the id `whole`.
+  """
+  def unrounded(tensor, whole \\ nil) do
     case bare(tensor) do
+      %T{data: %Expr{id: ^whole}} ->
+        nil
+
       %T{type: type, data: %Expr{op: :as_type, args: [%T{type: from} = inner]}}
       when type in @short and from in @short ->
-        unrounded(inner)
+        unrounded(inner, whole)
 
       tensor ->
         tensor
@@ -88,7 +94,7 @@ defmodule Emily.Fast.Rewrite.Expression do
   end
 
   defp factors(tensor, whole, depth) do
-    case {within(tensor, whole), depth} do
+    case {unrounded(tensor, whole), depth} do
       {%T{data: %Expr{op: op, args: [left, right]}}, depth}
       when op in [:multiply, :divide] and depth > 0 ->
         {factors, divisors} = factors(left, whole, depth - 1)
@@ -100,21 +106,6 @@ defmodule Emily.Fast.Rewrite.Expression do
 
       _ ->
         {[tensor], []}
-    end
-  end
-
-  # What a cast is of, but not into `whole`.
-  defp within(tensor, whole) do
-    case bare(tensor) do
-      %T{data: %Expr{id: ^whole}} ->
-        nil
-
-      %T{type: type, data: %Expr{op: :as_type, args: [%T{type: from} = inner]}}
-      when type in @short and from in @short ->
-        within(inner, whole)
-
-      tensor ->
-        tensor
     end
   end
 
@@ -170,6 +161,18 @@ defmodule Emily.Fast.Rewrite.Expression do
     case op(tensor) do
       {:reshape, [inner]} -> unreshaped(inner)
       _ -> tensor
+    end
+  end
+
+  @doc "Of what a node is less something of its own, of which `own` gives what that is of: `{:ok, tensor}`."
+  def less(tensor, own) do
+    with {:subtract, [x, of_its_own]} <- op(tensor),
+         {:ok, y} <- own.(of_its_own),
+         x = operand(x),
+         true <- same?(x, y) do
+      {:ok, x}
+    else
+      _ -> :error
     end
   end
 

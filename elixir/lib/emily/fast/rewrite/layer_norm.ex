@@ -52,14 +52,5 @@ defmodule Emily.Fast.Rewrite.LayerNorm do
     end
   end
 
-  defp centered(tensor) do
-    with {:subtract, [x, mean]} <- op(tensor),
-         {:ok, y} <- mean(mean),
-         x = operand(x),
-         true <- same?(x, y) do
-      {:ok, x}
-    else
-      _ -> :error
-    end
-  end
+  defp centered(tensor), do: less(tensor, &mean/1)
 end

@@ -37,13 +37,15 @@ defmodule Emily.Fast.Rewrite.Softmax do
 
   defp powers(tensor, axes) do
     with {:exp, [difference]} <- op(tensor),
-         {:subtract, [x, largest]} <- op(difference),
-         {:ok, y, ^axes} <- reduced(largest, :reduce_max),
-         x = operand(x),
-         true <- same?(x, y) and float?(x) do
+         {:ok, x} <- less(difference, &largest(&1, axes)),
+         true <- float?(x) do
       {:ok, x}
     else
       _ -> :error
     end
+  end
+
+  defp largest(tensor, axes) do
+    with {:ok, x, ^axes} <- reduced(tensor, :reduce_max), do: {:ok, x}
   end
 end
