@@ -19,8 +19,7 @@ defmodule Emily.Models.AdaptersTest do
   @size 384
 
   setup_all do
-    Application.put_env(:emily, :fallback, :raise)
-    on_exit(fn -> Application.delete_env(:emily, :fallback) end)
+    Defaults.native_only()
     Nx.default_backend(@emily)
     Nx.Defn.default_options(compiler: Emily.Compiler)
     folder = {:local, System.fetch_env!("EMILY_MINILM")}

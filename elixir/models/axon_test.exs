@@ -10,14 +10,9 @@ defmodule Emily.Models.AxonTest do
   @default [:emily, :block, :fallback]
 
   setup do
-    Application.put_env(:emily, :fallback, :raise)
     :telemetry.attach(__MODULE__, @default, &__MODULE__.note/4, self())
-
-    on_exit(fn ->
-      Application.delete_env(:emily, :fallback)
-      :telemetry.detach(__MODULE__)
-    end)
-
+    on_exit(fn -> :telemetry.detach(__MODULE__) end)
+    Emily.Defaults.native_only()
     Emily.Defaults.set({Emily.Backend, device: :cpu}, compiler: Emily.Compiler)
   end
 

@@ -14,8 +14,7 @@ defmodule Emily.Models.CheckpointsTest do
   @steps 6
 
   setup do
-    Application.put_env(:emily, :fallback, :raise)
-    on_exit(fn -> Application.delete_env(:emily, :fallback) end)
+    Emily.Defaults.native_only()
   end
 
   test "steps before and after a checkpoint are as steps without one", %{tmp_dir: folder} do

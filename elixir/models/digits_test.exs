@@ -21,8 +21,7 @@ defmodule Emily.Models.DigitsTest do
   end
 
   setup do
-    Application.put_env(:emily, :fallback, :raise)
-    on_exit(fn -> Application.delete_env(:emily, :fallback) end)
+    Defaults.native_only()
     Defaults.set({Emily.Backend, device: :cpu}, compiler: Emily.Compiler)
   end
 

@@ -125,7 +125,7 @@ defmodule Emily.Models.GenerationTest do
         assert Enum.all?(begun, &(Enum.join(&1) == words))
 
         assert Enum.join(ask.()) == Tiny.text(context.tokens)
-        assert Usage.eventually(fn -> Task.Supervisor.children(tasks()) == [] end)
+        assert Emily.Eventually.eventually(fn -> Task.Supervisor.children(tasks()) == [] end, 200)
         assert Usage.settles_at?(before)
       end
     end

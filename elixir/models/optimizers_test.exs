@@ -34,8 +34,7 @@ defmodule Emily.Models.OptimizersTest do
   ]
 
   setup do
-    Application.put_env(:emily, :fallback, :raise)
-    on_exit(fn -> Application.delete_env(:emily, :fallback) end)
+    Defaults.native_only()
   end
 
   test "all of Polaris' are here" do

@@ -6,6 +6,8 @@ defmodule Emily.Models.RewriteTest do
 
   use ExUnit.Case, async: false
 
+  import Emily.Rewriting, only: [distance: 2, largest: 1, rewrites: 2]
+
   @moduletag :capture_log
 
   alias Emily.Conformance.Slices
@@ -61,10 +63,6 @@ defmodule Emily.Models.RewriteTest do
 
     {fn params, inputs -> Map.take(predict.(params, inputs), names) end,
      [model.params, model.inputs]}
-  end
-
-  defp rewrites(fun, args) do
-    for {kind, count} <- Emily.Fast.rewrites(fun, args), count > 0, into: %{}, do: {kind, count}
   end
 
   # Generation runs what decodes for the prompt, if that is longer than a token, and for a token in the loop;
@@ -215,14 +213,6 @@ defmodule Emily.Models.RewriteTest do
       _ -> []
     end
   end
-
-  defp distance(left, right) do
-    Nx.subtract(wide(left), wide(right)) |> Nx.abs() |> Nx.reduce_max() |> Nx.to_number()
-  end
-
-  defp largest(tensor), do: tensor |> wide() |> Nx.abs() |> Nx.reduce_max() |> Nx.to_number()
-
-  defp wide(tensor), do: tensor |> Nx.backend_copy(Nx.BinaryBackend) |> Nx.as_type(:f64)
 
   defp answers(folder) do
     Nx.with_default_backend(Nx.BinaryBackend, fn ->

@@ -158,7 +158,11 @@ defmodule Emily.Models.ServingTest do
       node = TestNode.start_connected()
       {:ok, _apps} = :erpc.call(node, Application, :ensure_all_started, [:bumblebee])
       :erpc.call(node, MiniLM, :start_unlinked, [__MODULE__, @compile_for])
-      assert Usage.eventually(fn -> :pg.get_members(Nx.Serving.PG, __MODULE__) != [] end)
+
+      assert Emily.Eventually.eventually(
+               fn -> :pg.get_members(Nx.Serving.PG, __MODULE__) != [] end,
+               200
+             )
 
       sentences = Enum.take(context.sentences, 20)
       assert_right(ask_at_once({:distributed, __MODULE__}, sentences), context)

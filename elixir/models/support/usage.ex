@@ -13,17 +13,7 @@ defmodule Emily.Models.Usage do
 
   @doc "Whether so many bytes are in use at last: tensors are freed when their process is collected."
   @spec settles_at?(non_neg_integer()) :: boolean()
-  def settles_at?(bytes), do: eventually(fn -> collected() == bytes end)
-
-  @doc "Whether a function is true within some seconds."
-  @spec eventually((-> boolean()), non_neg_integer()) :: boolean()
-  def eventually(fun, left \\ 200) do
-    cond do
-      fun.() -> true
-      left == 0 -> false
-      true -> Process.sleep(20) && eventually(fun, left - 1)
-    end
-  end
+  def settles_at?(bytes), do: Emily.Eventually.eventually(fn -> collected() == bytes end, 200)
 
   @doc "The most bytes that a function had in use beyond what there was."
   @spec peak((-> any())) :: non_neg_integer()

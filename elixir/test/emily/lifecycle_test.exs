@@ -1,6 +1,8 @@
 defmodule Emily.LifecycleTest do
   use ExUnit.Case, async: false
 
+  import Emily.Eventually
+
   @mb 1_000_000
 
   defp emily(list, opts \\ []), do: Nx.tensor(list, [backend: Emily.Backend] ++ opts)
@@ -9,15 +11,6 @@ defmodule Emily.LifecycleTest do
     # Handles that are garbage here are freed when this process is collected.
     :erlang.garbage_collect()
     Emily.Memory.stats().active
-  end
-
-  # Waits for what other threads free.
-  defp eventually(fun, left \\ 100) do
-    cond do
-      fun.() -> true
-      left == 0 -> false
-      true -> Process.sleep(20) && eventually(fun, left - 1)
-    end
   end
 
   describe "between processes" do

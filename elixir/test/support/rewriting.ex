@@ -92,10 +92,9 @@ defmodule Emily.Rewriting do
           do: if(Nx.Type.float?(arg.type), do: Nx.as_type(wide(arg), :f64), else: arg)
 
     right = compiled(fun, args, f64: true)
-    largest = right |> wide() |> Nx.abs() |> Nx.reduce_max() |> Nx.to_number()
 
     assert distance(right, fast) <=
-             narrow * unit(fast.type) * largest + bound({:f, 32}, roundings)
+             narrow * unit(fast.type) * largest(right) + bound({:f, 32}, roundings)
   end
 
   @doc "Asserts that nothing is rewritten, and that the result has the same bits."
@@ -118,9 +117,10 @@ defmodule Emily.Rewriting do
   end
 
   @doc "The largest difference of two tensors."
-  def distance(left, right) do
-    Nx.subtract(wide(left), wide(right)) |> Nx.abs() |> Nx.reduce_max() |> Nx.to_number()
-  end
+  def distance(left, right), do: largest(Nx.subtract(wide(left), wide(right)))
+
+  @doc "The largest modulus of a tensor's elements."
+  def largest(tensor), do: tensor |> wide() |> Nx.abs() |> Nx.reduce_max() |> Nx.to_number()
 
   @doc "How far two results of so many roundings of numbers up to 1 may be apart."
   def bound(type, roundings), do: 4 * roundings * unit(type)
