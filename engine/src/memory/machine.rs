@@ -5,7 +5,20 @@
 #[cfg(target_os = "linux")]
 pub(super) fn allowance() -> usize {
     // What else the process needs comes out of the rest.
-    (cgroup::limit() / 5 * 4).min(rlimit::left())
+    (cgroup::limit() / 5 * 4).min(rlimit::share())
+}
+
+/// What the limits on address space and on data leave beside what the process has by now, in bytes; `None`
+/// where there is no such limit.
+#[cfg(target_os = "linux")]
+pub(super) fn addresses() -> Option<usize> {
+    rlimit::left()
+}
+
+/// Elsewhere addresses are not limited.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn addresses() -> Option<usize> {
+    None
 }
 
 /// Elsewhere MLX's own limit is all that is known.
@@ -53,24 +66,40 @@ mod cgroup {
 mod rlimit {
     use std::fs;
 
-    /// Half of what the limits on address space and on data leave beside what the process has by now: the C
-    /// library takes addresses for each thread in blocks of 64 MiB, which small tensors do not fill. Where
-    /// there is a limit it is told to give the memory of large ones back at once, as it would keep it for the
-    /// thread that had it.
-    pub(super) fn left() -> usize {
-        let none = libc::RLIM_INFINITY as usize;
-        if soft(libc::RLIMIT_AS) == none && soft(libc::RLIMIT_DATA) == none {
+    use crate::memory::threads;
+
+    /// Half of what is left once OpenBLAS has its buffers: threads take addresses for their stacks, and the C
+    /// library in blocks of 64 MiB, which small tensors do not fill.
+    pub(super) fn share() -> usize {
+        let _taken = threads();
+        let Some(left) = left() else {
             return usize::MAX;
-        }
+        };
+        spare();
+        left / 2
+    }
+
+    /// Tells the C library to give the memory of large tensors back at once, as it would keep it for the
+    /// thread that had it, and to take no blocks for further threads.
+    fn spare() {
         #[cfg(target_env = "gnu")]
         // SAFETY: takes numbers; a refusal changes nothing.
         unsafe {
             libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+            libc::mallopt(libc::M_ARENA_MAX, 1);
+        }
+    }
+
+    pub(super) fn left() -> Option<usize> {
+        let none = libc::RLIM_INFINITY as usize;
+        let (space, data) = (soft(libc::RLIMIT_AS), soft(libc::RLIMIT_DATA));
+        if space == none && data == none {
+            return None;
         }
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let space = soft(libc::RLIMIT_AS).saturating_sub(size(&status, "VmSize:"));
-        let data = soft(libc::RLIMIT_DATA).saturating_sub(size(&status, "VmData:"));
-        space.min(data) / 2
+        let space = space.saturating_sub(size(&status, "VmSize:"));
+        let data = data.saturating_sub(size(&status, "VmData:"));
+        Some(space.min(data))
     }
 
     fn soft(resource: libc::__rlimit_resource_t) -> usize {

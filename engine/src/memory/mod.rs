@@ -4,6 +4,7 @@
 
 mod budget;
 mod machine;
+mod threads;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,6 +16,7 @@ use crate::reaper;
 
 pub use budget::on_pressure;
 pub(crate) use budget::{Reserved, claim, crowded, fits, given, note, refusal, relieve, trim};
+pub(crate) use threads::{check_threads, threads};
 
 /// What the allocator holds, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

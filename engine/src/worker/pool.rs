@@ -6,14 +6,8 @@ use std::time::{Duration, Instant};
 
 use emily_spec::Result;
 
-use crate::Device;
 use crate::worker::{Job, Lane, Reply, Thread, scheduling};
-
-/// Threads per device: one per core, and at least eight, so that a handful of streams never share
-/// one on a small machine. Each costs an idle OS thread or two, once used.
-fn size() -> usize {
-    std::thread::available_parallelism().map_or(8, |cores| cores.get().max(8))
-}
+use crate::{Device, memory};
 
 static CPU: Mutex<Vec<Arc<Thread>>> = Mutex::new(Vec::new());
 static GPU: Mutex<Vec<Arc<Thread>>> = Mutex::new(Vec::new());
@@ -28,12 +22,16 @@ fn threads(device: Device) -> MutexGuard<'static, Vec<Arc<Thread>>> {
 }
 
 /// A new lane on the least loaded thread, which is started if the pool is not full.
+///
+/// # Errors
+/// [`emily_spec::ErrorKind::Memory`] where there is no room for a thread, and as [`Thread::start`].
 pub(crate) fn join(device: Device) -> Result<(Arc<Thread>, Arc<Lane>)> {
     static LANES: AtomicUsize = AtomicUsize::new(0);
+    memory::check_threads()?;
     let mut threads = threads(device);
     let least = threads.iter().min_by_key(|thread| thread.lanes()).cloned();
     let thread = match least {
-        Some(thread) if thread.lanes() == 0 || threads.len() >= size() => thread,
+        Some(thread) if thread.lanes() == 0 || threads.len() >= memory::threads() => thread,
         _ => {
             let thread = Thread::start(device, threads.len())?;
             threads.push(thread.clone());
