@@ -3,6 +3,7 @@
 //! The figures and limits belong to the whole process, all workers together, in bytes.
 
 mod budget;
+mod cache;
 mod machine;
 mod threads;
 
@@ -16,6 +17,8 @@ use crate::reaper;
 
 pub use budget::on_pressure;
 pub(crate) use budget::{Reserved, claim, crowded, fits, given, note, refusal, relieve, trim};
+pub(crate) use cache::failures_since;
+pub use cache::{clear_cache, set_cache_limit};
 pub(crate) use threads::{check_threads, threads};
 
 /// What the allocator holds, in bytes.
@@ -54,16 +57,6 @@ pub fn reset_peak() -> Result<()> {
     mlx::initialize();
     reaper::settle();
     mlx_rs::memory::reset_peak_memory().map_err(from_mlx)
-}
-
-/// Gives the cached buffers back to the system; tensors stay. On the CPU this waits for every
-/// worker's running kernels, so it belongs on a worker: [`crate::Worker::call`].
-///
-/// # Errors
-/// [`ErrorKind::Internal`] when MLX refuses.
-pub fn clear_cache() -> Result<()> {
-    reaper::settle();
-    mlx_rs::memory::clear_cache().map_err(from_mlx)
 }
 
 /// The limit on tensors' memory; work beyond it is a [`ErrorKind::Memory`] error.
@@ -106,15 +99,6 @@ pub fn set_limit(bytes: usize) -> Result<usize> {
     mlx_rs::memory::set_memory_limit(bytes).map_err(from_mlx)?;
     LIMIT.store(bytes, Ordering::Relaxed);
     Ok(before)
-}
-
-/// Sets the limit on cached buffers in bytes and returns the one before; 0 keeps nothing. Like
-/// [`clear_cache`] it belongs on a worker.
-///
-/// # Errors
-/// [`ErrorKind::Internal`] when MLX refuses.
-pub fn set_cache_limit(bytes: usize) -> Result<usize> {
-    mlx_rs::memory::set_cache_limit(bytes).map_err(from_mlx)
 }
 
 /// For `map_err` of a reservation: that the system has no memory for so many values, of a number that a caller chose.

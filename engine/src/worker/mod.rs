@@ -7,6 +7,7 @@
 mod failure;
 mod guard;
 mod handle;
+mod poison;
 mod pool;
 mod queue;
 mod reply;

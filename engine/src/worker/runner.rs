@@ -17,6 +17,7 @@ use crate::planted::{Fault, strikes};
 use crate::worker::Reply;
 use crate::worker::failure::Failure;
 use crate::worker::guard::{Guard, Guards};
+use crate::worker::poison::Poison;
 use crate::worker::slot::{Slot, State, Use, Value};
 use crate::worker::thread::{Apply, Input, Job, Thread};
 use crate::worker::turn;
@@ -48,25 +49,6 @@ pub(crate) struct Runner {
     poison: Poison,
 }
 
-/// MLX's failures that no op is known to have caused.
-///
-/// A kernel that fails marks its stream, and whoever waits for it next is told, whatever it waits for;
-/// the failed array itself then reads as if it were whole. So nothing that was in the graph is.
-#[derive(Default)]
-struct Poison {
-    /// How many there were. A value that is not evaluated and of an earlier era is lost.
-    era: u32,
-    last: Option<Arc<Failure>>,
-}
-
-impl Poison {
-    /// Why a value of this thread is lost, if it is.
-    fn of(&self, value: &Value) -> Option<Arc<Failure>> {
-        let lost = !value.evaluated && value.era < self.era;
-        lost.then(|| self.last.clone()).flatten()
-    }
-}
-
 /// Results whose evaluation has not been started.
 #[derive(Default)]
 struct Pending {
@@ -90,7 +72,7 @@ impl Runner {
             stream,
             cpu,
             pending: Pending::default(),
-            poison: Poison::default(),
+            poison: Poison::new(),
         })
     }
 
@@ -266,6 +248,9 @@ impl Runner {
         }
         self.make_room(apply.bytes, apply.on_the_way)
             .map_err(here)?;
+        if ops::is_evaluated_at_once(&origin.op) {
+            self.settle(&arrays)?;
+        }
         let mut cx = Cx::new(self.thread.device, &self.cpu);
         let arrays = ops::run(&origin.op, &arrays, &apply.results, &mut cx).map_err(here)?;
         for condition in cx.into_conditions() {
@@ -285,7 +270,7 @@ impl Runner {
                 evaluated: false,
                 origin: Some(origin.clone()),
                 kept,
-                era: self.poison.era,
+                era: self.poison.era(),
             };
             fill(slot, State::Ready(value));
         }
@@ -295,16 +280,13 @@ impl Runner {
     /// The first in time of a failure and those that the conditions turn out to be.
     fn first_of(&mut self, failure: Arc<Failure>, guards: &Guards) -> Arc<Failure> {
         let arrays: Vec<Array> = guards.arrays().collect();
-        match turn::finish(&arrays, self.thread.device) {
+        match self.finish(&arrays) {
             Ok(()) => match guards.settle() {
                 Ok(()) => failure,
                 Err(other) => Failure::first(failure, other),
             },
             // What could not be looked at is no earlier cause that anybody knows.
-            Err(exception) => {
-                self.thrown(mlx::from_mlx(exception));
-                failure
-            }
+            Err(_) => failure,
         }
     }
 
@@ -393,8 +375,7 @@ impl Runner {
         // What the stream still has to say is of the same failure.
         let _ = mlx::synchronize(&self.stream);
         let _ = mlx::synchronize(&self.cpu);
-        self.poison.era += 1;
-        self.poison.last = Some(failure);
+        self.poison.spread(failure);
     }
 
     fn read(&mut self, slot: &Arc<Slot>) -> Result<Bytes> {
@@ -407,8 +388,8 @@ impl Runner {
         self.make_room(array.nbytes(), 0)?;
         let dense = mlx::contiguous(&array)?;
         let dense = mlx::private(&dense, device).map_err(mlx::from_mlx)?;
-        turn::finish(std::slice::from_ref(&dense), device)
-            .map_err(|exception| self.thrown(mlx::from_mlx(exception)).error.clone())?;
+        let finished = self.finish(std::slice::from_ref(&dense));
+        finished.map_err(|failure| failure.error.clone())?;
         Bytes::new(dense)
     }
 
@@ -416,9 +397,32 @@ impl Runner {
     fn evaluate(&mut self, value: &Value) -> std::result::Result<(), Arc<Failure>> {
         let mut arrays: Vec<Array> = value.guards.arrays().collect();
         arrays.push(mlx::clone_array(&value.array));
-        turn::finish(&arrays, self.thread.device)
-            .map_err(|exception| self.thrown(of(mlx::from_mlx(exception), value)))?;
+        self.finish(&arrays)?;
         value.guards.settle()
+    }
+
+    /// Evaluates these, and waits for them. What MLX throws meanwhile is of any op that is in the graph, so it is
+    /// nobody's by name.
+    fn finish(&mut self, arrays: &[Array]) -> std::result::Result<(), Arc<Failure>> {
+        turn::finish(arrays, self.thread.device)
+            .map_err(|exception| self.thrown(mlx::from_mlx(exception)))?;
+        match self.poison.told_to_others() {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for all that the stream has, so that what fails next is of whoever comes next.
+    fn settle(&mut self, operands: &[Array]) -> std::result::Result<(), Arc<Failure>> {
+        self.finish(operands)?;
+        for stream in [self.stream.clone(), self.cpu.clone()] {
+            if let Err(error) = mlx::synchronize(&stream) {
+                let failure = Failure::new(error);
+                self.poison(failure.clone());
+                return Err(failure);
+            }
+        }
+        Ok(())
     }
 
     /// Evaluates a slot's value and the conditions on it, and records the outcome in the slot.

@@ -1,5 +1,6 @@
 //! What a runner does with failures.
 
+use std::process::Command;
 use std::sync::mpsc;
 
 use emily_spec::{DType, Op, TensorType, Unary};
@@ -48,6 +49,81 @@ fn a_panic_while_a_tensor_is_computed_is_the_tensor_s_error() {
     assert_eq!(slot.value().err().unwrap().error, error);
 }
 
+/// Another value of the slot's thread, that this array gives.
+fn sibling(slot: &Arc<Slot>, array: Array) -> Arc<Slot> {
+    let value = Value {
+        array,
+        ..slot.value().unwrap()
+    };
+    Slot::new(slot.ty.clone(), slot.thread.clone(), State::Ready(value))
+}
+
+/// What LAPACK refuses when it is computed.
+fn inverse_of_none() -> Array {
+    let singular = Array::from_slice(&[0f32; 4], &[2, 2]);
+    mlx_rs::linalg::inv(&singular).unwrap()
+}
+
+/// The value that is read is `exp`'s, and what fails is on its way.
+#[test]
+fn a_kernel_s_failure_has_no_op_s_name() {
+    let (mut runner, slot) = runner();
+    let stream = runner.stream.clone();
+    with_stream(&stream, || {
+        let read = sibling(&slot, inverse_of_none().exp().unwrap());
+        let error = runner.eval(&read).unwrap_err().error.clone();
+        assert_eq!(error.kind, ErrorKind::Numeric, "{error}");
+        assert_eq!(error.context, None, "{error}");
+    });
+}
+
+/// MLX waits for every stream when it clears its cache, and tells whoever asked for that. In a process of its own, as
+/// that is known to all threads then.
+#[test]
+fn a_failure_that_another_thread_was_told_of_is_known_to_the_stream_s_own() {
+    const ALONE: &str = "EMILY_TEST_ALONE";
+    let test = std::thread::current().name().unwrap().to_owned();
+    if std::env::var_os(ALONE).is_none() {
+        let mut alone = Command::new(std::env::current_exe().unwrap());
+        let output = alone
+            .args(["--exact", &test, "--nocapture"])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        return assert!(output.status.success(), "{text}");
+    }
+    let (mut runner, slot) = runner();
+    let stream = runner.stream.clone();
+    with_stream(&stream, || {
+        let failed = sibling(&slot, inverse_of_none());
+        runner.pending.slots = vec![Arc::downgrade(&failed)];
+        runner.flush();
+        std::thread::spawn(memory::clear_cache)
+            .join()
+            .unwrap()
+            .unwrap();
+        let failure = runner.eval(&failed).unwrap_err();
+        assert_eq!(failure.error.kind, ErrorKind::Numeric, "{}", failure.error);
+    });
+}
+
+/// Operands of what is evaluated at once have their own failures.
+#[test]
+fn what_is_evaluated_at_once_is_not_told_of_what_came_before() {
+    let (mut runner, slot) = runner();
+    let stream = runner.stream.clone();
+    with_stream(&stream, || {
+        let failed = sibling(&slot, inverse_of_none());
+        runner.pending.slots = vec![Arc::downgrade(&failed)];
+        runner.flush();
+        let error = runner.settle(&[]).unwrap_err().error.clone();
+        assert_eq!(error.context, None, "{error}");
+        assert!(runner.settle(&[]).is_ok());
+        assert!(runner.eval(&failed).is_err());
+    });
+}
+
 /// MLX tells the first who waits of a kernel's failure, and nobody after that.
 #[test]
 fn a_failure_that_no_op_is_known_to_have_caused_is_everybody_s() {
@@ -55,16 +131,8 @@ fn a_failure_that_no_op_is_known_to_have_caused_is_everybody_s() {
         let (mut runner, slot) = runner();
         let stream = runner.stream.clone();
         with_stream(&stream, || {
-            let ready = |array| {
-                State::Ready(Value {
-                    array,
-                    ..slot.value().unwrap()
-                })
-            };
-            let new = |array| Slot::new(slot.ty.clone(), slot.thread.clone(), ready(array));
-            let singular = Array::from_slice(&[0f32; 4], &[2, 2]);
-            let failed = new(mlx_rs::linalg::inv(&singular).unwrap());
-            let other = new(slot.value().unwrap().array.exp().unwrap());
+            let failed = sibling(&slot, inverse_of_none());
+            let other = sibling(&slot, slot.value().unwrap().array.exp().unwrap());
             runner.pending.slots = vec![Arc::downgrade(&failed), Arc::downgrade(&other)];
             runner.flush();
             let slots = match failed_first {
@@ -77,7 +145,7 @@ fn a_failure_that_no_op_is_known_to_have_caused_is_everybody_s() {
             }
             // What comes after is none the worse.
             let mut later = slot.value().unwrap();
-            later.era = runner.poison.era;
+            later.era = runner.poison.era();
             let later = Slot::new(slot.ty.clone(), slot.thread.clone(), State::Ready(later));
             assert!(runner.eval(&later).is_ok());
         });
