@@ -81,7 +81,12 @@ impl Runtime {
                 arch: target.arch,
             });
         }
-        let cache = trust::cache(&cache_dir()?)?;
+        Self::cached(&cache_dir()?, wheels, variant)
+    }
+
+    /// The one that lies in this directory, or is fetched into it.
+    fn cached(cache: &Path, wheels: &str, variant: Variant) -> Result<Self, Error> {
+        let cache = trust::cache(cache)?;
         let name = format!("mlx-{MLX_VERSION}-{variant}");
         let unpacked = cache.join(&name);
         if !record::is_of(&unpacked, wheels) {
@@ -222,6 +227,26 @@ mod tests {
         let home = install(&HEADER.replace("31", "32").replace('7', "2"));
         let error = Runtime::installed(home.path().into(), Variant::Cpu).unwrap_err();
         assert!(matches!(&error, Error::NotMlx { missing, .. } if missing.starts_with("lib/")));
+    }
+
+    #[test]
+    fn a_library_that_was_planted_in_the_cache_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = trust::cache(&dir.path().join("cache")).unwrap();
+        let unpacked = cache.join(format!("mlx-{MLX_VERSION}-cpu"));
+        let include = unpacked.join("mlx/include/mlx");
+        std::fs::create_dir_all(&include).unwrap();
+        let header = HEADER.replace("31", "32").replace('7', "2");
+        std::fs::write(include.join("version.h"), header).unwrap();
+        let library = unpacked.join("mlx/lib").join(Platform::target().library());
+        std::fs::create_dir_all(library.parent().unwrap()).unwrap();
+        std::fs::write(&library, "library").unwrap();
+        record::write(&unpacked, "wheels").unwrap();
+        let ensured = || Runtime::cached(&cache, "wheels", Variant::Cpu);
+        assert_eq!(ensured().unwrap().library(), library);
+        std::fs::write(&library, "planted").unwrap();
+        let error = ensured().unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
     }
 
     #[test]
