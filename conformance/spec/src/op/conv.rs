@@ -255,8 +255,8 @@ impl Attributes for Conv {
         Ok(vec![TensorType::new(dtype, dims)])
     }
 
-    /// Each element of the result is a sum over a window. The padded input is in use, and all windows
-    /// side by side.
+    /// Each element of the result is a sum over a window. The input is in use in the kernel's order, and padded, and
+    /// all windows side by side.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let rank = inputs[0].shape.rank();
         let [input_order, kernel_order, _] = self.permutations(rank);
@@ -273,11 +273,15 @@ impl Attributes for Conv {
             .saturating_mul(terms)
             .saturating_mul(groups as u64);
         let width = results[0].dtype.size().max(4) as u64;
+        // Of complex numbers the parts, too.
+        let copies = if results[0].dtype.is_complex() { 2 } else { 1 };
+        let copies = largest(&inputs[..1])?.saturating_mul(copies);
         let cost = row.price.of(inputs, results)?;
         Ok(Cost {
             work: elements.saturating_mul(terms).saturating_mul(2),
             temporaries: padded
                 .saturating_mul(input[1] as u64)
+                .saturating_add(copies)
                 .saturating_add(windows)
                 .saturating_mul(width)
                 .saturating_add(cost.temporaries),

@@ -1,8 +1,9 @@
 //! What has come together up to each element.
 
 use super::{Attributes, ops};
+use crate::cost::bytes;
 use crate::row::{SMOOTH, product_tolerance, row, sum_tolerance};
-use crate::{Dtypes, Family, Judged, Price, Result, Row, TensorType};
+use crate::{Cost, Dtypes, Family, Judged, Price, Result, Row, TensorType};
 
 const CUMULATIVE: Row = Row {
     grad: Some(SMOOTH),
@@ -62,5 +63,14 @@ impl Attributes for Scan {
         shape.check_axis(self.axis)?;
         let dtype = row.result_dtype(inputs, None)?;
         Ok(vec![TensorType::new(dtype, shape.clone())])
+    }
+
+    /// An operand that does not lie in order is copied.
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let cost = row.price.of(inputs, results)?;
+        Ok(Cost {
+            temporaries: cost.temporaries.saturating_add(bytes(inputs)?),
+            ..cost
+        })
     }
 }

@@ -385,7 +385,9 @@ impl Attributes for IndexedAxes {
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let cost = row.price.of(inputs, results)?;
         Ok(Cost {
-            temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
+            temporaries: (cost.temporaries)
+                .saturating_add(buffers(&inputs[1], 8)?)
+                .saturating_add(buffers(&inputs[2], 1)?),
             ..cost
         })
     }

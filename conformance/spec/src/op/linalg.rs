@@ -116,12 +116,17 @@ impl Attributes for Dot {
             .map(|ty| ty.shape.size().map(|n| n as u64 * width));
         let copies = copies.sum::<Result<u64>>()?;
         let elements = copies / width;
+        // In the order of the product, and in that of the kernel; of complex numbers the parts, too.
+        let each = match results[0].dtype.is_complex() {
+            true => 3,
+            false => 2,
+        };
         let limbs = limbs(results[0].dtype, elements, largest(results)?);
         Ok(Cost {
             work: largest(results)?.saturating_mul(terms).saturating_mul(2),
             temporaries: cost
                 .temporaries
-                .saturating_add(copies.saturating_mul(2))
+                .saturating_add(copies.saturating_mul(each))
                 .saturating_add(limbs),
             ..cost
         })

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::{Attributes, ops};
 use crate::row::{SMOOTH, product_tolerance, row, sum_tolerance};
 use crate::{
-    Arity, Cost, DType, Dtypes, Error, ErrorKind, Family, Judged, List, OpKind, Price, Result,
-    ResultDType, Row, Scalar, Shape, TensorType,
+    Arity, Class, Cost, DType, Dtypes, Error, ErrorKind, Family, Judged, List, OpKind, Price,
+    Result, ResultDType, Row, Scalar, Shape, TensorType,
 };
 
 const REDUCE: Row = Row {
@@ -16,6 +16,13 @@ const REDUCE: Row = Row {
         complex: 4,
     },
     ..row(Family::Reduce)
+};
+
+/// The terms in the dtype that they are added in, and sums of blocks of four, and of those.
+const SUM: Price = Price {
+    work: 2,
+    temporaries: 2,
+    complex: 2,
 };
 
 const EXTREMUM: Row = Row {
@@ -32,6 +39,7 @@ ops! {
         /// Sum over axes; small floats accumulate wide, integers wrap.
         Sum = Row {
             name: "sum",
+            price: SUM,
             result: ResultDType::Aggregate,
             judged: Judged::Values(sum_tolerance),
             grad: Some(SMOOTH),
@@ -40,6 +48,7 @@ ops! {
         /// Product over axes; small floats multiply wide, integers wrap.
         Product = Row {
             name: "product",
+            price: SUM,
             result: ResultDType::Aggregate,
             judged: Judged::Values(product_tolerance),
             // From 1 + 0i on or from the first factor: that decides a zero part's sign.
@@ -152,7 +161,7 @@ ops! {
         operands: &["left", "right"],
         arity: Arity::Exactly(2),
         result: ResultDType::Predicate,
-        price: Price { work: 10, temporaries: 40, complex: 16 },
+        price: Price { work: 10, temporaries: 20, complex: 16 },
         ..REDUCE
     }; {
         /// Whether NaN is near NaN.
@@ -187,12 +196,22 @@ impl Attributes for AllClose {
         Ok(vec![TensorType::new(dtype, Shape::scalar())])
     }
 
-    /// The result is small; the pairs are not, to which the operands are broadcast.
+    /// The result is small; the pairs are not, to which the operands are broadcast. They are compared in types of
+    /// eight bytes.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let dtype = inputs[0].dtype.merge(inputs[1].dtype)?;
         let shape = inputs[0].shape.broadcast(&inputs[1].shape)?;
         let pairs = TensorType::new(dtype, shape);
-        row.price.of_operands(&[pairs], results)
+        let buffers = match dtype.class() {
+            // Both operands, their magnitudes, their distance and its bound are six; eleven masks are less than two.
+            Class::Float => 8,
+            Class::Complex => row.price.complex,
+            Class::Unsigned | Class::Signed => row.price.temporaries,
+        };
+        Ok(Cost {
+            temporaries: (pairs.shape.size()? as u64).saturating_mul(8 * buffers),
+            ..row.price.of_operands(&[pairs], results)?
+        })
     }
 }
 

@@ -386,8 +386,8 @@ fn a_window_s_cost_is_of_the_padded_tensor() {
     .unwrap();
     let inputs = [ty("u8[24]")];
     let cost = op.cost(&inputs, &op.infer(&inputs).unwrap()).unwrap();
-    // 1024 elements of four bytes, in three halvings and three buffers beside them.
-    assert_eq!(cost.temporaries, 1024 * 4 * 8);
+    // 1024 elements of a byte, in three halvings and three buffers beside them.
+    assert_eq!(cost.temporaries, 1024 * 6);
     assert_eq!(cost.work, 1024 * 7);
 }
 

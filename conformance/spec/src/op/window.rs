@@ -9,10 +9,11 @@ use crate::{
 };
 
 const WINDOW: Row = Row {
+    // The padded tensor, it and the result at a wider dtype.
     price: Price {
         work: 1,
-        temporaries: 5,
-        complex: 5,
+        temporaries: 3,
+        complex: 3,
     },
     ..row(Family::Window)
 };
@@ -42,7 +43,7 @@ ops! {
             judged: Judged::Values(product_tolerance),
             // From 1 + 0i on or from the first factor: that decides a zero part's sign.
             open_zero: Dtypes::COMPLEX,
-            price: Price { work: 1, temporaries: 5, complex: 40 },
+            price: Price { work: 1, temporaries: 3, complex: 40 },
             ..WINDOW
         },
         /// Largest element at each place of a window; NaN where there is one.
@@ -128,15 +129,21 @@ impl Sliding {
         Ok(Shape::new(dims))
     }
 
-    /// Halves of windows are put together, axis by axis, over the whole padded tensor.
-    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let ty = &inputs[0];
-        let size = self.padded(&ty.shape)?.size()? as u64;
+    /// Windows of 1, 2, 4, ... elements are put together of two of the one before, and the whole of those that its
+    /// length has as binary digits, axis by axis, over the whole padded tensor: each is a buffer, of elements of
+    /// so many bytes.
+    fn cost(
+        &self,
+        row: &Row,
+        inputs: &[TensorType],
+        results: &[TensorType],
+        width: u64,
+    ) -> Result<Cost> {
+        let size = self.padded(&inputs[0].shape)?.size()? as u64;
         let levels = |length: &usize| u64::from(length.ilog2());
         let steps: u64 = self.lengths.iter().map(|n| 2 * levels(n) + 1).sum();
-        let deepest = self.lengths.iter().map(levels).max().unwrap_or(0);
-        let width = ty.dtype.size().max(4) as u64;
-        let most = row.price.buffers(results) + deepest;
+        let halves = |length: &usize| levels(length) + u64::from(length.count_ones()) - 1;
+        let most = row.price.buffers(results) + self.lengths.iter().map(halves).sum::<u64>();
         Ok(Cost {
             work: size.saturating_mul(steps.max(1) * row.price.work),
             moved: bytes(inputs)?.saturating_add(bytes(results)?),
@@ -155,7 +162,13 @@ impl Attributes for Sliding {
     }
 
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        Sliding::cost(self, row, inputs, results)
+        let dtype = inputs[0].dtype;
+        // Small floats are computed in `f32`, integers as they are.
+        let width = match dtype.is_integer() {
+            true => dtype.size(),
+            false => dtype.size().max(4),
+        };
+        Sliding::cost(self, row, inputs, results, width as u64)
     }
 }
 
@@ -166,6 +179,11 @@ const SCATTER: Row = Row {
     accepts: Dtypes::REAL,
     result: ResultDType::Merged,
     judged: Judged::Values(sum_tolerance),
+    price: Price {
+        work: 1,
+        temporaries: 5,
+        complex: 5,
+    },
     ..WINDOW
 };
 
@@ -255,7 +273,8 @@ impl Attributes for Scattering {
     }
 
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = self.window().cost(row, inputs, results)?;
+        let width = inputs[0].dtype.size().max(4) as u64;
+        let cost = self.window().cost(row, inputs, results, width)?;
         // An index goes with each element, and comparisons of both.
         Ok(Cost {
             work: cost.work.saturating_mul(6),

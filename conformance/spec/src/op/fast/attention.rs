@@ -147,7 +147,7 @@ impl Attributes for ScaledDotProductAttention {
         let each = 2 * (query[3] as u64).saturating_add(value[3] as u64) + row.price.work;
         let buffers = scores
             .saturating_mul(4)
-            .saturating_add(operands.saturating_mul(2));
+            .saturating_add(operands.saturating_mul(3));
         Ok(Cost {
             work: scores.saturating_mul(each),
             temporaries: buffers
