@@ -2,11 +2,13 @@
 
 use std::hint::black_box;
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use emily_engine::{Config, Device, Handle, Worker};
 use emily_spec::{Arithmetic, DType, Op, TensorType};
 use mlx_rs::{Array, Stream, with_stream};
+use serde_json::json;
 
 const CHAIN: usize = 150;
 const WORKERS: usize = 8;
@@ -161,5 +163,45 @@ fn to_bytes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, submit, chain, eight_at_once, to_bytes);
+/// What a caller waits for products: when it reads at once, and after it did something else for twice as long as
+/// they take.
+fn overlap(c: &mut Criterion) {
+    let mut group = c.benchmark_group("overlap");
+    group.sample_size(10);
+    let worker = worker();
+    let square = TensorType::new(DType::F32, [512, 512]);
+    let square = worker
+        .from_bytes(square, &[0; 4 << 18])
+        .expect("an operand");
+    let contraction = json!({"contract_left": [1], "contract_right": [0]});
+    let dot = Op::read("dot", contraction).expect("a product");
+    let products = || -> Vec<Handle> {
+        let product = |_| worker.apply(&dot, &[square.clone(), square.clone()]);
+        let products = (0..10).map(|at| product(at).expect("a product").remove(0));
+        products.collect()
+    };
+    let read = |products: Vec<Handle>| {
+        let began = Instant::now();
+        products
+            .iter()
+            .for_each(|product| drop(product.to_bytes().expect("its bytes")));
+        began.elapsed()
+    };
+    let alone = read(products());
+    for (name, pause) in [("read_at_once", Duration::ZERO), ("read_later", 2 * alone)] {
+        group.bench_function(name, |b| {
+            b.iter_custom(|times| {
+                let waits = (0..times).map(|_| {
+                    let products = products();
+                    std::thread::sleep(pause);
+                    read(products)
+                });
+                waits.sum()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, submit, chain, eight_at_once, to_bytes, overlap);
 criterion_main!(benches);

@@ -112,6 +112,13 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
             2.0,
         ),
         Row::new(
+            "ten products read after a pause, against at once",
+            "ns",
+            median("overlap/read_later")?,
+            median("overlap/read_at_once")?,
+            0.25,
+        ),
+        Row::new(
             "memory to read 64 MiB, against 1 MB",
             "bytes",
             grown,
