@@ -72,8 +72,11 @@ defmodule Emily.Backend do
 
   ## Where answers are not those of `Nx.BinaryBackend`
 
-    * `Nx.LinAlg.qr/2` has Nx's signs. With `mode: :complete`, `R` multiplies the columns of `Q` after
-      the `n`-th by zero: they complete the basis, but are not those of `Nx.BinaryBackend`.
+    * `Nx.LinAlg.qr/2` has Nx's signs, but where Nx's own elimination leaves exactly nothing below the
+      diagonal of a column after the first that it reflects, as it may of whole numbers. Nx does not
+      reflect such a column; Emily's signs are as if it did, as LAPACK does not tell. With
+      `mode: :complete`, `R` multiplies the columns of `Q` after the `n`-th by zero: they complete the
+      basis, but are not those of `Nx.BinaryBackend`.
     * `Nx.LinAlg.eigh/2` and `Nx.LinAlg.svd/2` order values as Nx does; the signs of their vectors, and
       which basis the vectors of a repeated value are, differ between backends.
     * `Nx.Random.normal/2` in `bf16` has an infinity in one of 128 draws: the least uniform number that
