@@ -35,6 +35,19 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [ErrorKind; 9] = [
+        ErrorKind::Shape,
+        ErrorKind::Dtype,
+        ErrorKind::Argument,
+        ErrorKind::Index,
+        ErrorKind::Memory,
+        ErrorKind::Device,
+        ErrorKind::Numeric,
+        ErrorKind::Stopped,
+        ErrorKind::Internal,
+    ];
+
     /// The name used in case files and on the BEAM.
     pub const fn name(self) -> &'static str {
         match self {

@@ -3,13 +3,29 @@
 use emily_spec::{Error, ErrorKind};
 use mlx_rs::error::Exception;
 
-/// The error for an exception that MLX threw.
+/// What an error of Emily's begins with on its way through mlx-rs's results, whose exceptions are text alone.
+const REFUSAL: &str = "emily: ";
+
+/// An error of Emily's as an exception, which [`from_mlx`] makes the same error of again.
+pub(crate) fn refusal(error: Error) -> Exception {
+    Exception::custom(format!("{REFUSAL}{}: {}", error.kind, error.message))
+}
+
+/// The error for an exception that MLX threw, or that an op of Emily's made by [`refusal`].
 ///
-/// Shapes, dtypes and indices were checked before MLX saw them, so what is left is memory, values
+/// Shapes, dtypes and indices were checked before MLX saw them, so what is left of its own is memory, values
 /// without an answer, and faults.
 pub(crate) fn from_mlx(exception: Exception) -> Error {
     let text = exception.what();
-    Error::new(kind_of(text), format!("MLX: {text}"))
+    refused(text).unwrap_or_else(|| Error::new(kind_of(text), format!("MLX: {text}")))
+}
+
+fn refused(text: &str) -> Option<Error> {
+    let (name, message) = text.strip_prefix(REFUSAL)?.split_once(": ")?;
+    let kind = ErrorKind::ALL
+        .into_iter()
+        .find(|kind| kind.name() == name)?;
+    Some(Error::new(kind, message))
 }
 
 fn kind_of(text: &str) -> ErrorKind {
@@ -32,6 +48,14 @@ fn kind_of(text: &str) -> ErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_of_emily_s_is_the_error_that_it_was() {
+        for kind in ErrorKind::ALL {
+            let error = Error::new(kind, "8 bytes: over the memory limit");
+            assert_eq!(from_mlx(refusal(error.clone())), error);
+        }
+    }
 
     #[test]
     fn memory_and_numeric_failures_are_told_from_faults() {

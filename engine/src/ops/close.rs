@@ -1,7 +1,7 @@
 //! Nearness.
 
-use emily_spec::{AllClose, Class, DType};
-use mlx_rs::error::{Exception, Result};
+use emily_spec::{AllClose, Class, DType, Error, ErrorKind};
+use mlx_rs::error::Result;
 use mlx_rs::ops::{maximum, minimum, select};
 use mlx_rs::{Array, Dtype};
 
@@ -10,7 +10,7 @@ use super::integer::sign_and_magnitude;
 use super::less::less_or_equal;
 use super::{Cx, complex, dims, fits};
 use crate::Device;
-use crate::mlx::{dtype_of, integer, real, shape_of, to_mlx};
+use crate::mlx::{dtype_of, integer, real, refusal, shape_of, to_mlx};
 
 /// What may be between two elements, computed in the widest float of the device.
 struct Bound {
@@ -38,11 +38,14 @@ impl Bound {
 pub(super) fn all_close(op: &AllClose, inputs: &[Array], cx: &Cx) -> Result<Array> {
     let (left, right) = (&inputs[0], &inputs[1]);
     let pairs = shape_of(left).broadcast(&shape_of(right));
-    let pairs = pairs.map_err(|error| Exception::custom(error.message))?;
+    let pairs = pairs.map_err(refusal)?;
     fits(&dims(&pairs), size_of::<u64>(), cx)?;
-    let [rtol, atol] = op
-        .tolerances()
-        .ok_or_else(|| Exception::custom("a tolerance must be a real number"))?;
+    let [rtol, atol] = op.tolerances().ok_or_else(|| {
+        refusal(Error::new(
+            ErrorKind::Argument,
+            "a tolerance must be a real number",
+        ))
+    })?;
     let bound = Bound {
         rtol,
         atol,
@@ -52,7 +55,7 @@ pub(super) fn all_close(op: &AllClose, inputs: &[Array], cx: &Cx) -> Result<Arra
         },
     };
     let merged = dtype_of(left).merge(dtype_of(right));
-    let merged = merged.map_err(|error| Exception::custom(error.message))?;
+    let merged = merged.map_err(refusal)?;
     let near = match merged.class() {
         Class::Unsigned | Class::Signed => near_integers(left, right, &bound)?,
         Class::Float | Class::Complex => {

@@ -36,12 +36,11 @@ mod window;
 
 use emily_spec::{Error, ErrorKind, Op, Result, Shape, TensorType};
 use mlx_rs::Array;
-use mlx_rs::error::Exception;
 
 pub(crate) use cx::{Condition, Cx};
 pub(crate) use layout::{Layout, check_count, check_counts};
 
-use crate::mlx::{dtype_of, from_mlx, shape_of, to_mlx};
+use crate::mlx::{dtype_of, from_mlx, refusal, shape_of, to_mlx};
 
 /// The op's results, not evaluated, of exactly the types `results`, which `Op::infer` gave.
 ///
@@ -168,13 +167,13 @@ fn axes(axes: &[usize]) -> Vec<i32> {
 /// A number of elements as MLX counts them along an axis, and LAPACK in its matrices and workspace.
 ///
 /// # Errors
-/// One that counts as [`ErrorKind::Memory`] for more than 31 bits can count.
+/// A [`refusal`] of kind memory, for more than 31 bits can count.
 fn length(count: usize) -> mlx_rs::error::Result<i32> {
     i32::try_from(count).map_err(|_| {
-        Exception::custom(format!(
-            "out of memory: {count} elements at once are over the limit of {} of MLX and LAPACK",
-            Shape::MAX_DIM
-        ))
+        let (most, kind) = (Shape::MAX_DIM, ErrorKind::Memory);
+        let text =
+            format!("{count} elements at once are over the limit of {most} of MLX and LAPACK");
+        refusal(Error::new(kind, text))
     })
 }
 
@@ -182,22 +181,17 @@ fn length(count: usize) -> mlx_rs::error::Result<i32> {
 /// bytes on the way to a result. MLX would write to a null pointer.
 ///
 /// # Errors
-/// One that counts as [`ErrorKind::Memory`].
+/// A [`refusal`] of kind memory.
 fn fits(sizes: &[i32], width: usize, cx: &Cx) -> mlx_rs::error::Result<()> {
     let sizes = sizes.iter().map(|&size| size as usize);
     let count = sizes.fold(1, usize::saturating_mul);
-    check_count(count, cx.device).map_err(out_of_memory)?;
+    check_count(count, cx.device).map_err(refusal)?;
     within_memory(count.saturating_mul(width))
 }
 
 /// The same of so many bytes.
 fn within_memory(bytes: usize) -> mlx_rs::error::Result<()> {
-    crate::memory::check(bytes).map_err(out_of_memory)
-}
-
-/// What `from_mlx` makes a memory error of again.
-fn out_of_memory(error: Error) -> Exception {
-    Exception::custom(format!("out of memory: {}", error.message))
+    crate::memory::check(bytes).map_err(refusal)
 }
 
 #[cfg(test)]

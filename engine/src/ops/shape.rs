@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 
-use emily_spec::{Broadcast, Concatenate, DType, Pad, Stack, TensorType, Transpose};
+use emily_spec::{
+    Broadcast, Concatenate, DType, Error, ErrorKind, Pad, Stack, TensorType, Transpose,
+};
 use mlx_rs::Array;
-use mlx_rs::error::{Exception, Result};
+use mlx_rs::error::Result;
 use mlx_rs::ops::{self, broadcast_to};
 
 use super::binary::{larger, smaller};
 use super::cast::operand;
 use super::{Cx, axes as mlx_axes, dims, length};
 use crate::Device;
-use crate::mlx::{self, clone_array, dtype_of, integer};
+use crate::mlx::{self, clone_array, dtype_of, integer, refusal};
 
 /// A view.
 pub(super) fn transpose(op: &Transpose, x: &Array) -> Result<Array> {
@@ -133,7 +135,7 @@ pub(super) fn stack(op: &Stack, parts: &[Array], ty: &TensorType) -> Result<Arra
 fn cast_all(parts: &[Array], dtype: DType) -> Result<Vec<Cow<'_, Array>>> {
     let mut all = Vec::new();
     let reserved = all.try_reserve_exact(parts.len());
-    reserved.map_err(|error| Exception::custom(format!("out of memory: {error}")))?;
+    reserved.map_err(|error| refusal(Error::new(ErrorKind::Memory, error.to_string())))?;
     for part in parts {
         all.push(operand(part, dtype)?);
     }

@@ -3,13 +3,15 @@
 //! MLX's own has a scale of `f32`, also for `f64`, and on the CPU multiplies `f16` and `bf16` in their
 //! few digits.
 
-use emily_spec::{AttentionOperands, ScaledDotProductAttention, Softmax, TensorType};
+use emily_spec::{
+    AttentionOperands, Error, ErrorKind, ScaledDotProductAttention, Softmax, TensorType,
+};
 use mlx_rs::Array;
-use mlx_rs::error::{Exception, Result};
+use mlx_rs::error::Result;
 use mlx_rs::ops::{broadcast_to, concatenate, select, tri, zeros_dtype};
 
 use super::softmax;
-use crate::mlx::{clone_array, dtype_of, integer, real, shape_of, slice_axis, to_mlx};
+use crate::mlx::{clone_array, dtype_of, integer, real, refusal, shape_of, slice_axis, to_mlx};
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
 use crate::ops::{Cx, dims, fits, length};
@@ -22,7 +24,10 @@ pub(in crate::ops) fn attention(
     cx: &Cx,
 ) -> Result<Array> {
     let Some(AttentionOperands { data, mask, sinks }) = op.operands(inputs) else {
-        return Err(Exception::custom("attention has no such operands"));
+        return Err(refusal(Error::new(
+            ErrorKind::Internal,
+            "attention has no such operands",
+        )));
     };
     if ty.shape.contains(&0) || data[1].dim(2) == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));

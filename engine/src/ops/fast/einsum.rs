@@ -1,11 +1,11 @@
 //! Sums of products by labels, out of `dot`: MLX's own multiplies no integers, and adds up small floats in
 //! their few digits.
 
-use emily_spec::{Dot, Einsum, TensorType};
+use emily_spec::{Dot, Einsum, Error, ErrorKind, TensorType};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 
-use crate::mlx::{clone_array, dtype_of, shape_of, slice};
+use crate::mlx::{clone_array, dtype_of, refusal, shape_of, slice};
 use crate::ops::binary::multiply;
 use crate::ops::cast::cast;
 use crate::ops::float::widened;
@@ -45,7 +45,10 @@ pub(in crate::ops) fn einsum(
         });
     }
     let Some(Labelled { array, labels }) = product else {
-        return Err(mlx_rs::error::Exception::custom("einsum has no operands"));
+        return Err(refusal(Error::new(
+            ErrorKind::Internal,
+            "einsum has no operands",
+        )));
     };
     let order = op.result.iter().filter_map(|label| place(&labels, *label));
     let order: Vec<usize> = order.collect();
