@@ -283,6 +283,12 @@ impl Row {
         role.copied().unwrap_or(Role::Data)
     }
 
+    /// Whether the op has an answer for data of the dtype: that of a complex `f64` does not exist.
+    pub fn takes(&self, dtype: DType) -> bool {
+        let complex = matches!(self.result, ResultDType::Complex | ResultDType::Parts);
+        self.accepts.contains(dtype) && (!complex || dtype.to_complex().is_ok())
+    }
+
     /// Checks the number of operands, and the dtypes of those that are data.
     pub(crate) fn check(&self, inputs: &[TensorType]) -> Result<()> {
         if !self.arity.takes(inputs.len()) {

@@ -27,8 +27,8 @@ const INTRO: &str = "
 # Ops
 
 Every op that Emily has, and how many trials judge it on each layer, by dtype. A dash is a dtype that
-the op does not take; a 0 is one that it takes, and that cases cover, but not on this layer; a **0** is
-one that no case covers. `f64` exists on the CPU only, behind an option. Gradients are judged in `f32`
+the op does not take, though cases may say that it refuses it; a 0 is one that it takes, and that cases
+cover, but not on this layer; a **0** is one that no case covers. `f64` exists on the CPU only, behind an option. Gradients are judged in `f32`
 and `f64`, of every op whose gradient in Nx is its slope; fixtures/README.md says of which it is not.
 
 - **recorded** counts the trials that differ on record, in DIVERGENCES.md.
@@ -66,7 +66,7 @@ pub fn ops_markdown<'a>(
         *count.by_dtype.entry(trial.dtype).or_default() += 1;
         count.recorded += usize::from(trial.recorded);
     }
-    let mut page = format!("{GENERATED}{INTRO}");
+    let mut page = format!("{GENERATED}{INTRO}\n{}", totals(layers, &counts));
     for family in families() {
         page += &format!("\n## {family}\n\n");
         let dtypes = DType::ALL.into_iter().map(DType::name);
@@ -78,6 +78,32 @@ pub fn ops_markdown<'a>(
         }
     }
     page
+}
+
+/// How many cells, each an op at a dtype that it takes, a layer has trials of, out of all.
+fn totals(layers: &[&str], counts: &BTreeMap<(&str, &str), Count>) -> String {
+    let mut table = row(["layer", "cells covered", "of cells"]) + "|---|--:|--:|\n";
+    for layer in layers {
+        let cells: Vec<(&Row, DType)> = ROWS
+            .iter()
+            .flat_map(|op| DType::ALL.map(|dtype| (*op, dtype)))
+            .filter(|(op, dtype)| takes(op, layer, *dtype))
+            .collect();
+        let is_covered = |(op, dtype): &&(&Row, DType)| {
+            let count = counts.get(&(op.name, *layer));
+            count.is_some_and(|count| count.by_dtype.contains_key(dtype.name()))
+        };
+        let covered = cells.iter().filter(is_covered).count();
+        let [covered, all] = [covered, cells.len()].map(|n| grouped(n as u64));
+        table += &row([*layer, &covered, &all]);
+    }
+    table
+}
+
+/// Whether the op has an answer at the dtype that the layer can be asked for.
+fn takes(op: &Row, layer: &str, dtype: DType) -> bool {
+    let differentiable = op.grad.is_some() && gradients::DTYPES.contains(&dtype);
+    op.takes(dtype) && (layer != GRAD || differentiable)
 }
 
 /// The families, in the order of the rows.
@@ -115,11 +141,8 @@ fn op_rows(
             let mut cells = vec![format!("`{}`", op.name), layers.join(" ")];
             cells.extend(DType::ALL.into_iter().map(
                 |dtype| match count.by_dtype.get(dtype.name()) {
+                    _ if !layers.iter().any(|layer| takes(op, layer, dtype)) => "–".to_owned(),
                     Some(trials) => trials.to_string(),
-                    None if !op.accepts.contains(dtype) => "–".to_owned(),
-                    None if layers == [GRAD] && !gradients::DTYPES.contains(&dtype) => {
-                        "–".to_owned()
-                    }
                     None if is_covered(dtype) => "0".to_owned(),
                     None => "**0**".to_owned(),
                 },
@@ -181,6 +204,15 @@ mod tests {
             ops_markdown(&["oracle", "native", "nx"], backwards, &Asked::default()),
             page
         );
+    }
+
+    #[test]
+    fn a_cell_is_a_dtype_that_the_op_takes() {
+        // That it refuses integers is tried, too.
+        let trials = ["u8", "f16", "f32"].map(|dtype| planned("native", dtype, false));
+        let page = ops_markdown(&["native", "grad"], trials, &Asked::default());
+        assert!(page.contains("| `round` | native | – |"), "{page}");
+        assert!(page.contains("| native | 2 |"), "{page}");
     }
 
     #[test]
