@@ -16,7 +16,6 @@ const BINARY: Row = Row {
 const COMPARE: Row = Row {
     result: ResultDType::Predicate,
     price: Price {
-        work: 4,
         temporaries: 8,
         complex: 8,
     },
@@ -34,7 +33,6 @@ const SHIFT: Row = Row {
     // Counts beyond every width, too.
     domain: &[Domain::Any, Domain::Range(0.0, 70.0)],
     price: Price {
-        work: 4,
         temporaries: 8,
         complex: 8,
     },
@@ -58,7 +56,7 @@ ops! {
                 false => Tolerance::Exact,
             }),
             grad: Some(SMOOTH),
-            price: Price { work: 2, temporaries: 2, complex: 12 },
+            price: Price { temporaries: 2, complex: 12 },
             ..ARITHMETIC
         },
         /// Quotient of two tensors, always floating: integers are cast to `f32` first.
@@ -76,7 +74,7 @@ ops! {
 
                 ..SMOOTH
             }),
-            price: Price { work: 4, temporaries: 4, complex: 15 },
+            price: Price { temporaries: 4, complex: 15 },
             ..ARITHMETIC
         },
         /// Quotient of integers, truncated towards zero; a zero divisor is a numeric error, and the
@@ -85,7 +83,7 @@ ops! {
             name: "quotient",
             accepts: Dtypes::INTEGER,
             domain: &[Domain::Any, Domain::NonZero],
-            price: Price { work: 8, temporaries: 8, complex: 8 },
+            price: Price { temporaries: 8, complex: 8 },
             ..ARITHMETIC
         },
         /// Remainder of truncated division: the sign is the dividend's, also for floats.
@@ -99,7 +97,7 @@ ops! {
                 domain: &[Domain::Range(4.4, 4.8), Domain::Range(1.3, 1.4)],
                 ..SMOOTH
             }),
-            price: Price { work: 8, temporaries: 8, complex: 8 },
+            price: Price { temporaries: 8, complex: 8 },
             ..ARITHMETIC
         },
         /// Power; integer powers wrap, a negative integer exponent is a numeric error.
@@ -123,7 +121,7 @@ ops! {
 
                 ..SMOOTH
             }),
-            price: Price { work: 40, temporaries: 10, complex: 28 },
+            price: Price { temporaries: 10, complex: 28 },
             ..ARITHMETIC
         },
         /// Angle of the point (right, left) from the positive x-axis, from −π to π; a zero's sign says
@@ -149,11 +147,11 @@ ops! {
         BitwiseXor = Row { name: "bitwise_xor", accepts: Dtypes::INTEGER, ..ARITHMETIC },
         /// Left times 2 to the power right; bits beyond the width are lost. A negative count is an
         /// error.
-        LeftShift = Row { name: "left_shift", price: Price { work: 4, temporaries: 4, complex: 4 },
+        LeftShift = Row { name: "left_shift", price: Price { temporaries: 4, complex: 4 },
  ..SHIFT },
         /// Left by 2 to the power right, rounded down: signed integers keep their sign. A negative
         /// count is an error.
-        RightShift = Row { name: "right_shift", price: Price { work: 4, temporaries: 4, complex: 4 },
+        RightShift = Row { name: "right_shift", price: Price { temporaries: 4, complex: 4 },
  ..SHIFT },
         /// The larger of two elements, the left one where they are equal; NaN where either is.
         Max = Row {
@@ -204,20 +202,20 @@ ops! {
         Less = Row { name: "less", accepts: Dtypes::REAL, ..COMPARE },
         /// `u8` 1 where the left number is the greater one or both are equal, whatever the dtypes;
         /// never beside NaN.
-        GreaterEqual = Row { name: "greater_equal", accepts: Dtypes::REAL, price: Price { work: 4, temporaries: 14, complex: 14 },
+        GreaterEqual = Row { name: "greater_equal", accepts: Dtypes::REAL, price: Price { temporaries: 14, complex: 14 },
  ..COMPARE },
         /// `u8` 1 where the left number is the lesser one or both are equal, whatever the dtypes; never
         /// beside NaN.
-        LessEqual = Row { name: "less_equal", accepts: Dtypes::REAL, price: Price { work: 4, temporaries: 14, complex: 14 },
+        LessEqual = Row { name: "less_equal", accepts: Dtypes::REAL, price: Price { temporaries: 14, complex: 14 },
  ..COMPARE },
         /// `u8` 1 where neither operand is zero; NaN is no zero.
-        LogicalAnd = Row { name: "logical_and", price: Price { work: 2, temporaries: 1, complex: 1 },
+        LogicalAnd = Row { name: "logical_and", price: Price { temporaries: 1, complex: 1 },
  ..COMPARE },
         /// `u8` 1 where one operand or both are not zero; NaN is no zero.
-        LogicalOr = Row { name: "logical_or", price: Price { work: 2, temporaries: 1, complex: 1 },
+        LogicalOr = Row { name: "logical_or", price: Price { temporaries: 1, complex: 1 },
  ..COMPARE },
         /// `u8` 1 where just one operand is zero; NaN is no zero.
-        LogicalXor = Row { name: "logical_xor", price: Price { work: 2, temporaries: 1, complex: 1 },
+        LogicalXor = Row { name: "logical_xor", price: Price { temporaries: 1, complex: 1 },
  ..COMPARE },
     }
 }

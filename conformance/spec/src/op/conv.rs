@@ -22,7 +22,7 @@ ops! {
         judged: Judged::Values(sum_tolerance),
         range: Range::Sums,
         grad: Some(SMOOTH),
-        price: Price { work: 2, temporaries: 2, complex: 2 },
+        price: Price { temporaries: 2, complex: 2 },
         ..row(Family::Conv)
     }; {
         /// How far the window moves, per spatial axis; 1 when absent.
@@ -278,14 +278,12 @@ impl Attributes for Conv {
         let copies = largest(&inputs[..1])?.saturating_mul(copies);
         let cost = row.price.of(inputs, results)?;
         Ok(Cost {
-            work: elements.saturating_mul(terms).saturating_mul(2),
             temporaries: padded
                 .saturating_mul(input[1] as u64)
                 .saturating_add(copies)
                 .saturating_add(windows)
                 .saturating_mul(width)
                 .saturating_add(cost.temporaries),
-            ..cost
         })
     }
 }

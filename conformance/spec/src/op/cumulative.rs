@@ -8,7 +8,6 @@ use crate::{Cost, Dtypes, Family, Judged, Price, Result, Row, TensorType};
 const CUMULATIVE: Row = Row {
     grad: Some(SMOOTH),
     price: Price {
-        work: 2,
         temporaries: 15,
         complex: 4,
     },
@@ -40,9 +39,9 @@ ops! {
             ..CUMULATIVE
         },
         /// Largest of each element and those before it; NaN from the first NaN on.
-        CumulativeMax = Row { name: "cumulative_max", price: Price { work: 2, temporaries: 3, complex: 3 }, ..EXTREMUM },
+        CumulativeMax = Row { name: "cumulative_max", price: Price { temporaries: 3, complex: 3 }, ..EXTREMUM },
         /// Smallest of each element and those before it; NaN from the first NaN on.
-        CumulativeMin = Row { name: "cumulative_min", price: Price { work: 2, temporaries: 3, complex: 3 }, ..EXTREMUM },
+        CumulativeMin = Row { name: "cumulative_min", price: Price { temporaries: 3, complex: 3 }, ..EXTREMUM },
     }
 }
 

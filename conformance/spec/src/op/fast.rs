@@ -26,7 +26,6 @@ const FAST: Row = Row {
     judged: Judged::Values(|_| Tolerance::Accum(1.0)),
     grad: Some(SMOOTH),
     price: Price {
-        work: 30,
         temporaries: 6,
         complex: 6,
     },
@@ -101,7 +100,7 @@ ops! {
         LayerNorm = Row {
             name: "layer_norm",
             operands: &["tensor", "weight", "bias"],
-            arity: Arity::Exactly(3), price: Price { work: 30, temporaries: 10, complex: 10 },
+            arity: Arity::Exactly(3), price: Price { temporaries: 10, complex: 10 },
 
             ..FAST
         },

@@ -28,7 +28,6 @@ const FOURIER: Row = Row {
         ..SMOOTH
     }),
     price: Price {
-        work: 40,
         temporaries: 4,
         complex: 4,
     },

@@ -11,7 +11,6 @@ use crate::{
 const INDEX: Row = Row {
     grad: Some(SMOOTH),
     price: Price {
-        work: 2,
         temporaries: 2,
         complex: 2,
     },
@@ -136,7 +135,6 @@ impl Attributes for Take {
         let cost = row.price.of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
-            ..cost
         })
     }
 }
@@ -180,7 +178,6 @@ impl Attributes for TakeAlongAxis {
         let cost = row.price.of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
-            ..cost
         })
     }
 }
@@ -312,7 +309,6 @@ impl Attributes for Gather {
         let cost = row.price.of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
-            ..cost
         })
     }
 }

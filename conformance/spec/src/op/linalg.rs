@@ -14,7 +14,7 @@ pub use solve::{Solve, TransformA, TriangularSolve};
 pub use spectral::{Eigh, Svd};
 
 use super::{Attributes, ops};
-use crate::cost::{count, largest, limbs};
+use crate::cost::{largest, limbs};
 use crate::row::{SMOOTH, row, sum_tolerance};
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType,
@@ -32,7 +32,7 @@ ops! {
         judged: Judged::Values(sum_tolerance),
         range: Range::Sums,
         grad: Some(SMOOTH),
-        price: Price { work: 2, temporaries: 2, complex: 2 },
+        price: Price { temporaries: 2, complex: 2 },
         ..row(Family::Linalg)
     }; {
         /// Axes of the left operand to sum over.
@@ -107,8 +107,6 @@ impl Attributes for Dot {
     /// Each element of the result is a sum over the contracted axes; operands are copied when their
     /// layout or dtype is not the product's.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let shape = &inputs[0].shape;
-        let terms = count(self.contract_left.iter().map(|&axis| shape[axis])).max(1);
         let cost = row.price.of(inputs, results)?;
         let width = results[0].dtype.size().max(4) as u64;
         let copies = inputs
@@ -123,12 +121,10 @@ impl Attributes for Dot {
         };
         let limbs = limbs(results[0].dtype, elements, largest(results)?);
         Ok(Cost {
-            work: largest(results)?.saturating_mul(terms).saturating_mul(2),
             temporaries: cost
                 .temporaries
                 .saturating_add(copies.saturating_mul(each))
                 .saturating_add(limbs),
-            ..cost
         })
     }
 }
@@ -159,16 +155,6 @@ fn square(input: &TensorType) -> Result<(&[usize], usize)> {
             format!("a square matrix is needed, got {}", input.shape),
         )),
     }
-}
-
-/// Work of a column's length for each element.
-fn by_column(row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-    let cost = row.price.of(inputs, results)?;
-    let columns = inputs[0].shape.last().copied().unwrap_or(1) as u64;
-    Ok(Cost {
-        work: cost.work.saturating_mul(columns.max(1)),
-        ..cost
-    })
 }
 
 /// The bytes of so many copies of the first operand, in what it is computed in.

@@ -32,7 +32,6 @@ const QUANTIZED: Row = Row {
     // MLX's CPU takes codes apart bit by bit, in words of four bytes: up to six of them an element, in
     // two buffers.
     price: Price {
-        work: 8,
         temporaries: 16,
         complex: 16,
     },
@@ -84,7 +83,7 @@ fn factors(x: &Shape, matrix: &Shape, transpose: bool) -> Result<[usize; 2]> {
     Ok([m, outer])
 }
 
-/// Two operations a term; the operands are copied in the dtype that is computed in, and so is, of `f64`,
+/// The operands are copied in the dtype that is computed in, and so is, of `f64`,
 /// the matrix.
 fn product_cost(
     row: &Row,
@@ -92,19 +91,15 @@ fn product_cost(
     results: &[TensorType],
     matrix: &Shape,
 ) -> Result<Cost> {
-    let cost = row.price.of(inputs, results)?;
-    let terms = inputs[0].shape.last().copied().unwrap_or(1).max(1) as u64;
     let width = results[0].dtype.size().max(4) as u64;
     let elements = inputs[0].shape.size()?.saturating_add(matrix.size()?) as u64;
     let factor = unpacking(row, results);
     let copies = elements.saturating_mul(width).saturating_mul(factor);
     Ok(Cost {
-        work: largest(results)?.saturating_mul(terms).saturating_mul(2),
         temporaries: largest(results)?
             .saturating_mul(width)
             .saturating_mul(2)
             .saturating_add(copies),
-        ..cost
     })
 }
 

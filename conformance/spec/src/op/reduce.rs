@@ -11,7 +11,6 @@ use crate::{
 
 const REDUCE: Row = Row {
     price: Price {
-        work: 2,
         temporaries: 4,
         complex: 4,
     },
@@ -57,9 +56,9 @@ ops! {
             ..REDUCE
         },
         /// Largest element over axes; NaN where there is one.
-        ReduceMax = Row { name: "reduce_max", price: Price { work: 1, temporaries: 1, complex: 1 }, ..EXTREMUM },
+        ReduceMax = Row { name: "reduce_max", price: Price { temporaries: 1, complex: 1 }, ..EXTREMUM },
         /// Smallest element over axes; NaN where there is one.
-        ReduceMin = Row { name: "reduce_min", price: Price { work: 1, temporaries: 1, complex: 1 }, ..EXTREMUM },
+        ReduceMin = Row { name: "reduce_min", price: Price { temporaries: 1, complex: 1 }, ..EXTREMUM },
     }
 }
 
@@ -119,9 +118,9 @@ ops! {
     /// Whether elements are other than zero.
     pub enum Quantifier(Axes) {
         /// `u8` 1 where all elements over axes are other than zero, as NaN is; of none it is 1.
-        All = Row { name: "all", price: Price { work: 1, temporaries: 1, complex: 1 }, result: ResultDType::Predicate, ..REDUCE },
+        All = Row { name: "all", price: Price { temporaries: 1, complex: 1 }, result: ResultDType::Predicate, ..REDUCE },
         /// `u8` 1 where some element over axes is other than zero, as NaN is; of none it is 0.
-        Any = Row { name: "any", price: Price { work: 1, temporaries: 1, complex: 1 }, result: ResultDType::Predicate, ..REDUCE },
+        Any = Row { name: "any", price: Price { temporaries: 1, complex: 1 }, result: ResultDType::Predicate, ..REDUCE },
     }
 }
 
@@ -161,7 +160,7 @@ ops! {
         operands: &["left", "right"],
         arity: Arity::Exactly(2),
         result: ResultDType::Predicate,
-        price: Price { work: 10, temporaries: 20, complex: 16 },
+        price: Price { temporaries: 20, complex: 16 },
         ..REDUCE
     }; {
         /// Whether NaN is near NaN.

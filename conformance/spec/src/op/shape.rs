@@ -294,7 +294,7 @@ ops! {
         roles: &[Role::Predicate, Role::Data],
         arity: Arity::Exactly(3),
         result: ResultDType::Merged,
-        price: Price { work: 2, temporaries: 4, complex: 4 },
+        price: Price { temporaries: 4, complex: 4 },
         ..SHAPE
     }; {
         /// The result's dtype; the branches' merged dtype when absent.
@@ -319,7 +319,7 @@ ops! {
             ],
             ..SMOOTH
         }),
-        price: Price { work: 2, temporaries: 2, complex: 2 },
+        price: Price { temporaries: 2, complex: 2 },
         ..SHAPE
     }; {
         /// The result's dtype; the operands' merged dtype when absent.

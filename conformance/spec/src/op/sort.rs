@@ -15,7 +15,7 @@ ops! {
         name: "argsort",
         accepts: Dtypes::REAL,
         result: ResultDType::Index,
-        price: Price { work: 8, temporaries: 8, complex: 8 },
+        price: Price { temporaries: 8, complex: 8 },
         ..row(Family::Sort)
     }; {
         /// The axis to sort along.
@@ -34,7 +34,7 @@ ops! {
         name: "sort",
         accepts: Dtypes::REAL,
         grad: Some(SMOOTH),
-        price: Price { work: 8, temporaries: 2, complex: 2 },
+        price: Price { temporaries: 2, complex: 2 },
         ..row(Family::Sort)
     }; {
         /// The axis to sort along.
@@ -53,7 +53,7 @@ ops! {
         results: 2,
         accepts: Dtypes::REAL,
         grad: Some(SMOOTH),
-        price: Price { work: 8, temporaries: 6, complex: 6 },
+        price: Price { temporaries: 6, complex: 6 },
         ..row(Family::Sort)
     }; {
         /// How many, at least 1 and at most the size of the axis.
@@ -85,11 +85,7 @@ impl Attributes for TopK {
     }
 
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let axis = inputs[0].shape.rank().saturating_sub(1);
-        Ok(Cost {
-            temporaries: row.price.of_operands(inputs, results)?.temporaries,
-            ..comparisons(row, inputs, results, axis)?
-        })
+        row.price.of_operands(inputs, results)
     }
 }
 
@@ -109,20 +105,12 @@ impl Attributes for Argsort {
         let dtype = row.result_dtype(inputs, self.dtype)?;
         along(&inputs[0], self.axis, dtype)
     }
-
-    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        comparisons(row, inputs, results, self.axis)
-    }
 }
 
 impl Attributes for Sort {
     fn infer(&self, row: &Row, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let dtype = row.result_dtype(inputs, None)?;
         along(&inputs[0], self.axis, dtype)
-    }
-
-    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        comparisons(row, inputs, results, self.axis)
     }
 }
 
@@ -133,20 +121,4 @@ fn along(input: &TensorType, axis: usize, dtype: DType) -> Result<Vec<TensorType
         input.shape.check_axis(axis)?;
     }
     Ok(vec![TensorType::new(dtype, input.shape.clone())])
-}
-
-/// Comparisons grow with the logarithm of the axis.
-fn comparisons(
-    row: &Row,
-    inputs: &[TensorType],
-    results: &[TensorType],
-    axis: usize,
-) -> Result<Cost> {
-    let cost = row.price.of(inputs, results)?;
-    let axis = inputs[0].shape.get(axis).copied().unwrap_or(1);
-    let levels = u64::from(axis.max(2).ilog2());
-    Ok(Cost {
-        work: cost.work.saturating_mul(levels),
-        ..cost
-    })
 }

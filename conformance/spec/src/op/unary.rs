@@ -28,7 +28,6 @@ const EXACT: Row = Row {
 const BITS: Row = Row {
     accepts: Dtypes::INTEGER,
     price: Price {
-        work: 16,
         temporaries: 8,
         complex: 8,
     },
@@ -40,7 +39,6 @@ const PREDICATE: Row = Row {
     result: ResultDType::Predicate,
     vanishes: Dtypes::INTEGER,
     price: Price {
-        work: 4,
         temporaries: 6,
         complex: 6,
     },
@@ -62,7 +60,7 @@ ops! {
             }),
             range: Range::NonNegative,
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
-            price: Price { work: 2, temporaries: 4, complex: 4 },
+            price: Price { temporaries: 4, complex: 4 },
             ..UNARY
         },
         /// Negative; integers wrap.
@@ -71,7 +69,7 @@ ops! {
         Sign = Row {
             name: "sign",
             accepts: Dtypes::REAL,
-            price: Price { work: 4, temporaries: 4, complex: 4 },
+            price: Price { temporaries: 4, complex: 4 },
             ..EXACT
         },
         /// Largest integral value not above each element; a zero result has the operand's sign.
@@ -81,7 +79,7 @@ ops! {
         /// The other bits of each integer.
         BitwiseNot = Row { name: "bitwise_not", price: Price::SIMPLE, ..BITS },
         /// How many zeros an integer's bits begin with: all of them where it is 0.
-        CountLeadingZeros = Row { name: "count_leading_zeros", price: Price { work: 8, temporaries: 10, complex: 10 },
+        CountLeadingZeros = Row { name: "count_leading_zeros", price: Price { temporaries: 10, complex: 10 },
  ..BITS },
         /// How many of an integer's bits are 1.
         PopulationCount = Row { name: "population_count", ..BITS },
@@ -113,7 +111,7 @@ ops! {
         /// `u8` 1 where an element, or either part of a complex one, is infinite.
         IsInfinity = Row { name: "is_infinity", ..PREDICATE },
         /// `u8` 1 where an element is zero, either zero, as NaN is not.
-        LogicalNot = Row { name: "logical_not", price: Price { work: 1, temporaries: 1, complex: 1 }, vanishes: Dtypes::NONE, ..PREDICATE },
+        LogicalNot = Row { name: "logical_not", price: Price { temporaries: 1, complex: 1 }, vanishes: Dtypes::NONE, ..PREDICATE },
         /// Angle of each complex number from the positive real axis, from −π to π; a zero's sign says
         /// from which side. A real number's imaginary part is +0.
         Phase = Row {
@@ -129,7 +127,7 @@ ops! {
         Round = Row {
             name: "round",
             accepts: Dtypes::FLOAT,
-            price: Price { work: 4, temporaries: 6, complex: 6 },
+            price: Price { temporaries: 6, complex: 6 },
             ..UNARY
         },
         /// e to the power of each element.
@@ -169,7 +167,7 @@ ops! {
             open_zero: Dtypes::COMPLEX,
             range: Range::NoNegativeZero,
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
-            price: Price { work: 20, temporaries: 2, complex: 15 },
+            price: Price { temporaries: 2, complex: 15 },
             ..UNARY
         },
         /// Cube root, also of negative numbers; of complex ones the principal root, in the sector within 60
@@ -179,7 +177,7 @@ ops! {
             // A power, 4 ulp in CUDA's and Metal's tables, and a correction.
             judged: Judged::Values(|dtype| library(dtype, 6)),
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
-            price: Price { work: 40, temporaries: 16, complex: 28 },
+            price: Price { temporaries: 16, complex: 28 },
             ..UNARY
         },
         /// Natural logarithm: −infinity of zeros, NaN below.
@@ -198,7 +196,7 @@ ops! {
             // log1pf: 1 ulp in glibc and CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(within(&[Domain::Range(-0.5, 2.0)])),
-            price: Price { work: 20, temporaries: 2, complex: 18 },
+            price: Price { temporaries: 2, complex: 18 },
             ..UNARY
         },
         /// e to the power of each element, minus 1, accurate near zero.
@@ -207,7 +205,7 @@ ops! {
             // expm1f: 1 ulp in glibc and CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
-            price: Price { work: 20, temporaries: 2, complex: 28 },
+            price: Price { temporaries: 2, complex: 28 },
             ..UNARY
         },
         /// 1 / (1 + e^−x), accurate where it is small.
@@ -219,7 +217,7 @@ ops! {
             open_zero: Dtypes::COMPLEX,
             range: Range::NonNegative,
             grad: Some(SMOOTH),
-            price: Price { work: 20, temporaries: 8, complex: 24 },
+            price: Price { temporaries: 8, complex: 24 },
             ..UNARY
         },
         /// Sine, of arguments of any size.
@@ -228,7 +226,7 @@ ops! {
             // sinf: 1 ulp in glibc, 2 in CUDA's table, 4 in Metal's.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
-            price: Price { work: 40, temporaries: 13, complex: 2 },
+            price: Price { temporaries: 13, complex: 2 },
             ..UNARY
         },
         /// Cosine, of arguments of any size.
@@ -238,7 +236,7 @@ ops! {
             judged: Judged::Values(|dtype| library(dtype, 4)),
             range: Range::NoNegativeZero,
             grad: Some(SMOOTH),
-            price: Price { work: 40, temporaries: 15, complex: 2 },
+            price: Price { temporaries: 15, complex: 2 },
             ..UNARY
         },
         /// Tangent, of arguments of any size.
@@ -341,7 +339,7 @@ ops! {
             // A series within 3, or what 1 − erfc leaves of erfc's 8 where that is below 0.16.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
-            price: Price { work: 60, temporaries: 26, complex: 26 },
+            price: Price { temporaries: 26, complex: 26 },
             ..UNARY
         },
         /// Inverse error function: ±infinity at ±1, NaN beyond.
@@ -355,7 +353,7 @@ ops! {
                 false => library(dtype, 4),
             }),
             grad: Some(within(&[Domain::Range(-0.7, 0.7)])),
-            price: Price { work: 200, temporaries: 54, complex: 54 },
+            price: Price { temporaries: 54, complex: 54 },
             ..UNARY
         },
         /// Complementary error function, 1 − erf(x), accurate for large x.
@@ -368,7 +366,7 @@ ops! {
             judged: Judged::Values(|dtype| library(dtype, 8)),
             range: Range::NonNegative,
             grad: Some(SMOOTH),
-            price: Price { work: 60, temporaries: 28, complex: 28 },
+            price: Price { temporaries: 28, complex: 28 },
             ..UNARY
         },
     }
@@ -389,7 +387,6 @@ impl Attributes for Plain {
             true => Price {
                 temporaries: 1,
                 complex: 1,
-                ..row.price
             },
             false => row.price,
         };
@@ -404,7 +401,7 @@ ops! {
         name: "as_type",
         result: ResultDType::Asked,
         grad: Some(SMOOTH),
-        price: Price { work: 4, temporaries: 10, complex: 10 },
+        price: Price { temporaries: 10, complex: 10 },
         ..row(Family::Unary)
     }; {
         /// The result's dtype.
@@ -421,10 +418,7 @@ impl Attributes for AsType {
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let price = match self.dtype.is_integer() && !inputs[0].dtype.is_integer() {
             true => row.price,
-            false => Price {
-                work: row.price.work,
-                ..Price::MOVE
-            },
+            false => Price::MOVE,
         };
         price.of(inputs, results)
     }

@@ -1,7 +1,7 @@
 //! Windows that slide over a tensor.
 
 use super::{Attributes, ops};
-use crate::cost::{Cost, bytes};
+use crate::cost::Cost;
 use crate::row::{SMOOTH, check_per_axis, product_tolerance, row, sum_tolerance};
 use crate::{
     Arity, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, List, Price, Range, Result,
@@ -11,7 +11,6 @@ use crate::{
 const WINDOW: Row = Row {
     // The padded tensor, it and the result at a wider dtype.
     price: Price {
-        work: 1,
         temporaries: 3,
         complex: 3,
     },
@@ -43,7 +42,7 @@ ops! {
             judged: Judged::Values(product_tolerance),
             // From 1 + 0i on or from the first factor: that decides a zero part's sign.
             open_zero: Dtypes::COMPLEX,
-            price: Price { work: 1, temporaries: 3, complex: 40 },
+            price: Price { temporaries: 3, complex: 40 },
             ..WINDOW
         },
         /// Largest element at each place of a window; NaN where there is one.
@@ -141,12 +140,9 @@ impl Sliding {
     ) -> Result<Cost> {
         let size = self.padded(&inputs[0].shape)?.size()? as u64;
         let levels = |length: &usize| u64::from(length.ilog2());
-        let steps: u64 = self.lengths.iter().map(|n| 2 * levels(n) + 1).sum();
         let halves = |length: &usize| levels(length) + u64::from(length.count_ones()) - 1;
         let most = row.price.buffers(results) + self.lengths.iter().map(halves).sum::<u64>();
         Ok(Cost {
-            work: size.saturating_mul(steps.max(1) * row.price.work),
-            moved: bytes(inputs)?.saturating_add(bytes(results)?),
             temporaries: size.saturating_mul(width).saturating_mul(most),
         })
     }
@@ -277,9 +273,7 @@ impl Attributes for Scattering {
         let cost = self.window().cost(row, inputs, results, width)?;
         // An index goes with each element, and comparisons of both.
         Ok(Cost {
-            work: cost.work.saturating_mul(6),
             temporaries: cost.temporaries.saturating_mul(3),
-            ..cost
         })
     }
 }

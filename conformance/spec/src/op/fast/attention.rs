@@ -144,16 +144,13 @@ impl Attributes for ScaledDotProductAttention {
         let operands = operands.into_iter();
         let operands = operands.fold(0, u64::saturating_add);
         let width = results[0].dtype.size().max(4) as u64;
-        let each = 2 * (query[3] as u64).saturating_add(value[3] as u64) + row.price.work;
         let buffers = scores
             .saturating_mul(4)
             .saturating_add(operands.saturating_mul(3));
         Ok(Cost {
-            work: scores.saturating_mul(each),
             temporaries: buffers
                 .saturating_mul(width)
                 .saturating_add(cost.temporaries),
-            ..cost
         })
     }
 }

@@ -24,7 +24,7 @@ ops! {
         // A lone term may be added to a 0, or not.
         open_zero: Dtypes::ALL,
         grad: Some(SMOOTH),
-        price: Price { work: 2, temporaries: 2, complex: 2 },
+        price: Price { temporaries: 2, complex: 2 },
         ..row(Family::Fast)
     }; {
         /// The labels of the operands' axes, one operand's after the other's: any numbers.
@@ -119,11 +119,10 @@ impl Attributes for Einsum {
         let operands = self.operands(inputs.iter().map(|ty| ty.shape.rank()));
         let dtype = results[0].dtype;
         let width = dtype.size().max(4) as u64;
-        let (mut product, mut work, mut most) = (Vec::new(), 0u64, 0u64);
+        let (mut product, mut most) = (Vec::new(), 0u64);
         for (at, own) in operands.iter().enumerate() {
             let all = [&product[..], own].concat();
             let left = self.kept(&all, &operands[at + 1..]);
-            work = work.saturating_add(elements(&all).saturating_mul(2));
             let [product_size, own_size, left_size] = [&product[..], own, &left[..]].map(elements);
             let factors = product_size.saturating_add(own_size);
             let buffers = factors.saturating_add(left_size).saturating_mul(2 * width);
@@ -131,9 +130,7 @@ impl Attributes for Einsum {
             product = left;
         }
         Ok(Cost {
-            work,
             temporaries: most.saturating_add(cost.temporaries),
-            ..cost
         })
     }
 }

@@ -125,7 +125,6 @@ impl Attributes for Rope {
         let angles = (results[0].shape.size()? as u64).saturating_mul(8 * 4);
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(angles),
-            ..cost
         })
     }
 }

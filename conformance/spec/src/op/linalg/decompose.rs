@@ -2,12 +2,11 @@
 
 use serde::Deserialize;
 
-use super::{by_column, matrices, square};
+use super::{matrices, square};
 use crate::op::{Attributes, ops};
 use crate::row::{MATRIX, row};
 use crate::{
-    Cost, Domain, Dtypes, Family, Grad, Judged, Price, Promise, Result, ResultDType, Row,
-    TensorType,
+    Domain, Dtypes, Family, Grad, Judged, Price, Promise, Result, ResultDType, Row, TensorType,
 };
 
 /// A decomposition, whose elements are nobody's: it is judged by what it promises.
@@ -15,7 +14,6 @@ pub(super) const DECOMPOSITION: Row = Row {
     accepts: Dtypes::REAL,
     result: ResultDType::Floating,
     price: Price {
-        work: 4,
         temporaries: 8,
         complex: 8,
     },
@@ -38,7 +36,7 @@ ops! {
         judged: Judged::Promise { promise: Promise::Qr, k: 4.0 },
         grad: Some(MATRIX),
         // An elimination of Q among them, for its last column's sign.
-        price: Price { work: 4, temporaries: 16, complex: 16 },
+        price: Price { temporaries: 16, complex: 16 },
         ..DECOMPOSITION
     }; {
         /// The sizes of Q and R.
@@ -69,11 +67,6 @@ impl Attributes for Qr {
         let factor = |rows, columns| TensorType::new(dtype, [batch, &[rows, columns]].concat());
         Ok(vec![factor(m, k), factor(k, n)])
     }
-
-    /// A reflection of the whole matrix per column.
-    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        by_column(row, inputs, results)
-    }
 }
 
 ops! {
@@ -91,7 +84,7 @@ ops! {
             symmetric: true,
             ..MATRIX
         }),
-        price: Price { work: 4, temporaries: 6, complex: 6 },
+        price: Price { temporaries: 6, complex: 6 },
         ..DECOMPOSITION
     }; {
     }
@@ -102,10 +95,6 @@ impl Attributes for Cholesky {
         square(&inputs[0])?;
         let dtype = row.result_dtype(inputs, None)?;
         Ok(vec![TensorType::new(dtype, inputs[0].shape.clone())])
-    }
-
-    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        by_column(row, inputs, results)
     }
 }
 
@@ -123,7 +112,7 @@ ops! {
         judged: Judged::Promise { promise: Promise::Lu, k: 1.5 },
         grad: Some(MATRIX),
         // In `f64`.
-        price: Price { work: 4, temporaries: 16, complex: 16 },
+        price: Price { temporaries: 16, complex: 16 },
         ..DECOMPOSITION
     }; {
     }
@@ -135,9 +124,5 @@ impl Attributes for Lu {
         let floating = row.result_dtype(inputs, None)?;
         let of = |dtype| TensorType::new(dtype, inputs[0].shape.clone());
         Ok(vec![of(inputs[0].dtype), of(floating), of(floating)])
-    }
-
-    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        by_column(row, inputs, results)
     }
 }

@@ -1,6 +1,6 @@
 //! Determinants of matrices, over the last two axes.
 
-use super::{by_column, copies, square};
+use super::{copies, square};
 use crate::op::{Attributes, ops};
 use crate::row::{MATRIX, row, sum_tolerance};
 use crate::{Cost, Domain, Dtypes, Family, Judged, Price, Result, ResultDType, Row, TensorType};
@@ -19,7 +19,7 @@ ops! {
         open_zero: Dtypes::ALL,
         domain: &[Domain::Range(-4.0, 4.0)],
         grad: Some(MATRIX),
-        price: Price { work: 2, temporaries: 16, complex: 16 },
+        price: Price { temporaries: 16, complex: 16 },
         ..row(Family::Linalg)
     }; {
     }
@@ -34,10 +34,8 @@ impl Attributes for Determinant {
 
     /// The result is small, what is eliminated is not.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = by_column(row, inputs, results)?;
         Ok(Cost {
             temporaries: copies(row.price.temporaries, inputs, results)?,
-            ..cost
         })
     }
 }

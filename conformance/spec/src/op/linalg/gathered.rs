@@ -22,7 +22,7 @@ ops! {
         judged: Judged::Values(sum_tolerance),
         range: Range::Sums,
         grad: Some(SMOOTH),
-        price: Price { work: 2, temporaries: 2, complex: 2 },
+        price: Price { temporaries: 2, complex: 2 },
         ..row(Family::Linalg)
     }; {
     }
@@ -46,7 +46,7 @@ impl Attributes for GatherMm {
         Ok(vec![TensorType::new(dtype, dims)])
     }
 
-    /// Two operations a term; operands are copied where their dtype is not what is computed in, and of
+    /// Operands are copied where their dtype is not what is computed in, and of
     /// other dtypes than MLX's kernel takes the matrices that are picked.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let cost = row.price.of(inputs, results)?;
@@ -63,12 +63,10 @@ impl Attributes for GatherMm {
         let copies = pairs.saturating_add(whole).saturating_mul(2 * width);
         let limbs = limbs(dtype, pairs, largest(results)?);
         Ok(Cost {
-            work: count([products, m, n, k.max(1), 2]),
             temporaries: cost
                 .temporaries
                 .saturating_add(copies)
                 .saturating_add(limbs),
-            ..cost
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{by_column, copies, square};
+use super::{copies, square};
 use crate::op::{Attributes, ops};
 use crate::row::{MATRIX, row, sum_tolerance};
 use crate::{
@@ -23,7 +23,6 @@ const SYSTEM: Row = Row {
     grad: Some(MATRIX),
     // Real ones are in `f64`.
     price: Price {
-        work: 2,
         temporaries: 16,
         complex: 8,
     },
@@ -74,10 +73,9 @@ impl Attributes for TriangularSolve {
 
     /// Beside what is known of X, a copy of A.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = by_column(row, inputs, results)?;
+        let cost = row.price.of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(copies(4, inputs, results)?),
-            ..cost
         })
     }
 }
@@ -100,11 +98,10 @@ impl Attributes for Solve {
 
     /// Beside what is known of X, the factors of A.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = by_column(row, inputs, results)?;
+        let cost = row.price.of(inputs, results)?;
         let factors = copies(row.price.temporaries, inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(factors),
-            ..cost
         })
     }
 }

@@ -1,10 +1,10 @@
 //! Eigenvalues and singular values, with their vectors, over the last two axes.
 
 use super::decompose::DECOMPOSITION;
-use super::{by_column, matrices, square};
+use super::{matrices, square};
 use crate::op::{Attributes, ops};
 use crate::row::MATRIX;
-use crate::{Cost, Judged, Price, Promise, Result, Row, TensorType};
+use crate::{Judged, Price, Promise, Result, Row, TensorType};
 
 ops! {
     /// Eigenvalues and eigenvectors of symmetric A, A·V = V·diag(λ), of which the lower triangle is read.
@@ -34,10 +34,6 @@ impl Attributes for Eigh {
             TensorType::new(dtype, inputs[0].shape.clone()),
         ])
     }
-
-    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        by_column(row, inputs, results)
-    }
 }
 
 ops! {
@@ -51,7 +47,7 @@ ops! {
         judged: Judged::Promise { promise: Promise::Svd, k: 20.0 },
         // Of singular values: U's and Vᵀ's signs are open.
         grad: Some(MATRIX),
-        price: Price { work: 4, temporaries: 14, complex: 14 },
+        price: Price { temporaries: 14, complex: 14 },
         ..DECOMPOSITION
     }; {
         /// U and V are square; else they have as many columns as there are singular values.
@@ -68,9 +64,5 @@ impl Attributes for Svd {
         let dtype = row.result_dtype(inputs, None)?;
         let of = |dims: &[usize]| TensorType::new(dtype, [batch, dims].concat());
         Ok(vec![of(&[m, columns]), of(&[k]), of(&[rows, n])])
-    }
-
-    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        by_column(row, inputs, results)
     }
 }

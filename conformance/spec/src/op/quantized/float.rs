@@ -48,9 +48,7 @@ impl Attributes for FpQuantize {
         let cost = row.price.of(inputs, results)?;
         let elements = inputs[0].shape.size()? as u64;
         Ok(Cost {
-            work: elements.saturating_mul(row.price.work),
             temporaries: cost.temporaries.saturating_add(8 * 4 * elements),
-            ..cost
         })
     }
 }
@@ -129,10 +127,9 @@ impl Attributes for FpDequantize {
         Ok(vec![TensorType::new(self.dtype, shape)])
     }
 
-    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+    fn cost(&self, row: &Row, _: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         Ok(Cost {
             temporaries: buffers(&results[0], unpacking(row, results))?,
-            ..row.price.of(inputs, results)?
         })
     }
 }
