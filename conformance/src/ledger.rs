@@ -74,6 +74,8 @@ pub enum Record {
     Error(ErrorKind),
     /// The reference's answer or another one, or an exception: Nx leaves it open.
     Open,
+    /// Another answer or an exception, whichever; of a backend that is not Emily.
+    Wrong,
 }
 
 impl fmt::Display for Record {
@@ -93,6 +95,7 @@ impl fmt::Display for Record {
             }
             Record::Error(kind) => write!(f, "a {kind} error"),
             Record::Open => f.write_str("open"),
+            Record::Wrong => f.write_str("wrong"),
         }
     }
 }
@@ -103,13 +106,15 @@ struct FileText {
     #[serde(default)]
     divergence: Vec<EntryText>,
     #[serde(default)]
-    open: Vec<OpenText>,
+    open: Vec<LooseText>,
+    #[serde(default)]
+    wrong: Vec<LooseText>,
 }
 
-/// What Nx leaves open to backends.
+/// Trials of a backend that is not Emily without what they give: Nx leaves it open, or it is wrong anyhow.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OpenText {
+struct LooseText {
     #[serde(rename = "where")]
     trials: Spanned<OneOrMany>,
     #[serde(default)]
@@ -162,15 +167,17 @@ impl Ledger {
                 Err(message) => problems.push(source.problem(start, message)),
             }
         }
-        for OpenText { trials, why } in parsed.open {
+        let open = parsed.open.into_iter().map(|text| (text, Record::Open));
+        let wrong = parsed.wrong.into_iter().map(|text| (text, Record::Wrong));
+        for (LooseText { trials, why }, record) in open.chain(wrong) {
             let start = trials.span().start;
             if why.trim().is_empty() {
-                problems.push(source.problem(start, "what is open needs a why".to_owned()));
+                problems.push(source.problem(start, format!("what is {record} needs a why")));
             }
             entries.push(Entry {
                 trials: trials.get_ref().as_slice().to_vec(),
                 devices: None,
-                record: Record::Open,
+                record,
                 why,
                 cause: Cause::Nx,
                 at: source.at(start),

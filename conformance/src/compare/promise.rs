@@ -5,8 +5,23 @@ use emily_spec::{Promise, Tensor};
 use super::{APART, Allowed, Comparison};
 use crate::number::{self, Format};
 
+/// What stands below R's diagonal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Triangle {
+    /// Zeros: the contract's.
+    Zero,
+    /// What elimination left there, as Nx promises no zeros: it counts as a residual.
+    Rounded,
+}
+
 /// Checks what a decomposition of `input` promises, in units of eps · dimension · norm.
-pub fn promise(promise: Promise, k: f64, input: &Tensor, results: &[Tensor]) -> Comparison {
+pub fn promise(
+    promise: Promise,
+    k: f64,
+    triangle: Triangle,
+    input: &Tensor,
+    results: &[Tensor],
+) -> Comparison {
     let allowed = Allowed {
         text: format!("residual({k})"),
         distance: k,
@@ -25,7 +40,7 @@ pub fn promise(promise: Promise, k: f64, input: &Tensor, results: &[Tensor]) -> 
                 least: format.value(1),
             };
             let residuals = match promise {
-                Promise::Qr => qr(a, factors, ends),
+                Promise::Qr => qr(a, factors, ends, triangle),
                 Promise::Cholesky => cholesky(a, factors),
                 Promise::Lu => lu(a, factors, ends),
                 Promise::Eigh => eigh(a, factors, ends),
@@ -243,12 +258,16 @@ fn is_of<const N: usize>(factors: &[Matrix]) -> Result<&[Matrix; N], String> {
 }
 
 /// A = Q·R, Qᵀ·Q = I, R upper triangular, with the signs of reflections; NaN of what is not finite.
-fn qr(a: &Matrix, factors: &[Matrix], ends: Ends) -> Residuals {
+fn qr(a: &Matrix, factors: &[Matrix], ends: Ends, triangle: Triangle) -> Residuals {
     let [q, r] = is_of(factors)?;
     if !a.is_finite() {
         return all_nan(factors);
     }
-    r.require("R is not upper triangular", |i, j, x| j < i && x != 0.0)?;
+    let lower = |i, j| if j < i { r.at(i, j) } else { 0.0 };
+    let lower = Matrix::new(r.rows, r.columns, lower);
+    if triangle == Triangle::Zero {
+        lower.require("R is not upper triangular", |_, _, x| x != 0.0)?;
+    }
     let steps = a.columns.min(a.rows - 1);
     let below = |j: usize| (j + 1..a.rows).any(|i| a.at(i, j) != 0.0);
     let kept = (0..steps).take_while(|&j| !below(j)).count();
@@ -261,6 +280,11 @@ fn qr(a: &Matrix, factors: &[Matrix], ends: Ends) -> Residuals {
     }
     let r = ends.restored(r, || q.transposed().times(a));
     Ok(vec![
+        Residual {
+            name: "R below its diagonal",
+            size: lower.norm(),
+            scale: a.norm(),
+        },
         residual("A − Q·R", a, &q.times(&r), ends.rounding(&r)),
         orthonormal("QᵀQ − I", q),
     ])
@@ -422,7 +446,10 @@ mod tests {
     #[test]
     fn a_decomposition_is_judged_by_what_it_promises() {
         let a = tensor("f32[2,2] 3 1 4 2");
-        let judge = |q: &str, r: &str| promise(Promise::Qr, 8.0, &a, &[tensor(q), tensor(r)]);
+        let judge = |q: &str, r: &str| {
+            let factors = [tensor(q), tensor(r)];
+            promise(Promise::Qr, 8.0, Triangle::Zero, &a, &factors)
+        };
         let broken = |q: &str, r: &str| judge(q, r).broken.unwrap();
         let q = "f32[2,2] 0.6 0.8 0.8 -0.6";
         assert!(judge(q, "f32[2,2] 5 2.2 0 -0.4").agrees());
@@ -448,26 +475,40 @@ mod tests {
     }
 
     #[test]
+    fn what_elimination_left_below_the_diagonal_is_a_residual_where_nx_s_own_is_judged() {
+        let a = tensor("f32[2,2] 3 1 4 2");
+        let judge = |below: &str, triangle| {
+            let r = format!("f32[2,2] 5 2.2 {below} -0.4");
+            let factors = [tensor("f32[2,2] 0.6 0.8 0.8 -0.6"), tensor(&r)];
+            promise(Promise::Qr, 8.0, triangle, &a, &factors)
+        };
+        assert!(judge("1e-7", Triangle::Rounded).agrees());
+        assert!(!judge("1e-7", Triangle::Zero).agrees());
+        assert!(!judge("0.5", Triangle::Rounded).agrees());
+    }
+
+    #[test]
     fn what_is_beyond_the_largest_is_an_infinity_and_nothing_else_is() {
         let a = tensor("f32[2,1] 3e38 -3e38");
         let half = 0.5f32.sqrt();
         let judge = |r: &str| {
             let q = tensor(&format!("f32[2,1] {half} -{half}"));
-            promise(Promise::Qr, 8.0, &a, &[q, tensor(r)])
+            promise(Promise::Qr, 8.0, Triangle::Zero, &a, &[q, tensor(r)])
         };
         assert!(judge("f32[1,1] inf").agrees());
         assert!(!judge("f32[1,1] 3.4e38").agrees());
         assert!(!judge("f32[1,1] -inf").agrees());
         let finite = [tensor("f32[1,1] 1"), tensor("f32[1,1] inf")];
         let a = tensor("f32[1,1] 3e38");
-        assert!(!promise(Promise::Qr, 8.0, &a, &finite).agrees());
+        assert!(!promise(Promise::Qr, 8.0, Triangle::Zero, &a, &finite).agrees());
     }
 
     #[test]
     fn an_elimination_is_judged_by_its_factors_and_pivots() {
         let a = tensor("f32[2,2] 1 2 4 6");
         let judge = |p: &str, l: &str, u: &str| {
-            promise(Promise::Lu, 1.5, &a, &[tensor(p), tensor(l), tensor(u)])
+            let factors = [tensor(p), tensor(l), tensor(u)];
+            promise(Promise::Lu, 1.5, Triangle::Zero, &a, &factors)
         };
         let (p, l) = ("f32[2,2] 0 1 1 0", "f32[2,2] 1 0 0.25 1");
         assert!(judge(p, l, "f32[2,2] 4 6 0 0.5").agrees());
@@ -481,8 +522,10 @@ mod tests {
     #[test]
     fn eigenvectors_may_turn_and_eigenvalues_keep_their_order() {
         let a = tensor("f32[2,2] 6 9 2 9");
-        let judge =
-            |values: &str, v: &str| promise(Promise::Eigh, 16.0, &a, &[tensor(values), tensor(v)]);
+        let judge = |values: &str, v: &str| {
+            let factors = [tensor(values), tensor(v)];
+            promise(Promise::Eigh, 16.0, Triangle::Zero, &a, &factors)
+        };
         let (values, r, s) = ("f32[2] 10 5", 0.2f32.sqrt(), 0.8f32.sqrt());
         assert!(judge(values, &format!("f32[2,2] {r} {s} {s} -{r}")).agrees());
         assert!(judge(values, &format!("f32[2,2] -{r} {s} -{s} -{r}")).agrees());
@@ -495,7 +538,8 @@ mod tests {
     fn singular_values_are_not_negative_and_descend() {
         let a = tensor("f32[2,1] -3 4");
         let judge = |u: &str, s: &str, v: &str| {
-            promise(Promise::Svd, 20.0, &a, &[tensor(u), tensor(s), tensor(v)])
+            let factors = [tensor(u), tensor(s), tensor(v)];
+            promise(Promise::Svd, 20.0, Triangle::Zero, &a, &factors)
         };
         assert!(judge("f32[2,1] -0.6 0.8", "f32[1] 5", "f32[1,1] 1").agrees());
         assert!(judge("f32[2,2] 0.6 0.8 -0.8 0.6", "f32[1] 5", "f32[1,1] -1").agrees());

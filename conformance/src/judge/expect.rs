@@ -10,6 +10,7 @@ use super::{Judge, caught};
 use crate::case::Want;
 use crate::compare::{self, Comparison, Difference, Expected, Rule};
 use crate::gradients;
+use crate::layer::Layer;
 use crate::plan::Call;
 
 /// What an answer must be.
@@ -152,7 +153,7 @@ impl Judge<'_> {
         &self,
         call: &Call,
         random: bool,
-        foreign: bool,
+        layer: &dyn Layer,
         expectation: &Expectation<'_>,
         got: &Result<Vec<Tensor>>,
     ) -> Vec<Comparison> {
@@ -202,7 +203,7 @@ impl Judge<'_> {
                     })
                     .collect();
             }
-            (Expectation::Promise, Ok(results)) => match self.promised(call, results) {
+            (Expectation::Promise, Ok(results)) => match self.promised(call, layer, results) {
                 Ok(comparison) => comparison,
                 Err(message) => Comparison::broken(message),
             },
@@ -219,8 +220,9 @@ impl Judge<'_> {
                             tolerance: allowance.tolerance.at(dtype),
                             random,
                             // Nx says nothing of either, and its own backend keeps neither.
-                            open_zero: foreign || self.case.row.open_zero.contains(dtype),
-                            open_parts: foreign,
+                            open_zero: layer.is_foreign()
+                                || self.case.row.open_zero.contains(dtype),
+                            open_parts: layer.is_foreign(),
                             forgiven: allowance.forgiven,
                         };
                         compare::values(*want, got, rule)
@@ -231,7 +233,12 @@ impl Judge<'_> {
         vec![found]
     }
 
-    fn promised(&self, call: &Call, results: &[Tensor]) -> std::result::Result<Comparison, String> {
+    fn promised(
+        &self,
+        call: &Call,
+        layer: &dyn Layer,
+        results: &[Tensor],
+    ) -> std::result::Result<Comparison, String> {
         let Judged::Promise { promise, k } = self.case.row.judged else {
             return Err(format!("{} promises nothing", self.case.row.name));
         };
@@ -244,7 +251,8 @@ impl Judge<'_> {
             .inputs
             .first()
             .ok_or("a decomposition needs an operand")?;
-        Ok(compare::promise(promise, k, &input.tensor, results))
+        let (triangle, input) = (layer.triangle(), &input.tensor);
+        Ok(compare::promise(promise, k, triangle, input, results))
     }
 }
 

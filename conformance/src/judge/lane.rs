@@ -90,6 +90,7 @@ impl<'a> Lane<'a> {
                 Err(error) if self.layer.raised(error).is_none() => found.to_vec(),
                 Ok(_) | Err(_) => Vec::new(),
             },
+            (Record::Wrong, _) => Vec::new(),
             (Record::Within(..), _) => found.to_vec(),
             (Record::Error(kind), _) => compare(&Expectation::Error(*kind), got),
             (Record::Values(values), _) => {
@@ -111,7 +112,7 @@ impl<'a> Lane<'a> {
     fn missing(&self) -> Vec<Difference> {
         let recorded = match self.entry.map(|entry| &entry.record) {
             Some(Record::Within(_, differences)) => differences.as_slice(),
-            Some(Record::Values(_) | Record::Error(_) | Record::Open) | None => &[],
+            Some(Record::Values(_) | Record::Error(_) | Record::Open | Record::Wrong) | None => &[],
         };
         let missing = recorded.iter().filter(|d| !self.forgiven.contains(d));
         missing.copied().collect()

@@ -377,6 +377,11 @@ fn a_foreign_backend_is_right_or_wrong_or_refuses() {
     assert_eq!(of(truncated, open), Outcome::Open);
     assert_eq!(of(raises, open), Outcome::Refused);
     assert!(of(dies, open).is_red());
+    let wrong = open.replace("open", "wrong");
+    assert_eq!(of(|results| results, &wrong), Outcome::Stale);
+    for answers in [truncated, raises, dies] {
+        assert_eq!(of(answers, &wrong), Outcome::Diverges);
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ use std::time::Duration;
 use emily_spec::{DType, Error, ErrorKind, Op, Result, Tensor};
 
 use super::{Absent, Layer, Question, Raised, Reference};
+use crate::compare::Triangle;
 use crate::plan::Call;
 use crate::view::Input;
 use batch::Deaths;
@@ -264,6 +265,13 @@ impl Layer for Beam {
 
     fn is_foreign(&self) -> bool {
         matches!(self.kind, Kind::Peer(_))
+    }
+
+    fn triangle(&self) -> Triangle {
+        match self.kind {
+            Kind::Nx | Kind::Peer(_) => Triangle::Rounded,
+            Kind::Nif | Kind::Backend | Kind::Compiler | Kind::Grad => Triangle::Zero,
+        }
     }
 
     fn flags(&self) -> String {

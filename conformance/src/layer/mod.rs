@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType, panic_text};
 
+use crate::compare::Triangle;
 use crate::plan::Call;
 use crate::view::Input;
 
@@ -35,6 +36,11 @@ pub trait Layer: Send + Sync {
     /// is its own matter.
     fn is_foreign(&self) -> bool {
         false
+    }
+
+    /// What is below the diagonal of its R: only what is Emily's owes zeros there.
+    fn triangle(&self) -> Triangle {
+        Triangle::Zero
     }
 
     /// What the command line needs to have it, with a blank before it.

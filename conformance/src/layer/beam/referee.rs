@@ -22,23 +22,18 @@ const LARGEST_EXPONENT: i128 = 1 << 16;
 
 /// True when the call can be put to it.
 pub(super) fn takes(question: &Question<'_>) -> bool {
-    !is_promised(question.op)
-        && is_meant(question)
+    is_meant(question)
         && ends(question)
         && pads(question)
         && (!question.generated || is_plain(question))
         && (!question.generated || tells_zeros(question))
         && (!question.generated || chooses(question))
+        && (!question.generated || factors(question))
 }
 
 /// True when Nx means one answer, and a machine has room for it: whatever the backend.
 pub(super) fn is_meant(question: &Question<'_>) -> bool {
     is_settled(question) && is_small(question)
-}
-
-/// What it decomposes leaves rounding where the contract promises zeros, below R's diagonal.
-fn is_promised(op: &Op) -> bool {
-    matches!(op.row().judged, Judged::Promise { .. })
 }
 
 /// Whether a complex zero is a false predicate differs between the releases of Nx that Emily is
@@ -118,6 +113,14 @@ fn tells_zeros(question: &Question<'_>) -> bool {
 /// may be chosen then; facts record that.
 fn chooses(question: &Question<'_>) -> bool {
     !matches!(question.op, Op::WindowScatter(..))
+}
+
+/// Its decompositions take minutes for what a sweep asks.
+fn factors(question: &Question<'_>) -> bool {
+    match question.op.row().judged {
+        Judged::Values(_) => true,
+        Judged::Promise { .. } => false,
+    }
 }
 
 /// True for finite operands, of one type where they meet, without bf16.
