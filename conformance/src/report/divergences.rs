@@ -50,6 +50,13 @@ computing shows, Emily gives the reference's answer, and results change:
 
 ";
 
+/// What no case can say, as it is about many calls, or about what the contract leaves open.
+const ELSEWHERE: &str = "
+The documentation of `Emily.Backend` names what else differs, under *Where answers are not those of
+`Nx.BinaryBackend`*: signs in decompositions, and an infinity in one of 128 of `Nx.Random.normal`'s draws
+in `bf16`. ExUnit holds it (`factors_test.exs`, `random_test.exs`).
+";
+
 const LIST: &str = "
 ## The records, by reason
 ";
@@ -75,6 +82,7 @@ pub fn divergences_markdown(entries: impl IntoIterator<Item = Recorded>) -> Stri
     if !nx.is_empty() {
         page += BINARY_BACKEND;
         page += &summary(&nx, "");
+        page += ELSEWHERE;
     }
     if !entries.is_empty() {
         page += LIST;
