@@ -51,6 +51,13 @@ pub(crate) fn count(sizes: impl IntoIterator<Item = usize>) -> u64 {
     sizes.fold(1, u64::saturating_mul)
 }
 
+/// The bytes of all of these.
+pub(crate) fn bytes(types: &[TensorType]) -> Result<u64> {
+    types.iter().try_fold(0u64, |sum, ty| {
+        Ok(sum.saturating_add(ty.byte_size()? as u64))
+    })
+}
+
 /// The bytes of an element in what it is computed in, as wide as the widest of these.
 fn width(types: &[TensorType]) -> u64 {
     types

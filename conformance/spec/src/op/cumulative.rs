@@ -69,7 +69,6 @@ impl Attributes for Scan {
         let cost = row.price.of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(bytes(inputs)?),
-            ..cost
         })
     }
 }

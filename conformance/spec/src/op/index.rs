@@ -384,7 +384,6 @@ impl Attributes for IndexedAxes {
             temporaries: (cost.temporaries)
                 .saturating_add(buffers(&inputs[1], 8)?)
                 .saturating_add(buffers(&inputs[2], 1)?),
-            ..cost
         })
     }
 }

@@ -19,7 +19,6 @@ const REDUCE: Row = Row {
 
 /// The terms in the dtype that they are added in, and sums of blocks of four, and of those.
 const SUM: Price = Price {
-    work: 2,
     temporaries: 2,
     complex: 2,
 };

@@ -176,7 +176,6 @@ const SCATTER: Row = Row {
     result: ResultDType::Merged,
     judged: Judged::Values(sum_tolerance),
     price: Price {
-        work: 1,
         temporaries: 5,
         complex: 5,
     },
