@@ -13,6 +13,9 @@ pub(crate) struct Args {
     /// Run real weights instead, which are fetched once: MiniLM and whisper-base, 220 MB.
     #[arg(long)]
     real: bool,
+    /// Run public checkpoints instead, those that Hugging Face's cache has here, against what is published of them.
+    #[arg(long, conflicts_with_all = ["real", "dtype", "exact", "filter"])]
+    hub: bool,
     /// Run this dtype only (repeatable): f32 bf16 f16.
     #[arg(long)]
     dtype: Vec<String>,
@@ -27,6 +30,9 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     let beam = beam::prepare(shell)?;
     if let Some(reason) = prepare(shell, &beam)? {
         anyhow::bail!("not run: {reason}");
+    }
+    if args.hub {
+        return hub(shell);
     }
     shell::step("the models");
     let report = shell::target_dir().join("slices");
@@ -45,6 +51,14 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         flags.extend(["--dtype".to_owned(), dtype.clone()]);
     }
     conformance::replay(shell, &report, flags, args.exact.as_deref(), &args.filter)
+}
+
+/// Asks the checkpoints of the cache; what is not there is said.
+fn hub(shell: &Shell) -> anyhow::Result<()> {
+    shell::step("public checkpoints");
+    let _elixir = shell.push_dir("elixir");
+    let main = "Emily.Conformance.Slices.Hub.main()";
+    shell::show(cmd!(shell, "mix run --no-compile -e {main}").env("MIX_ENV", "slices"))
 }
 
 /// Builds Bumblebee and what it needs, which takes minutes the first time; or says why it cannot be had.

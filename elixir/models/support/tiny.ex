@@ -45,20 +45,24 @@ defmodule Emily.Models.Tiny do
   @doc "The tokenizer that knows the words; `others` are words in place of some, as `%{token => word}`."
   @spec tokenizer(map()) :: struct()
   def tokenizer(others \\ %{}) do
+    {:ok, native} = others |> tokenizer_json() |> Tokenizer.from_buffer()
+    %PreTrainedTokenizer{native_tokenizer: native, type: :gpt2, special_tokens: %{pad: @pad}}
+  end
+
+  @doc "The same as a checkpoint has it, in a tokenizer.json."
+  @spec tokenizer_json(map()) :: String.t()
+  def tokenizer_json(others \\ %{}) do
     vocabulary =
       for {word, token} <- Enum.with_index([@pad | @syllables]), into: %{} do
         {Map.get(others, token, word), token}
       end
 
-    description = %{
+    Jason.encode!(%{
       version: "1.0",
       added_tokens: [],
       pre_tokenizer: %{type: "WhitespaceSplit"},
       model: %{type: "WordLevel", vocab: vocabulary, unk_token: @pad}
-    }
-
-    {:ok, native} = description |> Jason.encode!() |> Tokenizer.from_buffer()
-    %PreTrainedTokenizer{native_tokenizer: native, type: :gpt2, special_tokens: %{pad: @pad}}
+    })
   end
 
   @doc "A serving that generates. `config` are fields of `GenerationConfig`, `opts` Bumblebee's options."
