@@ -1,17 +1,19 @@
 defmodule Emily.Models.RewriteTest do
   @moduledoc """
-  `fast: true` finds in each model of fixtures/slices what its architecture has, by its configuration, and the
-  answer stays as near to Transformers' as the layer `slices` asks for.
+  `fast: true` finds in each model of fixtures/slices what its architecture has, by its configuration. That the answer
+  stays as near to Transformers' is for the layer `slices` to say, in its lane `fast`; here it is said of what that
+  does not ask.
   """
 
   use ExUnit.Case, async: false
 
-  import Emily.Rewriting, only: [distance: 2, largest: 1, rewrites: 2]
+  import Emily.Rewriting, only: [compiled: 3, distance: 2, largest: 1, rewrites: 2]
 
   @moduletag :capture_log
 
   alias Emily.Conformance.Slices
   alias Emily.Conformance.Slices.Loading
+  alias Emily.Models.Bound
 
   @slices Path.expand("../../fixtures/slices", __DIR__)
   @models @slices
@@ -20,24 +22,24 @@ defmodule Emily.Models.RewriteTest do
           |> Enum.map(&Path.dirname/1)
           |> Enum.sort()
 
-  # The roundings of half a last place, and the distance allowed: conformance/src/compare/model.rs derives it.
-  @types %{f32: {2 ** -24, 4}, bf16: {2 ** -8, 6}, f16: {2 ** -11, 6}}
+  # The layer asks for all outputs of a head, and so for the weights of an encoder-decoder's attention as well.
+  @encoder_decoders ["bart", "t5", "whisper"]
 
   for folder <- @models do
     name = Path.basename(folder)
     heads = folder |> Path.join("slices.json") |> File.read!() |> Jason.decode!()
 
     for {head, description} <- heads do
-      test "#{name}, #{head}: as many rewritten as it has, and right" do
+      test "#{name}, #{head}: as many rewritten as it has" do
         for dtype <- unquote(Enum.map(description["dtypes"], &String.to_atom/1)) do
           model = Loading.load(unquote(folder), unquote(head), dtype, nil)
           {outputs, args} = outputs(model)
           assert rewrites(outputs, args) == expected(unquote(name), unquote(head), :outputs)
 
-          result =
-            Nx.Defn.jit_apply(outputs, args, compiler: Emily.Compiler, device: :cpu, fast: true)
-
-          assert_right(unquote(folder), unquote(head), dtype, result)
+          if unquote(name) in @encoder_decoders do
+            result = compiled(outputs, args, fast: true)
+            assert_right(unquote(folder), unquote(head), dtype, result)
+          end
         end
       end
 
@@ -55,8 +57,7 @@ defmodule Emily.Models.RewriteTest do
     end
   end
 
-  # Models of an encoder and a decoder return their attention's weights as well; this asks for the head's
-  # outputs only, as generation does.
+  # The head's outputs only, as generation asks for them.
   defp outputs(model) do
     {_init, predict} = Axon.build(model.model)
     names = Enum.map(model.outputs, &String.to_existing_atom/1)
@@ -183,26 +184,24 @@ defmodule Emily.Models.RewriteTest do
 
   defp assert_right(folder, head, dtype, result) do
     answers = answers(folder)
-    {rounding, allowed} = @types[dtype]
-    spread = spread(answers, dtype, rounding)
+    spread = spread(answers, dtype)
 
     for {output, tensor} <- result do
       right = answers["#{head}/#{dtype}/right/#{output}"]
       assert {tensor.shape, tensor.type} == {right.shape, Nx.Type.normalize!(dtype)}
-      distance = distance(right, tensor) / spread / largest(right)
-      assert distance <= allowed, "#{output} is #{distance} spreads off, of #{allowed}"
+      spreads = distance(right, tensor) / spread / largest(right)
+      assert spreads <= Bound.allowed(:recomposed, tensor.type), "#{output}"
     end
   end
 
-  # The largest error of Transformers' own answers, relative to the largest element.
-  defp spread(answers, dtype, rounding) do
-    errors =
+  # The most of all heads, as few numbers of one head's are too few to tell.
+  defp spread(answers, dtype) do
+    spreads =
       for {name, rounded} <- answers, [head, ^dtype, "rounded", output] <- [parts(name, dtype)] do
-        right = answers["#{head}/#{dtype}/right/#{output}"]
-        distance(right, rounded) / largest(right)
+        Bound.spread(answers["#{head}/#{dtype}/right/#{output}"], rounded)
       end
 
-    Enum.max(errors) + rounding
+    Enum.max(spreads)
   end
 
   defp parts(name, dtype) do

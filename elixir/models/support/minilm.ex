@@ -4,6 +4,10 @@ defmodule Emily.Models.MiniLM do
   names; and a hundred sentences with what Transformers answers.
   """
 
+  import Emily.Rewriting, only: [largest: 1, unit: 1]
+
+  alias Emily.Models.Bound
+
   @doc "The model on `Emily.Backend`, with its tokenizer. Options are those of `Bumblebee.load_model/2`."
   @spec load(keyword()) :: %{info: map(), tokenizer: struct()}
   def load(opts \\ []) do
@@ -17,11 +21,7 @@ defmodule Emily.Models.MiniLM do
   @doc "The bytes of a model's parameters."
   @spec bytes(%{info: map()}) :: pos_integer()
   def bytes(model) do
-    for {_layer, parameters} <- model.info.params.data,
-        {_name, tensor} <- parameters,
-        reduce: 0 do
-      bytes -> bytes + Nx.byte_size(tensor)
-    end
+    Emily.Models.Quantised.bytes(model.info.params)
   end
 
   @doc """
@@ -55,18 +55,18 @@ defmodule Emily.Models.MiniLM do
   @spec sentences() :: [{String.t(), [float()]}]
   def sentences do
     head = folder() |> Path.join("slices.json") |> File.read!() |> Jason.decode!()
-    Enum.zip(head["base"]["texts"], answers("right"))
+    Enum.zip(head["base"]["texts"], Nx.to_list(answers("right")))
   end
 
   @doc """
-  How far an element of an f32 embedding may be from what is right: what `cargo xtask slices` allows, four
-  times the largest error of Transformers' own f32 and one rounding of the largest element.
+  How far an element of an embedding in a type may be from what is right. Transformers' own answer is in f32; what
+  rounding makes in another type is as many times as large as a rounding is.
   """
-  @spec allowed() :: float()
-  def allowed do
-    [right, rounded] = Enum.map(["right", "rounded"], &List.flatten(answers(&1)))
-    largest = right |> Enum.map(&abs/1) |> Enum.max()
-    4 * (distance(right, rounded) + largest * 2 ** -24)
+  @spec allowed(Nx.Type.t()) :: float()
+  def allowed(type \\ {:f, 32}) do
+    [right, rounded] = Enum.map(["right", "rounded"], &answers/1)
+    spread = Bound.spread(right, rounded) * unit(type) / unit({:f, 32})
+    Bound.allowed(:recomposed, type) * spread * largest(right)
   end
 
   @doc "The largest difference of two lists' elements."
@@ -76,7 +76,7 @@ defmodule Emily.Models.MiniLM do
   defp answers(kind) do
     Nx.with_default_backend(Nx.BinaryBackend, fn ->
       tensors = Safetensors.read!(Path.join(folder(), "slices.safetensors"))
-      Nx.to_list(tensors["base/f32/#{kind}/embedding"])
+      tensors["base/f32/#{kind}/embedding"]
     end)
   end
 

@@ -103,13 +103,6 @@ defmodule Emily.Models.Quantised do
     if matrix.axis == -1, do: noise, else: Nx.transpose(noise)
   end
 
-  @doc "The largest difference of two tensors' elements."
-  @spec distance(Nx.Tensor.t(), Nx.Tensor.t()) :: float()
-  def distance(a, b) do
-    [a, b] = for t <- [a, b], do: Nx.backend_copy(t, Nx.BinaryBackend)
-    a |> Nx.subtract(b) |> Nx.abs() |> Nx.reduce_max() |> Nx.to_number()
-  end
-
   @doc "The root of the mean square of two tensors' differences."
   @spec root_mean_square(Nx.Tensor.t(), Nx.Tensor.t()) :: float()
   def root_mean_square(a, b) do
