@@ -123,4 +123,28 @@ defmodule Emily.Rewrite.RopeTest do
       assert_left_alone(fun, [x, tensor({2, 5, 4, 6}, :f32, 3), ids])
     end
   end
+
+  test "positions that do not count up in their type are left alone" do
+    looked_up = fn positions ->
+      fn x, ids ->
+        angles = Nx.outer(positions.(), Nx.pow(0.5, Nx.iota({3})))
+        angles = Nx.concatenate([angles, angles], axis: 1)
+        turn(x, Nx.take(Nx.cos(angles), ids), Nx.take(Nx.sin(angles), ids))
+      end
+    end
+
+    args = [tensor({2, 5, 4, 6}), Nx.add(ids(), 250)]
+    counting = fn -> Nx.as_type(Nx.iota({300}, type: :u16), :f32) end
+    assert rewrites(looked_up.(counting), args) == %{rope: 1}
+
+    for positions <- [
+          fn -> Nx.iota({300}, type: :u8) end,
+          fn -> Nx.iota({300}, type: :bf16) end,
+          fn -> Nx.as_type(Nx.iota({300}), :bf16) end,
+          fn -> Nx.multiply(Nx.iota({300}, type: :s32), 10_000_000) end,
+          fn -> Nx.multiply(Nx.iota({300}, type: :u16), Nx.tensor(300, type: :u16)) end
+        ] do
+      assert_left_alone(looked_up.(positions), args)
+    end
+  end
 end

@@ -129,12 +129,23 @@ defmodule Emily.Fast.Rewrite.Rope do
     end
   end
 
-  # A column of 0, 1, 2 …, or of what these are times a number.
+  # A column of 0, 1, 2 …, or of what these are times a number, in types that hold the last of them.
   defp steps(%T{shape: {length, 1}} = tensor) do
-    case op(below(tensor)) do
-      {:divide, [steps, divisor]} -> counted(steps, length, inverse(number(divisor)))
-      {:multiply, [factor, steps]} -> counted(steps, length, number(factor))
-      _ -> counted(tensor, length, 1)
+    scaled = below(tensor)
+
+    case op(scaled) do
+      {:divide, [steps, divisor]} ->
+        if holds?(scaled.type, 0),
+          do: counted(steps, length, inverse(number(divisor))),
+          else: :error
+
+      {:multiply, [factor, steps]} ->
+        factor = number(factor)
+        last = factor && factor * (length - 1)
+        if last && holds?(scaled.type, last), do: counted(steps, length, factor), else: :error
+
+      _ ->
+        counted(tensor, length, 1)
     end
   end
 
@@ -143,18 +154,30 @@ defmodule Emily.Fast.Rewrite.Rope do
   defp counted(_tensor, _length, nil), do: :error
 
   defp counted(tensor, length, scale) do
-    case {below(tensor).shape, op(below(tensor))} do
-      {{^length}, {:iota, _axis}} -> {:ok, scale}
-      {{^length, 1}, {:iota, [0]}} -> {:ok, scale}
+    steps = below(tensor)
+
+    case {holds?(steps.type, length - 1), steps.shape, op(steps)} do
+      {true, {^length}, {:iota, _axis}} -> {:ok, scale}
+      {true, {^length, 1}, {:iota, [0]}} -> {:ok, scale}
       _ -> :error
     end
   end
 
-  # Below reshapes, and below casts to a float.
+  # Whether a number of 0 and up to this one, or down to it, neither wraps in a type nor is rounded to 8 or 11 bits.
+  defp holds?({kind, bits}, last) when kind in [:s, :u] do
+    {least, most} =
+      if kind == :s, do: {-(2 ** (bits - 1)), 2 ** (bits - 1) - 1}, else: {0, 2 ** bits - 1}
+
+    last >= least and last <= most
+  end
+
+  defp holds?({kind, bits}, _last), do: kind == :f and bits >= 32
+
+  # Below reshapes, and below casts to a float that hold as many digits.
   defp below(tensor) do
     case bare(unreshaped(tensor)) do
       %T{data: %Expr{op: :as_type, args: [inner]}} = cast ->
-        if float?(cast), do: below(inner), else: cast
+        if float?(cast) and holds?(cast.type, 0), do: below(inner), else: cast
 
       tensor ->
         tensor
