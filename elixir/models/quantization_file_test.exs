@@ -164,4 +164,43 @@ defmodule Emily.Models.QuantizationFileTest do
       assert error.message =~ path and error.message =~ "the matrix k"
     end
   end
+
+  test "a file that is cut off, or no file of tensors, is refused by its name", %{path: path} do
+    Quantization.save!(%{"a" => Nx.iota({9})}, path)
+    whole = File.read!(path)
+
+    for bytes <- [
+          "",
+          "abc",
+          <<5::64-little, "{abcd">>,
+          <<0xFFFFFFFFFFFF::64-little, "{}">>,
+          binary_part(whole, 0, 40),
+          binary_part(whole, 0, byte_size(whole) - 9)
+        ] do
+      File.write!(path, bytes)
+      error = assert_raise ArgumentError, fn -> Quantization.load!(path) end
+      assert error.message =~ "load!: #{path} is not a whole file"
+      refute error.message =~ "no match of right hand side"
+    end
+  end
+
+  test "a matrix whose tensors do not fit together is refused by its name", %{path: path} do
+    matrix = Quantization.Matrix.quantize(Nx.iota({64, 8}, type: :f32), mode: :mxfp4)
+    about = Jason.encode!(%{version: 1, matrices: %{k: %{mode: "mxfp4", axis: -2, type: "f32"}}})
+    about = Nx.from_binary(about, :u8, backend: Nx.BinaryBackend)
+    %{packed: packed, scales: scales} = matrix.tensors
+
+    for {packed, scales} <- [
+          {packed[0], scales},
+          {packed[[.., 0..3]], scales},
+          {packed, Nx.as_type(scales, :f32)},
+          {Nx.as_type(packed, :u16), scales},
+          {packed, scales[0]}
+        ] do
+      tensors = %{"emily.quantization" => about, "k/packed" => packed, "k/scales" => scales}
+      Safetensors.write!(path, tensors)
+      error = assert_raise ArgumentError, fn -> Quantization.load!(path) end
+      assert error.message =~ path and error.message =~ "the matrix k"
+    end
+  end
 end

@@ -204,6 +204,40 @@ defmodule Emily.Models.QuantizationTest do
     end
   end
 
+  test "a model of integers computes with quantised kernels as with floats" do
+    model = Axon.input("x", shape: {nil, 64}) |> Axon.dense(8, name: "dense")
+    kernel = Nx.divide(Nx.iota({64, 8}, type: :f32), 64)
+    state = Axon.ModelState.new(%{"dense" => %{"kernel" => kernel, "bias" => Nx.iota({8})}})
+    x = Nx.iota({2, 64}, type: :u8)
+
+    for opts <- @codings do
+      {quantised, params} = Quantization.Axon.quantize(model, state, opts)
+      floats = Axon.predict(quantised, params, Nx.as_type(x, :f32))
+      assert Nx.to_binary(Axon.predict(quantised, params, x)) == Nx.to_binary(floats)
+    end
+  end
+
+  test "what is no model, and an axis, are refused by name" do
+    model = Axon.input("x", shape: {nil, 64}) |> Axon.dense(8, name: "dense")
+    state = Axon.ModelState.new(%{"dense" => %{"kernel" => Nx.iota({64, 8}, type: :f32)}})
+
+    assert_raise ArgumentError,
+                 ~r"^Emily.Quantization.Axon.quantize: the first argument is a model of Axon",
+                 fn -> Quantization.Axon.quantize(state, model) end
+
+    assert_raise ArgumentError, ~r"^Emily.Quantization.Axon.rewrite: .*a model of Axon", fn ->
+      Quantization.Axon.rewrite(state)
+    end
+
+    assert_raise ArgumentError,
+                 ~r"^Emily.Quantization.Axon.quantize: .*:axis is no option",
+                 fn -> Quantization.Axon.quantize(model, state, axis: -1) end
+
+    assert_raise ArgumentError, ~r":filter is a function of a path and a tensor, got: nil", fn ->
+      Quantization.Axon.quantize(model, state, filter: nil)
+    end
+  end
+
   test "layers that take no matrix tell" do
     table = Matrix.quantize(Nx.iota({32, 8}, type: :f32), axis: -2, mode: :mxfp4)
     model = Axon.input("x") |> Axon.embedding(32, 8, name: "table") |> Quantization.Axon.rewrite()

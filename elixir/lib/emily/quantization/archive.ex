@@ -68,10 +68,12 @@ defmodule Emily.Quantization.Archive do
     end
   end
 
+  # What Safetensors raises of a file that is cut off or none of its own is a match that failed, or Nx's.
   defp read!(path) do
     Safetensors.read!(path)
   rescue
-    error in [File.Error, ArgumentError] -> reraise error, __STACKTRACE__
+    error in File.Error -> reraise error, __STACKTRACE__
+    MatchError -> broken!(path, "it ends within its header or a tensor")
     error -> broken!(path, Exception.message(error))
   end
 
@@ -141,9 +143,11 @@ defmodule Emily.Quantization.Archive do
   defp matrix(%{"axis" => axis, "type" => type} = described, parts) when axis in [-2, -1] do
     with {:ok, options, needed} <- options(described),
          {:ok, type} <- Map.fetch(@types, type),
-         true <- Enum.sort(Map.keys(parts)) == needed do
-      tensors = Map.new(parts, fn {part, tensor} -> {Map.fetch!(@parts, part), tensor} end)
-      %Matrix{tensors: tensors, axis: axis, type: type, options: options}
+         true <- Enum.sort(Map.keys(parts)) == needed,
+         tensors = Map.new(parts, fn {part, tensor} -> {Map.fetch!(@parts, part), tensor} end),
+         matrix = %Matrix{tensors: tensors, axis: axis, type: type, options: options},
+         true <- Matrix.whole?(matrix) do
+      matrix
     else
       _ -> nil
     end

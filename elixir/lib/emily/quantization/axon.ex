@@ -7,7 +7,7 @@ defmodule Emily.Quantization.Axon do
       info = %{info | model: model, params: params}
 
   From there on `info` is what it was to `Axon.predict/4`, `Nx.Serving` and Bumblebee's tasks, and takes less memory.
-  It is for inference: no gradient is taken of codes.
+  It is for inference: no gradient is taken of codes, and Axon can neither train nor freeze a state that holds them.
 
   The layers that are quantised, and the axis that groups lie along:
 
@@ -26,7 +26,7 @@ defmodule Emily.Quantization.Axon do
   @compile {:no_warn_undefined, Axon}
 
   alias Emily.Quantization
-  alias Emily.Quantization.Matrix
+  alias Emily.Quantization.{Matrix, Params}
 
   @axes %{dense: -2, dense_transposed: -1, embedding: -1}
 
@@ -54,7 +54,15 @@ defmodule Emily.Quantization.Axon do
   """
   @spec quantize(struct(), map(), keyword()) :: {struct(), map()}
   def quantize(model, params, opts \\ []) do
+    model!(model, "quantize")
     {filter, opts} = Keyword.pop(opts, :filter, fn _path, _tensor -> true end)
+    Params.filter!(filter, "Emily.Quantization.Axon.quantize")
+
+    if Keyword.has_key?(opts, :axis) do
+      raise ArgumentError,
+            "Emily.Quantization.Axon.quantize: a kernel's layer says its axis, so that :axis is no option"
+    end
+
     axes = kernels(model)
 
     chosen = fn path, tensor -> is_map_key(axes, path) and filter.(path, tensor) end
@@ -79,7 +87,18 @@ defmodule Emily.Quantization.Axon do
 
   """
   @spec rewrite(struct()) :: struct()
-  def rewrite(model), do: Axon.map_nodes(model, &quantised/1)
+  def rewrite(model) do
+    model!(model, "rewrite")
+    Axon.map_nodes(model, &quantised/1)
+  end
+
+  defp model!(%{__struct__: Axon}, _name), do: :ok
+
+  defp model!(other, name) do
+    raise ArgumentError,
+          "Emily.Quantization.Axon.#{name}: the first argument is a model of Axon, as `info.model` of " <>
+            "Bumblebee.load_model/2, got: #{inspect(other)}"
+  end
 
   # The paths of kernels that may be quantised, and the axis of groups of each.
   defp kernels(model) do
@@ -107,10 +126,15 @@ defmodule Emily.Quantization.Axon do
   defp embedding(op, indices, kernel, opts), do: apply_op(op, [indices, kernel, opts])
 
   defp product(_op, axis, x, %Matrix{} = kernel, bias, _opts) do
-    Enum.reduce(bias, Matrix.dot(x, kernel, axis: axis), &Nx.add(&2, &1))
+    Enum.reduce(bias, Matrix.dot(float(x, kernel), kernel, axis: axis), &Nx.add(&2, &1))
   end
 
   defp product(op, _axis, x, kernel, bias, opts), do: apply_op(op, [x, kernel] ++ bias ++ [opts])
+
+  # A product of whole numbers and a float kernel is of the kernel's type.
+  defp float(x, kernel) do
+    if Nx.Type.integer?(Nx.type(x)), do: Nx.as_type(x, kernel.type), else: x
+  end
 
   # As Axon calls a layer's operation.
   defp apply_op(op, args) when is_atom(op), do: apply(Axon.Layers, op, args)

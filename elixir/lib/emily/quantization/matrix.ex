@@ -164,6 +164,13 @@ defmodule Emily.Quantization.Matrix do
   @spec take(t(), Nx.Tensor.t()) :: Nx.Tensor.t()
   deftransform take(%__MODULE__{} = matrix, indices) do
     indices = Nx.to_tensor(indices)
+
+    if indices.vectorized_axes != [] do
+      raise ArgumentError,
+            "Matrix.take(#{described(matrix)}, #{described(indices)}): vectorized indices are not taken; " <>
+              "devectorize them first"
+    end
+
     {count, shape} = {Nx.size(indices), Tuple.to_list(indices.shape)}
 
     case {matrix.axis, shape(matrix)} do
@@ -211,17 +218,23 @@ defmodule Emily.Quantization.Matrix do
 
   @doc false
   # The options with their defaults said, in one order: equal matrices have equal options.
-  def options!(tensors, opts) do
+  def options!(tensors, opts, name \\ :quantize) do
     {mode, opts} = Keyword.pop(opts, :mode, :affine)
-    call = %{op: :quantize, tensors: tensors}
+    call = %{op: name, tensors: tensors}
 
     if mode == :affine do
       opts = Keyword.validate!(opts, group_size: 64, bits: 4)
       Call.coding!(Map.put(call, :attrs, Map.new(opts)))
       [mode: :affine, group_size: opts[:group_size], bits: opts[:bits]]
     else
-      Keyword.validate!(opts, [])
       Call.format!(Map.put(call, :attrs, %{format: mode}))
+
+      if opts != [] do
+        raise ArgumentError,
+              "#{name}: mode: #{inspect(mode)} says its own group size and bits, and takes no other option, " <>
+                "got: #{inspect(opts)}"
+      end
+
       [mode: mode]
     end
   end
@@ -230,6 +243,16 @@ defmodule Emily.Quantization.Matrix do
 
   defp group_size(mode: mode) do
     Call.format!(%{op: :quantize, tensors: [], attrs: %{format: mode}}).group_size
+  end
+
+  @doc false
+  # Whether its tensors are of shapes and types that go together.
+  def whole?(%__MODULE__{} = matrix) do
+    templates = Map.new(matrix.tensors, fn {part, tensor} -> {part, Nx.to_template(tensor)} end)
+    %T{} = Nx.Defn.debug_expr(&dequantize/1).(%{matrix | tensors: templates})
+    true
+  rescue
+    ArgumentError -> false
   end
 
   # The matrix's own axes, that of the groups last; and back again.

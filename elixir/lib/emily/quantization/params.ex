@@ -8,7 +8,8 @@ defmodule Emily.Quantization.Params do
   def quantize(params, opts) do
     {own, opts} = Keyword.split(opts, [:axis, :filter])
     own = Keyword.merge([axis: -2, filter: &two_axes?/2], own)
-    options = Matrix.options!([], opts)
+    filter!(own[:filter], "quantize_params")
+    options = Matrix.options!([], opts, :quantize_params)
 
     map(params, "quantize_params", fn
       path, %T{} = tensor ->
@@ -21,6 +22,14 @@ defmodule Emily.Quantization.Params do
       _path, %Matrix{} = matrix ->
         matrix
     end)
+  end
+
+  @doc "Refuses what is no function of a path and a tensor."
+  def filter!(filter, _name) when is_function(filter, 2), do: :ok
+
+  def filter!(other, name) do
+    raise ArgumentError,
+          "#{name}: :filter is a function of a path and a tensor, got: #{inspect(other)}"
   end
 
   def dequantize(params) do

@@ -212,5 +212,11 @@ defmodule Emily.Quantization.MatrixTest do
                  "Matrix.take(f32[64,8], s32[1]): rows are taken of a matrix of two axes that is grouped " <>
                    "along the last; quantize it with axis: -1",
                  fn -> Matrix.take(matrix, Nx.tensor([0])) end
+
+    matrix = Matrix.quantize(Nx.iota({8, 64}, type: :f32), axis: -1)
+
+    assert_raise ArgumentError, ~r"^Matrix.take\(f32\[8,64\].*vectorized.*devectorize", fn ->
+      Matrix.take(matrix, Nx.vectorize(Nx.tensor([1, 2]), :x))
+    end
   end
 end

@@ -108,9 +108,21 @@ defmodule Emily.Quantization.ParamsTest do
                  ~r"mode must be :affine, :mxfp4, :mxfp8 or :nvfp4, got :fp4",
                  fn -> Quantization.quantize_params(params(), mode: :fp4) end
 
-    assert_raise ArgumentError, ~r"bits must be 2, 3, 4, 5, 6 or 8, got 7", fn ->
-      Quantization.quantize_params(params(), bits: 7)
+    for filter <- [nil, fn _path -> true end] do
+      assert_raise ArgumentError,
+                   ~r"^quantize_params: :filter is a function of a path and a tensor, got: ",
+                   fn -> Quantization.quantize_params(params(), filter: filter) end
     end
+
+    assert_raise ArgumentError,
+                 "quantize_params: mode: :mxfp4 says its own group size and bits, and takes no other option, got: [bits: 4]",
+                 fn -> Quantization.quantize_params(params(), mode: :mxfp4, bits: 4) end
+
+    assert_raise ArgumentError,
+                 ~r"^quantize_params.*bits must be 2, 3, 4, 5, 6 or 8, got 7",
+                 fn ->
+                   Quantization.quantize_params(params(), bits: 7)
+                 end
 
     assert_raise ArgumentError,
                  "quantize_params: parameters are a map of tensors, nested at will, or a model's state with " <>
