@@ -8,54 +8,44 @@ defmodule Emily.Compiler.Copyable do
   #   * what a token's hook is called with becomes an operand of the hook;
   #   * a block's default expression becomes a template, since only its shapes and types are asked for.
 
+  alias Emily.Graph
   alias Nx.Defn.{Composite, Expr, Tree}
   alias Nx.Tensor, as: T
 
   @doc "The expression in the other forms; `hooks` are the functions that replace named ones."
   @spec copyable(Nx.Container.t(), %{atom() => function()}) :: Nx.Container.t()
   def copyable(expression, hooks) do
-    {expression, _seen} = Composite.traverse(expression, %{}, &node(&1, &2, hooks))
+    {expression, _state} = Composite.traverse(expression, %{done: %{}, hooks: hooks}, &node/2)
     expression
   end
 
-  # Tensors of one id may have different names, so only what is computed is kept.
-  defp node(%T{data: %Expr{id: id}} = tensor, seen, hooks) do
-    case seen do
-      %{^id => data} ->
-        {%{tensor | data: data}, seen}
+  defp node(node, state), do: Graph.once(node, state, &reformed/2)
 
-      %{} ->
-        {data, seen} = data(tensor, seen, hooks)
-        {%{tensor | data: data}, Map.put(seen, id, data)}
-    end
-  end
-
-  defp data(%T{data: %Expr{op: :hook} = data} = tensor, seen, hooks) do
-    {args, seen} = Tree.apply_args(tensor, seen, &node(&1, &2, hooks))
+  defp reformed(%T{data: %Expr{op: :hook} = data} = tensor, state) do
+    {args, state} = Tree.apply_args(tensor, state, &node/2)
 
     case args do
       [value, {:token_hook, hooked, name}, template, ref] ->
-        {hook(data, value, hooked, function(name, hooks), template, ref), seen}
+        data = hook(data, value, hooked, function(name, state.hooks), template, ref)
+        {%{tensor | data: data}, state}
 
       _other ->
-        {%{data | args: args}, seen}
+        {with_args(tensor, args), state}
     end
   end
 
-  defp data(%T{data: %Expr{op: :block, args: [block, in_args, default, fun]} = data}, seen, hooks) do
-    {in_args, seen} =
-      Enum.map_reduce(in_args, seen, fn
-        %T{data: %Expr{}} = arg, seen -> node(arg, seen, hooks)
-        arg, seen -> {arg, seen}
-      end)
-
-    {%{data | args: [block, in_args, Nx.to_template(default), fun]}, seen}
+  defp reformed(%T{data: %Expr{op: :block, args: [block, in_args, default, fun]}} = tensor, state) do
+    {in_args, state} = Enum.map_reduce(in_args, state, &node/2)
+    {with_args(tensor, [block, in_args, Nx.to_template(default), fun]), state}
   end
 
-  defp data(%T{data: data} = tensor, seen, hooks) do
-    {args, seen} = Tree.apply_args(tensor, seen, &node(&1, &2, hooks))
-    {%{data | args: args}, seen}
+  defp reformed(tensor, state) do
+    {args, state} = Tree.apply_args(tensor, state, &node/2)
+    {with_args(tensor, args), state}
   end
+
+  # The node that it was: of its id.
+  defp with_args(tensor, args), do: put_in(tensor.data.args, args)
 
   defp function({:named, name, default}, hooks), do: hooks[name] || default
   defp function({:fn, function}, _hooks), do: function

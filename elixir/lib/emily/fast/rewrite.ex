@@ -2,14 +2,13 @@ defmodule Emily.Fast.Rewrite do
   @moduledoc false
   # Puts `Emily.Fast`'s operations in the place of what is composed of Nx's, in a traced expression.
   #
-  # A pattern is a module with `match/1`. Of a node it says `:error`, or `{:ok, match}`: the node is what
-  # `match.build` makes of `match.inputs`, nodes below it. It looks at what is computed, never at who wrote it,
-  # and every number it needs has to stand in the expression. What lies between node and inputs is left out,
-  # so nothing there may be of use to anyone else, but for what is below `match.shared`: that is checked here,
-  # for all patterns.
+  # A pattern is a module of this behaviour. It looks at what is computed, never at who wrote it, and every number
+  # it needs has to stand in the expression. What lies between node and inputs is left out, so nothing there may be
+  # of use to anyone else, but for what is below `shared`: that is checked here, for all patterns.
   #
   # The tree is walked from its results: what a larger pattern takes, no smaller one sees.
 
+  alias Emily.Graph
   alias Emily.Fast.Rewrite.{Attention, Expression, LayerNorm, RmsNorm, Rope, Softmax}
   alias Nx.Defn.{Composite, Expr, Tree}
   alias Nx.Tensor, as: T
@@ -21,6 +20,16 @@ defmodule Emily.Fast.Rewrite do
     scaled_dot_product_attention: Attention,
     softmax: Softmax
   ]
+
+  @typedoc "The node is what `build` makes of `inputs`, nodes below it."
+  @type match :: %{
+          required(:inputs) => [T.t()],
+          required(:build) => ([T.t()] -> T.t()),
+          optional(:shared) => [T.t()]
+        }
+
+  @doc "Whether a node is of the pattern."
+  @callback match(T.t()) :: {:ok, match()} | :error
 
   # What is there at no cost, or is the same wherever it is asked for.
   @leaves [:constant, :tensor, :parameter]
@@ -47,20 +56,7 @@ defmodule Emily.Fast.Rewrite do
 
   defp rewrite(%T{data: %Expr{op: op}} = tensor, state) when op in @leaves, do: {tensor, state}
 
-  defp rewrite(%T{data: %Expr{id: id}} = tensor, state) do
-    case state.done do
-      # Two structs of one node may differ in names.
-      %{^id => data} ->
-        {%{tensor | data: data}, state}
-
-      %{} ->
-        {rewritten, state} = replace(tensor, state)
-        {%{tensor | data: rewritten.data}, put_in(state.done[id], rewritten.data)}
-    end
-  end
-
-  # Options among a block's arguments.
-  defp rewrite(other, state), do: {other, state}
+  defp rewrite(node, state), do: Graph.once(node, state, &replace/2)
 
   defp replace(tensor, state) do
     case Enum.find_value(@patterns, &match(&1, tensor, state.users)) do

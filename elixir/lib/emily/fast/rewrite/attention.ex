@@ -5,12 +5,15 @@ defmodule Emily.Fast.Rewrite.Attention do
   # The scale is a number, or stays with the query. The mask is added, or selects scores against -∞. Where
   # the weights go anywhere else (to a head mask, a dropout, the caller), softmax is all that is replaced.
 
+  @behaviour Emily.Fast.Rewrite
+
   import Emily.Fast.Rewrite.Expression
 
   alias Emily.Fast.Rewrite.Softmax
   alias Nx.Defn.Expr
   alias Nx.Tensor, as: T
 
+  @impl true
   def match(
         %T{data: %Expr{op: :dot, args: [weights, [keys], batch, value, [along], batch]}} = root
       ) do

@@ -1,6 +1,17 @@
 defmodule Emily.Fast.Rewrite.Expression do
   @moduledoc false
   # What patterns ask of a traced expression.
+  #
+  # What was only said about a node, or done to it and lost nothing, is looked through, by each of these as far as
+  # its caller may:
+  #
+  # |                   | metadata | casts to f32 | casts among f16, bf16, f32 | reshapes |
+  # |-------------------|----------|--------------|----------------------------|----------|
+  # | bare              | yes      |              |                            |          |
+  # | operand           | yes      | yes          |                            |          |
+  # | unreshaped_operand| yes      | yes          |                            | yes      |
+  # | unrounded, op     | yes      | yes          | yes                        |          |
+  # | unreshaped        | yes      | yes          | yes                        | yes      |
 
   alias Nx.Defn.Expr
   alias Nx.Tensor, as: T
@@ -156,11 +167,19 @@ defmodule Emily.Fast.Rewrite.Expression do
     shape == kept or (shape == {} and length(axes) == tuple_size(whole))
   end
 
-  @doc "A node below the reshapes that it is."
+  @doc "A node below the reshapes that it is, and what lies over these; one that is none stays as it is."
   def unreshaped(tensor) do
     case op(tensor) do
       {:reshape, [inner]} -> unreshaped(inner)
       _ -> tensor
+    end
+  end
+
+  @doc "The operand below the reshapes that it is."
+  def unreshaped_operand(tensor) do
+    case operand(tensor) do
+      %T{data: %Expr{op: :reshape, args: [inner]}} -> unreshaped_operand(inner)
+      tensor -> tensor
     end
   end
 

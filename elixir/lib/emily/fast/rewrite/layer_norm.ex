@@ -3,12 +3,15 @@ defmodule Emily.Fast.Rewrite.LayerNorm do
   # `(x - mean(x)) / sqrt(variance(x) + eps) * weight + bias`, of floats, along the last axis; with or
   # without weight and bias. The variance is over the number of elements.
 
+  @behaviour Emily.Fast.Rewrite
+
   import Emily.Fast.Rewrite.Expression
 
   alias Emily.Fast.Rewrite.Norm
   alias Nx.Defn.Expr
   alias Nx.Tensor, as: T
 
+  @impl true
   def match(%T{data: %Expr{op: :add, args: args}} = root) do
     either_way(args, &match(root, &1, [&2]))
   end
@@ -22,7 +25,8 @@ defmodule Emily.Fast.Rewrite.LayerNorm do
   defp match(root, product, bias) do
     with {:ok, x, eps, weights} <- Norm.parts(product, &variance/1, &centered?/2),
          true <- x.shape == root.shape and Enum.all?(weights ++ bias, &Norm.vector?(&1, x)),
-         [weights, bias] = for(vectors <- [weights, bias], do: Enum.map(vectors, &Norm.source/1)),
+         [weights, bias] =
+           for(vectors <- [weights, bias], do: Enum.map(vectors, &unreshaped_operand/1)),
          {:ok, cast} <- typed([x | weights ++ bias], root.type) do
       {:ok,
        %{

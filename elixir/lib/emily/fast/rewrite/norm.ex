@@ -4,9 +4,6 @@ defmodule Emily.Fast.Rewrite.Norm do
 
   import Emily.Fast.Rewrite.Expression
 
-  alias Nx.Defn.Expr
-  alias Nx.Tensor, as: T
-
   @doc """
   What a product is the norm of, its ε and its weight, in a list. `moment` tells of a node what it is the moment of;
   `part` whether a node is, of that, what is divided. Of two weights it is none: their product may be beyond
@@ -84,14 +81,6 @@ defmodule Emily.Fast.Rewrite.Norm do
   defp padded(split), do: split
 
   defp real?(tensor), do: not Nx.Type.complex?(tensor.type)
-
-  @doc "The node below reshapes that a vector is."
-  def source(tensor) do
-    case operand(tensor) do
-      %T{data: %Expr{op: :reshape, args: [inner]}} -> source(inner)
-      tensor -> tensor
-    end
-  end
 
   @doc "The vector, or the number in the place of none, with an axis of this length."
   def vector([], length, number, type), do: Nx.broadcast(Nx.tensor(number, type: type), {length})

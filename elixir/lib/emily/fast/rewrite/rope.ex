@@ -6,11 +6,14 @@ defmodule Emily.Fast.Rewrite.Rope do
   #
   # Ids need not be consecutive: each position is a batch of its own, with its id for offset.
 
+  @behaviour Emily.Fast.Rewrite
+
   import Emily.Fast.Rewrite.Expression
 
   alias Nx.Defn.Expr
   alias Nx.Tensor, as: T
 
+  @impl true
   def match(%T{shape: {_, _, _, _}, data: %Expr{op: :add, args: args}} = root) do
     with {:ok, x, cos, sin} <- either_way(args, &terms/2),
          true <- x.shape == root.shape and float?(x),

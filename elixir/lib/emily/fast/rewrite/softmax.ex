@@ -4,11 +4,14 @@ defmodule Emily.Fast.Rewrite.Softmax do
   #
   # Without the maximum it is another function: it overflows. So it is of integers, whose differences wrap.
 
+  @behaviour Emily.Fast.Rewrite
+
   import Emily.Fast.Rewrite.Expression
 
   alias Nx.Defn.Expr
   alias Nx.Tensor, as: T
 
+  @impl true
   def match(%T{data: %Expr{op: op}} = root) when op in [:multiply, :divide] do
     with {:ok, x, axes} <- parts(root),
          {:ok, cast} <- typed([x], root.type) do
