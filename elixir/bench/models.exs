@@ -1,12 +1,13 @@
 # Whole models through Bumblebee beside PyTorch and JAX, in one run: a row of JSON per case.
 #
-#     MIX_ENV=slices mix run bench/models.exs --python PYTHON [--rounds N] minilm=FOLDER gpt2=FOLDER …
+#     MIX_ENV=slices mix run bench/models.exs --python PYTHON [--rounds N] [--torchx DIR] minilm=FOLDER gpt2=FOLDER …
 #
 # Emily and bench/peers.py, which PYTHON runs, take turns, N times each. A row's `ns` are medians in nanoseconds:
 #
 #   * `eager` - Nx's own evaluator, which traces at every call as `Axon.predict/3` does;
 #   * `compiled` and `fast` - Emily.Compiler, without and with `fast: true`, traced once;
-#   * `torch` and `jax` - what peers.py says.
+#   * `torch` and `jax` - what peers.py says;
+#   * `torchx` - Nx's own evaluator on Torchx.Backend, where DIR has it, a folder of applications as _build/dev/lib.
 #
 # `ratio` is the fastest of Emily's over the fastest of the peers'; `tokens` are those that a call generates, if
 # it does. Where the outputs are not the same it stops: figures of two computations cannot be compared.
@@ -103,10 +104,30 @@ defmodule Emily.Bench.Ours do
     fn -> Emily.eval(Nx.Defn.jit_apply(one.fun, one.args, compiler: Nx.Defn.Evaluator)) end
   end
 
+  # On the CPU a call of libtorch's returns when it is done.
+  defp call(one, "torchx") do
+    backend = {:"Elixir.Torchx.Backend", device: :cpu}
+    args = Enum.map(one.args, &copied(&1, backend))
+
+    fn ->
+      Nx.with_default_backend(backend, fn ->
+        Nx.Defn.jit_apply(one.fun, args, compiler: Nx.Defn.Evaluator)
+      end)
+    end
+  end
+
   defp call(one, way) do
     options = [compiler: Emily.Compiler, fast: way == "fast"]
     compiled = Nx.Defn.compile(one.fun, one.args, options)
     fn -> Emily.eval(apply(compiled, one.args)) end
+  end
+
+  defp copied(%Axon.ModelState{} = state, backend) do
+    %{state | data: copied(state.data, backend)}
+  end
+
+  defp copied(container, backend) do
+    Nx.Defn.Composite.traverse(container, &Nx.backend_copy(&1, backend))
   end
 
   @doc "The median time of a call, in nanoseconds."
@@ -160,30 +181,37 @@ defmodule Emily.Bench.Models do
 
   def main(argv) do
     {options, models} =
-      OptionParser.parse!(argv, strict: [python: :string, rounds: :integer])
+      OptionParser.parse!(argv, strict: [python: :string, rounds: :integer, torchx: :string])
 
     python = Keyword.fetch!(options, :python)
+    torchx = options[:torchx] && torchx!(options[:torchx])
 
     for model <- models do
       [name, folder] = String.split(model, "=", parts: 2)
       port = Peers.open(python, name, folder)
-      for one <- Cases.of(name, folder), do: one |> row(port, options[:rounds] || 5) |> print()
+      nx_peers = List.wrap(torchx)
+
+      for one <- Cases.of(name, folder),
+          do: one |> row(port, nx_peers, options[:rounds] || 5) |> print()
+
       Port.close(port)
     end
   end
 
-  defp row(one, port, rounds) do
-    ours =
-      for way <- ["eager", "compiled", "fast"] do
-        {call, checksum} = Ours.warm(one, way)
-        {way, fn -> Ours.time(call) end, checksum}
-      end
+  defp torchx!(folder) do
+    [folder, "*", "ebin"] |> Path.join() |> Path.wildcard() |> Enum.each(&Code.append_path/1)
+    {:ok, _applications} = Application.ensure_all_started(:torchx)
+    "torchx"
+  end
+
+  defp row(one, port, nx_peers, rounds) do
+    ours = on_nx(one, ["eager", "compiled", "fast"])
 
     peers =
       for way <- Peers.ways(port, one.name) do
         checksum = Peers.warm(port, one.name, way)
         {way, fn -> Peers.time(port, one.name, way) end, checksum}
-      end
+      end ++ on_nx(one, nx_peers)
 
     agree!(one, ours ++ peers)
     turns = for _ <- 1..rounds, {way, time, _checksum} <- ours ++ peers, do: {way, time.()}
@@ -195,6 +223,13 @@ defmodule Emily.Bench.Models do
 
     ratio = fastest(medians, ours) / fastest(medians, peers)
     %{name: one.title, tokens: one.tokens, ns: medians, ratio: ratio}
+  end
+
+  defp on_nx(one, ways) do
+    for way <- ways do
+      {call, checksum} = Ours.warm(one, way)
+      {way, fn -> Ours.time(call) end, checksum}
+    end
   end
 
   defp fastest(medians, ways), do: ways |> Enum.map(&medians[elem(&1, 0)]) |> Enum.min()

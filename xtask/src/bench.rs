@@ -41,11 +41,17 @@ pub(crate) struct Args {
     /// Measure whole models instead, beside PyTorch and JAX; needs Bumblebee, and fetches 4 GB once.
     #[arg(long, conflicts_with = "beam")]
     models: bool,
+    /// How often they take turns.
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "models")]
+    rounds: u32,
+    /// Measure them on Torchx too, whose applications are in this folder, as _build/dev/lib.
+    #[arg(long, value_name = "DIR", requires = "models")]
+    torchx: Option<PathBuf>,
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     if args.models {
-        let figures = models::figures(shell)?;
+        let figures = models::figures(shell, args.rounds, args.torchx.as_deref())?;
         models::print(&figures);
         return conclude(&figures.loading, &figures, args.json.as_deref());
     }

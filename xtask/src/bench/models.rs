@@ -32,9 +32,15 @@ struct ModelRow {
 }
 
 const EMILY: &[&str] = &["eager", "compiled", "fast"];
-const PEERS: &[&str] = &["torch", "jax"];
+const PEERS: &[&str] = &["torch", "jax", "torchx"];
 
-pub(super) fn figures(shell: &Shell) -> anyhow::Result<Figures> {
+pub(super) fn figures(
+    shell: &Shell,
+    rounds: u32,
+    torchx: Option<&Path>,
+) -> anyhow::Result<Figures> {
+    // The script runs in another folder.
+    let torchx = torchx.map(std::path::absolute).transpose()?;
     let beam = beam::prepare(shell)?;
     if let Some(reason) = slices::prepare(shell, &beam)? {
         anyhow::bail!("no bench of models: {reason}");
@@ -57,6 +63,12 @@ pub(super) fn figures(shell: &Shell) -> anyhow::Result<Figures> {
     let printed = script(shell)
         .arg("--python")
         .arg(python)
+        .args(["--rounds", &rounds.to_string()])
+        .args(
+            torchx
+                .iter()
+                .flat_map(|folder| [Path::new("--torchx"), folder]),
+        )
         .args(models)
         .read()?;
     let models = printed
