@@ -173,6 +173,17 @@ defmodule Emily.Rewrite.AttentionTest do
     end
   end
 
+  test "a constant that hides all keys, whatever the type of its zero" do
+    for zero <- [0, 0.0, -0.0] do
+      fun = fn query, key, value ->
+        bias = Nx.select(Nx.broadcast(zero, {1, 1, 5, 7}), 0.0, Nx.Constants.min_finite(:f32))
+        attend(Nx.add(Nx.dot(query, [3], [0, 1], key, [3], [0, 1]), bias), value)
+      end
+
+      assert_rewritten(fun, data(:f32), %{scaled_dot_product_attention: 1}, @attention)
+    end
+  end
+
   test "a softmax of it stays where its weights go elsewhere" do
     [query, key, value] = data(:f32)
 

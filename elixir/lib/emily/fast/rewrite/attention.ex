@@ -155,7 +155,8 @@ defmodule Emily.Fast.Rewrite.Attention do
       {nil, {:logical_and, [left, right]}} -> all?(left) and all?(right)
       {nil, {:reshape, [inner]}} -> all?(inner)
       {nil, {:broadcast, [inner | _]}} -> all?(inner)
-      {number, _} -> number not in [nil, 0]
+      # 0.0 hides as 0 does.
+      {number, _} -> number != nil and number != 0
     end
   end
 
