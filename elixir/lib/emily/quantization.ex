@@ -339,6 +339,8 @@ defmodule Emily.Quantization do
 
   and those of `quantize/2`.
 
+  Raises an `ArgumentError` for options that do not go together, and where `params` are no map of tensors.
+
   ## Examples
 
       iex> params = %{"dense" => %{"kernel" => Nx.iota({64, 8}, type: :f32), "bias" => Nx.iota({8}, type: :f32)}}
@@ -373,6 +375,9 @@ defmodule Emily.Quantization do
   Parameters are as `quantize_params/2` takes them, and keys are texts without a slash. It needs
   `{:safetensors, "~> 0.1"}` among your dependencies.
 
+  Raises an `ArgumentError` that names what a file would lose: vectorized axes, complex numbers, empty maps, a key that
+  is no text or stands for another tensor. Names of axes are not kept.
+
   ## The file
 
   A tensor's name is the keys that lead to it, with slashes between them: `dense/bias`. A matrix is its two or three
@@ -401,6 +406,9 @@ defmodule Emily.Quantization do
   The parameters in a file of `save!/2`: a map of tensors and matrices on the default backend.
 
   `Axon.ModelState.new/1` makes a model's state of it, for a model of `Emily.Quantization.Axon.rewrite/1`.
+
+  Raises an `ArgumentError` that names the file where it is no whole one of `save!/2`, and a `File.Error` where there is
+  none.
 
   ## Examples
 

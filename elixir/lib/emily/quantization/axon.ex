@@ -39,7 +39,7 @@ defmodule Emily.Quantization.Axon do
     * `:filter` - a function of a path, `[layer, "kernel"]`, and a tensor that tells whether to quantise it. It
       is asked of the kernels that can be, whose axis is of whole groups, all of which are by default.
 
-  and those of `Emily.Quantization.quantize/2`.
+  and those of `Emily.Quantization.quantize/2`. A layer says the axis of its kernel: `:axis` is refused.
 
   ## Examples
 
