@@ -210,6 +210,8 @@ defmodule Emily.FactorsTest do
     off = norm(Nx.subtract(matrix, product))
     gaps = for v <- vectors, do: norm(Nx.subtract(matmul(transpose(v), v), identity(v)))
     residual = off + Enum.sum(gaps) * 3 * d
+
+    # Elements are up to 1, and a matrix's norm up to d: within a thousandth of it a bound still tells values apart.
     assert residual < 1.0e-3 * d
     residual
   end

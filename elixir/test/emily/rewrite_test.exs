@@ -66,14 +66,15 @@ defmodule Emily.RewriteTest do
     end
 
     assert rewrites(fun, [tensor({2, 6})]) == %{softmax: 2}
-    {twice, again} = compiled(fun, [tensor({2, 6})], fast: true)
 
-    assert Enum.all?(
-             Nx.to_flat_list(Nx.sum(twice, axes: [1])),
-             &(abs(&1 - 2) <= bound({:f, 32}, 12))
-           )
+    [plain, fast] =
+      for fast <- [false, true],
+          do: Tuple.to_list(compiled(fun, [tensor({2, 6})], fast: fast))
 
-    assert Nx.shape(again) == {2, 6}
+    # Twice a weight is off by twice as much; the softmax of weights moves by what they are off, and rounds itself.
+    for {plain, fast} <- Enum.zip(plain, fast) do
+      assert distance(plain, fast) <= bound({:f, 32}, 2 * softmax_roundings(6))
+    end
   end
 
   # As Axon has it.

@@ -221,9 +221,10 @@ defmodule Emily.Rewrite.AttentionTest do
     other_way = of.(&Nx.select(Nx.broadcast(mask, {2, 3, 5, 7}), -1.0, dot.(&1, &2)))
     assert_rewritten(other_way, [query, key, value], %{softmax: 1}, @attention)
 
-    # Integers are added like others; as a mask they would select.
+    # Integers are added like others; as a mask they would select. Scores are then up to 34 more, and what is added
+    # rounds by as much more, twice in a weight.
     integers = of.(&Nx.add(dot.(&1, &2), Nx.iota({5, 7})))
-    assert_rewritten(integers, [query, key, value], %{softmax: 1}, @attention + 35)
+    assert_rewritten(integers, [query, key, value], %{softmax: 1}, @attention + 2 * 34)
 
     # One batch of queries and keys, seen in two ways.
     ways = Nx.tensor([[[[1.0]]], [[[-1.0]]]])
