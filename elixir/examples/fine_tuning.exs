@@ -3,9 +3,13 @@
 #
 #     MIX_ENV=slices mix run examples/fine_tuning.exs FOLDER
 #
-# FOLDER holds all-MiniLM-L6-v2: config.json, model.safetensors, tokenizer.json.
+# FOLDER holds all-MiniLM-L6-v2: config.json, model.safetensors, tokenizer.json. Beside this file, support/ has the
+# adapters, what is trained and the sentences.
 
-alias Emily.Models.{Adapters, FineTuning, Roles}
+for file <- ["adapters", "fine_tuning", "roles"],
+    do: Code.require_file("support/#{file}.ex", __DIR__)
+
+alias Example.{Adapters, FineTuning, Roles}
 
 [folder] = System.argv()
 Nx.global_default_backend(Emily.Backend)

@@ -55,9 +55,8 @@ end
 Nx.global_default_backend(Emily.Backend)
 Nx.Defn.global_default_options(compiler: Emily.Compiler)
 
-digits = Path.expand("../models/support/digits.ex", __DIR__)
-if not Code.ensure_loaded?(Emily.Models.Digits), do: Code.require_file(digits)
-{{images, labels}, {unseen, answers}} = Emily.Models.Digits.read(folder)
+Code.require_file("support/digits.ex", __DIR__)
+{{images, labels}, {unseen, answers}} = Example.Digits.read(folder)
 
 {micros, params} =
   :timer.tc(fn -> Mnist.train(Mnist.init(Nx.Random.key(7)), images, labels, 20) end)

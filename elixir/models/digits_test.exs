@@ -6,7 +6,8 @@ defmodule Emily.Models.DigitsTest do
   use ExUnit.Case, async: false
 
   alias Emily.Defaults
-  alias Emily.Models.{Digits, Training}
+  alias Emily.Models.Training
+  alias Example.Digits
 
   @moduletag :digits
   @moduletag timeout: 600_000
@@ -72,6 +73,7 @@ defmodule Emily.Models.DigitsTest do
   end
 
   defp learn(model, %{seen: seen, unseen: unseen}, settings) do
-    Training.accuracy(model, Training.train(model, seen, settings), unseen)
+    {size, settings} = Keyword.pop!(settings, :batch)
+    Training.accuracy(model, Training.train(model, Digits.batches(seen, size), settings), unseen)
   end
 end

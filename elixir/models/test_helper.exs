@@ -21,4 +21,8 @@ missing =
       end
   end
 
+# What examples are made of is judged as they have it.
+for file <- Path.wildcard(Path.expand("../examples/support/*.ex", __DIR__)),
+    do: Code.require_file(file)
+
 ExUnit.start(exclude: [:long | missing])

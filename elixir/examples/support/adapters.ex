@@ -1,4 +1,4 @@
-defmodule Emily.Models.Adapters do
+defmodule Example.Adapters do
   @moduledoc """
   Low-rank adapters (LoRA, https://arxiv.org/abs/2106.09685): beside a dense layer's kernel `W` a product
   of two thin matrices, `x·W + s·(x·A)·B`, of which only `A` and `B` are trained.
@@ -18,7 +18,7 @@ defmodule Emily.Models.Adapters do
 
     if not Axon.reduce_nodes(model, false, &(&2 or adapted?.(&1))) do
       raise ArgumentError,
-            "Emily.Models.Adapters.add/4: no dense layer's name ends in one of #{inspect(names)}; " <>
+            "Example.Adapters.add/4: no dense layer's name ends in one of #{inspect(names)}; " <>
               "the names are the keys of its parameters"
     end
 

@@ -1,4 +1,4 @@
-defmodule Emily.Models.Roles do
+defmodule Example.Roles do
   @moduledoc """
   A small task of classification: who does it, a person to an animal or an animal to a person.
 

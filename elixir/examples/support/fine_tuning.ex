@@ -1,11 +1,9 @@
-defmodule Emily.Models.FineTuning do
+defmodule Example.FineTuning do
   @moduledoc """
   Sentences that are classified by their embeddings: of the class whose mean embedding is the nearest.
 
   There is nothing but the model itself to train: it moves sentences to those of their class.
   """
-
-  alias Emily.Models.Training
 
   @tokens 10
   @temperature 0.1
@@ -30,7 +28,11 @@ defmodule Emily.Models.FineTuning do
   @doc "How far embeddings `{n, size}` are from the means of their classes: a mean cross entropy."
   @spec loss(Nx.Tensor.t(), Nx.Tensor.t()) :: Nx.Tensor.t()
   def loss(labels, embeddings) do
-    Training.loss(labels, scores(embeddings, {embeddings, labels}))
+    Axon.Losses.categorical_cross_entropy(labels, scores(embeddings, {embeddings, labels}),
+      from_logits: true,
+      sparse: true,
+      reduction: :mean
+    )
   end
 
   @doc "The share of the asked that is nearest to the mean of its own class among the seen, in percent."
