@@ -44,6 +44,12 @@ defmodule Emily.Models.HubTest do
       assert reason =~ "`hf download somebody/tiny-bert`"
 
       snapshot = keep(cache, "only")
+
+      assert {:error, reason} =
+               Hub.snapshot(cache, @repository, ["config.json", "tokenizer.json"])
+
+      assert reason =~ "has no tokenizer.json"
+
       weights = Path.join(snapshot, "model.safetensors")
       File.rm!(File.read_link!(weights))
       assert {:error, reason} = Hub.snapshot(cache, @repository)

@@ -40,9 +40,9 @@ defmodule Emily.Conformance.Slices.Hub do
       Path.join(environment["HF_HOME"] || Path.join(home.(), "huggingface"), "hub")
   end
 
-  @doc "The folder of a repository's files in a cache, or why there is none."
-  @spec snapshot(Path.t(), String.t()) :: {:ok, Path.t()} | {:error, String.t()}
-  def snapshot(cache, repository) do
+  @doc "The folder of a repository's files in a cache, with weights and what else is needed; or why there is none."
+  @spec snapshot(Path.t(), String.t(), [String.t()]) :: {:ok, Path.t()} | {:error, String.t()}
+  def snapshot(cache, repository, needed \\ ["config.json"]) do
     folder = Path.join(cache, "models--" <> String.replace(repository, "/", "--"))
 
     revisions =
@@ -53,22 +53,29 @@ defmodule Emily.Conformance.Slices.Hub do
 
     case revisions do
       [] -> {:error, "#{cache} has it not; `hf download #{repository}` fetches it"}
-      [snapshot] -> complete(snapshot)
+      [snapshot] -> complete(snapshot, needed)
       _several -> {:error, "#{folder} has several revisions, and none is named main"}
     end
   end
 
   # Links to files that are gone are not there either.
-  defp complete(snapshot) do
-    there? =
-      &Enum.any?(Path.wildcard(Path.join(snapshot, &1)), fn file -> File.regular?(file) end)
+  defp complete(snapshot, needed) do
+    missing = Enum.reject(needed, &File.regular?(Path.join(snapshot, &1)))
+    weights = Path.wildcard(Path.join(snapshot, "*.{safetensors,bin}"))
 
     cond do
-      not there?.("config.json") -> {:error, "#{snapshot} has no config.json"}
-      not there?.("*.{safetensors,bin}") -> {:error, "#{snapshot} has no weights"}
+      missing != [] -> {:error, "#{snapshot} has no #{Enum.join(missing, " and no ")}"}
+      not Enum.any?(weights, &File.regular?/1) -> {:error, "#{snapshot} has no weights"}
       true -> {:ok, snapshot}
     end
   end
+
+  defp needed({:answers, _questions}), do: ["config.json", "tokenizer.json"]
+
+  defp needed({:continues, _prompt, _text}),
+    do: ["config.json", "generation_config.json", "tokenizer.json"]
+
+  defp needed(_ask), do: ["config.json"]
 
   @doc "Asks the checkpoints that are in the cache, eagerly and compiled; prints and counts."
   @spec run(Path.t(), [checkpoint()]) :: %{atom() => non_neg_integer()}
@@ -87,7 +94,7 @@ defmodule Emily.Conformance.Slices.Hub do
   defp verdicts(cache, checkpoint) do
     title = "#{checkpoint.repository} #{checkpoint.architecture} #{elem(checkpoint.ask, 0)}"
 
-    case snapshot(cache, checkpoint.repository) do
+    case snapshot(cache, checkpoint.repository, needed(checkpoint.ask)) do
       {:ok, folder} ->
         for {lane, compiler} <- @lanes,
             do: {"#{title} #{lane}", verdict(folder, checkpoint, compiler)}
