@@ -67,16 +67,20 @@ defmodule Emily.Models.HubTest do
     keep(cache, "only")
     absent = %{bert(:hidden_state, right()) | repository: "nobody/nothing"}
 
+    [[_, row | _] | _] = reference("bert", "base/f32/right/hidden_state")
+    place = Enum.find_index(row, &(&1 == Enum.max(row)))
+    likeliest = %{absent | repository: @repository, ask: likeliest(place)}
+
     output =
       capture_io(fn ->
-        assert Hub.run(cache, [bert(:hidden_state, right()), absent]) ==
-                 %{right: 2, wrong: 0, not_run: 1}
+        assert Hub.run(cache, [bert(:hidden_state, right()), likeliest, absent]) ==
+                 %{right: 4, wrong: 0, not_run: 1}
       end)
 
     assert output =~ "right    somebody/tiny-bert base outputs eager\n"
     assert output =~ "right    somebody/tiny-bert base outputs compiled\n"
     assert output =~ ~r"not run  nobody/nothing base outputs: .* has it not"
-    assert output =~ "2 right, 0 wrong, 1 not run\n"
+    assert output =~ "4 right, 0 wrong, 1 not run\n"
   end
 
   test "another number, output or place is wrong", %{tmp_dir: cache} do
@@ -88,7 +92,7 @@ defmodule Emily.Models.HubTest do
       bert(:hidden_state, Enum.reverse(right())),
       bert(:pooled_state, right()),
       bert(:nothing, right()),
-      %{bert(:hidden_state, right()) | ask: {:likeliest, &inputs/0, {:hidden_state, [0, 1], 99}}}
+      %{bert(:hidden_state, right()) | ask: likeliest(99)}
     ]
 
     output =
@@ -134,6 +138,40 @@ defmodule Emily.Models.HubTest do
     assert output =~ ~s(#{inspect(Tiny.text(tokens))} is published as "ba be bi")
   end
 
+  test "questions are answered from a text, and compared", %{tmp_dir: cache} do
+    snapshot = keep(cache, "only", "distilbert")
+    words = %{0 => "[PAD]", 1 => "[CLS]", 2 => "[SEP]", 3 => "[UNK]", 4 => "[MASK]"}
+    File.write!(Path.join(snapshot, "tokenizer.json"), asking(Tiny.tokenizer_json(words)))
+    [question, context] = for tokens <- [30..34, 40..52], do: Tiny.text(Enum.to_list(tokens))
+
+    answer =
+      Nx.with_default_backend(Nx.BinaryBackend, fn ->
+        {:ok, info} =
+          Bumblebee.load_model({:local, snapshot},
+            architecture: :for_question_answering,
+            log_params_diff: false
+          )
+
+        {:ok, tokenizer} = Bumblebee.load_tokenizer({:local, snapshot})
+        serving = Bumblebee.Text.question_answering(info, tokenizer)
+        asked = Nx.Serving.run(serving, %{question: question, context: context})
+        hd(asked.results).text
+      end)
+
+    ask = fn answer ->
+      ask = {:answers, [{question, context, answer}]}
+      %{repository: @repository, architecture: :for_question_answering, ask: ask}
+    end
+
+    output =
+      capture_io(fn ->
+        assert Hub.run(cache, [ask.(answer)]) == %{right: 2, wrong: 0, not_run: 0}
+        assert Hub.run(cache, [ask.("none")]) == %{right: 0, wrong: 2, not_run: 0}
+      end)
+
+    assert output =~ ~s(#{inspect(answer)} is published as "none")
+  end
+
   test "what is published is of four models that people use, and of tiny ones" do
     real = for %{repository: name} <- Published.all(), not (name =~ "tiny-random"), do: name
 
@@ -170,6 +208,25 @@ defmodule Emily.Models.HubTest do
     snapshot
   end
 
+  # A question and a text as BERT has them, in one.
+  defp asking(tokenizer) do
+    part = fn name, type -> %{name => %{"id" => type, "type_id" => 0}} end
+    [cls, sep] = for id <- ["[CLS]", "[SEP]"], do: part.("SpecialToken", id)
+    [first, second] = for id <- ["A", "B"], do: part.("Sequence", id)
+
+    template = %{
+      "type" => "TemplateProcessing",
+      "single" => [cls, first, sep],
+      "pair" => [cls, first, sep, second, sep],
+      "special_tokens" =>
+        for {token, id} <- [{"[CLS]", 1}, {"[SEP]", 2}], into: %{} do
+          {token, %{"id" => token, "ids" => [id], "tokens" => [token]}}
+        end
+    }
+
+    tokenizer |> Jason.decode!() |> Map.put("post_processor", template) |> Jason.encode!()
+  end
+
   defp name_main(cache, revision) do
     refs = Path.join(cache, "models--somebody--tiny-bert/refs")
     File.mkdir_p!(refs)
@@ -180,6 +237,8 @@ defmodule Emily.Models.HubTest do
     ask = {:outputs, &inputs/0, [{output, [0, 1..3, 1..3], values}]}
     %{repository: @repository, architecture: :base, ask: ask}
   end
+
+  defp likeliest(place), do: {:likeliest, &inputs/0, {:hidden_state, [0, 1], place}}
 
   defp inputs do
     for name <- ["input_ids", "attention_mask"], into: %{} do

@@ -61,7 +61,7 @@ defmodule Emily.Models.Tiny do
       version: "1.0",
       added_tokens: [],
       pre_tokenizer: %{type: "WhitespaceSplit"},
-      model: %{type: "WordLevel", vocab: vocabulary, unk_token: @pad}
+      model: %{type: "WordLevel", vocab: vocabulary, unk_token: Map.get(others, 0, @pad)}
     })
   end
 
