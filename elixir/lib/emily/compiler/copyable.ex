@@ -50,7 +50,9 @@ defmodule Emily.Compiler.Copyable do
   defp function({:named, name, default}, hooks), do: hooks[name] || default
   defp function({:fn, function}, _hooks), do: function
 
-  # The hook's results are its operand's leaves in order: the value's come first, as before.
+  # Without a function the value goes through. With one, the operand is the pair of the value and what is hooked; the
+  # hook's results are the operand's leaves in order, as many as the template has, and so the value's. A lone tensor is
+  # then a tuple of one, of which the element is taken.
   defp hook(data, value, _hooked, nil, template, ref) do
     %{data | args: [value, {:fn, &Function.identity/1}, template, ref]}
   end
