@@ -164,3 +164,20 @@ impl ModelRow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_has_a_time_or_tokens_a_second_or_a_dash() {
+        let line = |tokens: &str| {
+            let ns = r#"{"eager": 2.5e9, "torchx": 4e9}"#;
+            let line = format!(r#"{{"name": "m", "tokens": {tokens}, "ns": {ns}, "ratio": 1.0}}"#);
+            serde_json::from_str::<ModelRow>(&line).unwrap()
+        };
+        assert_eq!(line("null").figure("eager"), "2500.0 ms");
+        assert_eq!(line("64").figure("torchx"), "16.0 /s");
+        assert_eq!(line("64").figure("jax"), "–");
+    }
+}
