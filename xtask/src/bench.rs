@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Measure whole models instead, beside PyTorch and JAX; needs Bumblebee, and fetches 4 GB once.
     #[arg(long, conflicts_with = "beam")]
     models: bool,
+    /// Measure this one only (repeatable).
+    #[arg(long, value_name = "NAME", value_parser = models::MODELS, requires = "models")]
+    model: Vec<String>,
     /// How often they take turns.
     #[arg(long, value_name = "N", default_value_t = 5, requires = "models")]
     rounds: u32,
@@ -51,7 +54,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     if args.models {
-        let figures = models::figures(shell, args.rounds, args.torchx.as_deref())?;
+        let figures = models::figures(shell, &args.model, args.rounds, args.torchx.as_deref())?;
         models::print(&figures);
         return conclude(&figures.loading, &figures, args.json.as_deref());
     }

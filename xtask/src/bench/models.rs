@@ -31,11 +31,15 @@ struct ModelRow {
     ratio: f64,
 }
 
+/// What models.exs has cases of.
+pub(super) const MODELS: [&str; 4] = ["minilm", "gpt2", "vit", "whisper"];
+
 const EMILY: &[&str] = &["eager", "compiled", "fast"];
 const PEERS: &[&str] = &["torch", "jax", "torchx"];
 
 pub(super) fn figures(
     shell: &Shell,
+    only: &[String],
     rounds: u32,
     torchx: Option<&Path>,
 ) -> anyhow::Result<Figures> {
@@ -47,19 +51,24 @@ pub(super) fn figures(
     }
     let python = peers(shell)?;
     let minilm = fetched::minilm(shell)?;
-    let folders = [
-        ("minilm", minilm.clone()),
-        ("gpt2", random(shell, &python, "gpt2")?),
-        ("vit", random(shell, &python, "vit")?),
-        ("whisper", fetched::whisper(shell)?),
-    ];
+    let mut models = Vec::new();
+    for name in MODELS {
+        if !only.is_empty() && !only.iter().any(|one| one == name) {
+            continue;
+        }
+        let folder = match name {
+            "minilm" => minilm.clone(),
+            "whisper" => fetched::whisper(shell)?,
+            name => random(shell, &python, name)?,
+        };
+        models.push(format!("{name}={}", folder.display()));
+    }
     let nif = optimised_nif(shell)?;
     let _nif = shell.push_env("EMILY_NIF", nif);
     let _environment = shell.push_env("MIX_ENV", "slices");
     let _elixir = shell.push_dir("elixir");
     shell::show(cmd!(shell, "mix compile"))?;
     shell::step("models, turn by turn with PyTorch's and JAX's");
-    let models = folders.map(|(name, folder)| format!("{name}={}", folder.display()));
     let printed = script(shell)
         .arg("--python")
         .arg(python)
