@@ -384,7 +384,7 @@ defmodule Emily.Native do
   def mlx_version, do: NIF.mlx_version()
 
   @doc """
-  The fingerprint of the library's list of operations, equal to `Emily.Native.Ops`'s.
+  The fingerprint of the library's list of operations, equal to that of the list in Elixir.
 
   ## Examples
 

@@ -123,6 +123,9 @@ defmodule Emily.Quantization do
       1
 
   """
+  @spec quantize(Nx.Tensor.t(), keyword()) ::
+          {packed :: Nx.Tensor.t(), scales :: Nx.Tensor.t(), biases :: Nx.Tensor.t()}
+          | {packed :: Nx.Tensor.t(), scales :: Nx.Tensor.t()}
   deftransform quantize(matrix, opts \\ []) do
     case Keyword.pop(opts, :mode, :affine) do
       {:affine, opts} -> affine_quantize(matrix, opts)
@@ -184,6 +187,7 @@ defmodule Emily.Quantization do
       [1.0, 3.0, 5.0, 7.0, 1.0]
 
   """
+  @spec dequantize(Nx.Tensor.t(), Nx.Tensor.t(), Nx.Tensor.t() | nil, keyword()) :: Nx.Tensor.t()
   deftransform dequantize(packed, scales, biases, opts \\ []) do
     case Keyword.pop(opts, :mode, :affine) do
       {:affine, opts} -> affine_dequantize(packed, scales, biases, opts)
@@ -234,6 +238,13 @@ defmodule Emily.Quantization do
       [32.0, 160.0]
 
   """
+  @spec quantized_matmul(
+          Nx.Tensor.t(),
+          Nx.Tensor.t(),
+          Nx.Tensor.t(),
+          Nx.Tensor.t() | nil,
+          keyword()
+        ) :: Nx.Tensor.t()
   deftransform quantized_matmul(x, packed, scales, biases, opts \\ []) do
     case Keyword.pop(opts, :mode, :affine) do
       {:affine, opts} -> affine_matmul(x, packed, scales, biases, opts)
@@ -286,6 +297,15 @@ defmodule Emily.Quantization do
       {{3, 1, 1}, [160.0, 32.0, 160.0]}
 
   """
+  @spec gather_qmm(
+          Nx.Tensor.t(),
+          Nx.Tensor.t(),
+          Nx.Tensor.t(),
+          Nx.Tensor.t() | nil,
+          Nx.Tensor.t() | nil,
+          Nx.Tensor.t() | nil,
+          keyword()
+        ) :: Nx.Tensor.t()
   deftransform gather_qmm(x, packed, scales, biases, lhs_indices, rhs_indices, opts \\ []) do
     [x, packed] = Enum.map([x, packed], &Nx.to_tensor/1)
 

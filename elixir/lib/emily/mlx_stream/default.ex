@@ -4,7 +4,7 @@ defmodule Emily.MlxStream.Default do
 
   There is one per device, and one more on the CPU for tensors that opted in to `f64`. Each is
   started when it is first needed and lives as long as this server; finding it again is one look
-  into `:persistent_term`. `Emily.Application` starts the server.
+  into `:persistent_term`. Emily's supervisor starts the server.
 
   ## Examples
 
