@@ -8,6 +8,7 @@ defmodule Emily.Models.LivebookTest do
   import ExUnit.CaptureIO
 
   alias Emily.Models.{Livebook, Usage}
+  alias Emily.Pages
 
   # Whisper takes half a minute, and more where cores are shared.
   @moduletag timeout: 600_000
@@ -45,7 +46,7 @@ defmodule Emily.Models.LivebookTest do
 
   test "the setup cell of each installs this package" do
     for file <- Path.wildcard(Path.join(@folder, "*.livemd")) do
-      [{_line, setup} | _cells] = Livebook.cells(file)
+      [{_line, setup} | _cells] = Pages.blocks(file)
       assert setup =~ ~r/Mix\.install\(\[\s*\{:emily, emily\}/, file
     end
   end

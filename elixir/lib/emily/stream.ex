@@ -30,7 +30,7 @@ defmodule Emily.Stream do
   @opaque t :: %__MODULE__{lane: Lane.t()}
 
   @doc """
-  A new stream.
+  A new stream, on the device `:cpu` or `:gpu`, or with options.
 
   ## Options
 
@@ -44,10 +44,15 @@ defmodule Emily.Stream do
       :cpu
       iex> Emily.Stream.close(stream)
       :ok
+      iex> Emily.Stream.new(:cpu) |> Emily.Stream.device()
+      :cpu
 
   """
-  @spec new(device: :cpu | :gpu, f64: boolean()) :: t()
-  def new(opts \\ []) do
+  @spec new(:cpu | :gpu | [device: :cpu | :gpu, f64: boolean()]) :: t()
+  def new(opts \\ [])
+  def new(device) when is_atom(device), do: new(device: device)
+
+  def new(opts) do
     opts = Lane.validate!(opts)
     f64 = Keyword.get(opts, :f64, false)
 

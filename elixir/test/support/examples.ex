@@ -178,7 +178,9 @@ defmodule Emily.Examples do
 
   defp squeeze(text), do: text |> String.split() |> Enum.join(" ")
 
-  defp read(text) do
+  @doc "The examples in a text, in order."
+  @spec read(String.t()) :: [example()]
+  def read(text) do
     text
     |> String.split("\n")
     |> Enum.map(&String.trim/1)
