@@ -10,7 +10,7 @@
 //! - [`Exhaustions`]: `exhausted.json`, which maintainers measure.
 //!
 //! The pages ACCURACY.md, OPS.md and DIVERGENCES.md show what is committed: those files, the cases
-//! ([`ops`]) and the ledger ([`divergences`]).
+//! ([`ops`]) and the ledger ([`divergences`]); so do the guides of Nx's functions ([`nx_guide`]).
 //!
 //! A cell of a matrix shows the worst outcome among its trials, so that no green hides a red; how
 //! outcomes rank is written once, in `face.rs`.
@@ -21,6 +21,7 @@ pub mod divergences;
 mod exhausted;
 mod face;
 mod grid;
+mod guides;
 mod html;
 mod markdown;
 mod matrix;
@@ -40,6 +41,7 @@ pub use accuracy::Accuracy;
 pub use asked::Asked;
 pub use divergences::{Recorded, divergences_markdown};
 pub use exhausted::{EXHAUSTED, Exhaustions};
+pub use guides::{NX_GUIDE, NX_LIN_ALG_GUIDE, nx_guide, nx_lin_alg_guide};
 pub use matrix::print_matrix;
 pub use ops::{Planned, ops_markdown};
 pub use page::page;

@@ -1,7 +1,8 @@
 //! Writes what is generated and committed, or with `--check` says what is stale.
 //!
-//! DIVERGENCES.md and Elixir's op list follow from the cases and the contract; accuracy.json and
-//! asked.json from the report of a whole run, ACCURACY.md and OPS.md also from these.
+//! DIVERGENCES.md, the guides of Nx's functions and Elixir's op list follow from the cases and the
+//! contract; accuracy.json and asked.json from the report of a whole run, ACCURACY.md and OPS.md also
+//! from these.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -14,7 +15,8 @@ use emily_conformance::fixtures::{Fixtures, repository};
 use emily_conformance::layer;
 use emily_conformance::outcome::Report;
 use emily_conformance::report::{
-    Accuracy, Asked, EXHAUSTED, Exhaustions, divergences_markdown, ops_markdown,
+    Accuracy, Asked, EXHAUSTED, Exhaustions, NX_GUIDE, NX_LIN_ALG_GUIDE, Recorded,
+    divergences_markdown, nx_guide, nx_lin_alg_guide, ops_markdown,
 };
 use emily_conformance::run::{Filter, Run};
 use emily_conformance::slices;
@@ -112,12 +114,15 @@ fn pages(measured: &Measured) -> anyhow::Result<Vec<(&'static str, String)>> {
     let fixtures = Fixtures::load(&repository()).map_err(problems)?;
     let ops = elixir_ops(&fixtures.cases).map_err(|problems| anyhow!(problems))?;
     let run = Run::new(fixtures, layer::all(), &Filter::default()).map_err(problems)?;
+    let recorded: Vec<Recorded> = run.recorded().collect();
     Ok(vec![
         (
             "OPS.md",
             ops_markdown(&run.layer_names(), run.planned(), &measured.asked),
         ),
-        ("DIVERGENCES.md", divergences_markdown(run.recorded())),
+        (NX_GUIDE, nx_guide(&recorded)),
+        (NX_LIN_ALG_GUIDE, nx_lin_alg_guide(&recorded)),
+        ("DIVERGENCES.md", divergences_markdown(recorded)),
         (
             "ACCURACY.md",
             measured.accuracy.markdown() + &measured.exhausted.markdown(),

@@ -62,17 +62,14 @@ const LIST: &str = "
 ";
 
 /// The records with one reason.
-type Group<'a> = (&'a str, Vec<&'a Recorded>);
+pub(super) type Group<'a> = (&'a str, Vec<&'a Recorded>);
 
 /// The page's text, whatever order the entries come in.
 pub fn divergences_markdown(entries: impl IntoIterator<Item = Recorded>) -> String {
     let mut entries: Vec<Recorded> = entries.into_iter().collect();
     entries.sort();
-    let (nx, others): (Vec<&Recorded>, Vec<&Recorded>) =
-        entries.iter().partition(|entry| entry.is_about_nx());
-    let (before, emily): (Vec<&Recorded>, Vec<&Recorded>) =
-        others.iter().partition(|entry| entry.cause == Cause::Nx);
-    let [nx, before, emily] = [&nx, &before, &emily].map(|entries| by_reason(entries));
+    let [emily, before] = [Cause::Emily, Cause::Nx].map(|cause| by_cause(&entries, cause));
+    let nx = by_reason(entries.iter().filter(|entry| entry.is_about_nx()));
     let mut page = format!("{GENERATED}{INTRO}{EMILY}");
     page += &summary(&emily, "Nowhere that is known, on any layer.\n");
     if !before.is_empty() {
@@ -91,7 +88,13 @@ pub fn divergences_markdown(entries: impl IntoIterator<Item = Recorded>) -> Stri
     page
 }
 
-fn by_reason<'a>(entries: &[&'a Recorded]) -> Vec<Group<'a>> {
+/// The differences on a layer of Emily's that are somebody's doing, by reason.
+pub(super) fn by_cause(entries: &[Recorded], cause: Cause) -> Vec<Group<'_>> {
+    let own = |entry: &&Recorded| entry.cause == cause && !entry.is_about_nx();
+    by_reason(entries.iter().filter(own))
+}
+
+fn by_reason<'a>(entries: impl Iterator<Item = &'a Recorded>) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<&str, Vec<&Recorded>> = BTreeMap::new();
     for entry in entries {
         groups.entry(&entry.why).or_default().push(entry);
@@ -100,7 +103,7 @@ fn by_reason<'a>(entries: &[&'a Recorded]) -> Vec<Group<'a>> {
 }
 
 /// One line per reason, with the ops and dtypes it is about.
-fn summary(groups: &[Group<'_>], none: &str) -> String {
+pub(super) fn summary(groups: &[Group<'_>], none: &str) -> String {
     if groups.is_empty() {
         return none.to_owned();
     }
@@ -147,6 +150,13 @@ fn folded((why, entries): &Group<'_>) -> String {
 }
 
 impl Recorded {
+    /// Whether one of its trials is of this op.
+    pub(super) fn is_about(&self, op: &str) -> bool {
+        self.trials
+            .iter()
+            .any(|trial| trial.split("::").nth(2) == Some(op))
+    }
+
     /// Whether it is about `Nx.BinaryBackend` alone.
     fn is_about_nx(&self) -> bool {
         self.trials.iter().all(|trial| trial.starts_with("nx::"))
