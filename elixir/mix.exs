@@ -7,6 +7,9 @@ defmodule Emily.MixProject do
   @model_apps ~w(axon bumblebee castore decimal jason nx_image nx_signal polaris progress_bar
                  rustler rustler_precompiled safetensors tokenizers unpickler unzip)a
 
+  # ExDoc, and what it needs.
+  @docs_apps ~w(earmark_parser ex_doc makeup makeup_elixir makeup_erlang nimble_parsec)a
+
   def project do
     [
       app: :emily,
@@ -60,19 +63,19 @@ defmodule Emily.MixProject do
       # What Emily.Quantization.Axon, and saving and loading in Emily.Quantization, are for.
       {:axon, "~> 0.8", optional: true},
       {:safetensors, "~> 0.1", optional: true},
-      {:ex_doc, "~> 0.34", only: :dev, runtime: false}
+      {:ex_doc, "~> 0.34", only: :docs, runtime: false}
     ]
   end
 
   # On a machine without Hex: checkouts of nx, complex and telemetry in one folder, and for `slices` of
-  # Bumblebee and all that it needs. Only where this checkout is what is worked on: a project that
+  # Bumblebee, for `docs` of ExDoc, and all that those need. Only where this checkout is what is worked on: a project that
   # depends on Emily says itself where Nx is from.
   defp local_deps(env) do
     folder = System.get_env("EMILY_DEPS_PATH", Path.expand("~/.cache/emily/deps"))
     nx = checkout(folder, ["nx/nx", "nx"])
 
     if nx && root_project?() do
-      apps = [:complex, :telemetry] ++ if(env == :slices, do: @model_apps, else: [])
+      apps = [:complex, :telemetry] ++ apps(env)
       rustler = checkout(folder, ["rustler/rustler_mix", "rustler"])
       places = %{nx: nx, rustler: rustler}
 
@@ -81,6 +84,10 @@ defmodule Emily.MixProject do
       end
     end
   end
+
+  defp apps(:slices), do: @model_apps
+  defp apps(:docs), do: @docs_apps
+  defp apps(_env), do: []
 
   defp checkout(folder, names) do
     names
@@ -98,11 +105,40 @@ defmodule Emily.MixProject do
     ]
   end
 
+  @guides ~w(getting_started migrating streams_and_serving memory_and_containers quantisation fast_kernels errors)
+
+  # The pages of Nx's convention for backends have its file names too.
+  @nx_pages [index: "", nx: "-nx", nx_lin_alg: "-nx_lin_alg"]
+
   defp docs do
     [
-      main: "Emily",
+      main: "getting_started",
       source_ref: "v#{@version}",
-      groups_for_docs: [Operations: &(&1[:group] == :operations)]
+      extras:
+        Enum.map(@guides, &"guides/#{&1}.md") ++
+          for {page, suffix} <- @nx_pages do
+            {"guides/backend_documentation/#{page}.md",
+             filename: "backend_documentation#{suffix}"}
+          end ++
+          for notebook <- Path.wildcard("livebooks/*.livemd") do
+            {notebook, filename: "notebook-#{Path.basename(notebook, ".livemd")}"}
+          end ++
+          ~w(../OPERATING.md ../DIVERGENCES.md ../CHANGELOG.md),
+      groups_for_extras: [
+        "Backend documentation": ~r"^guides/backend_documentation/",
+        Guides: ~r"^guides/",
+        Notebooks: ~r"\.livemd$",
+        Reference: ~r"^\.\./"
+      ],
+      groups_for_modules: [
+        Kernels: [Emily.Fast],
+        Quantisation: [~r"^Emily\.Quantization"],
+        Watching: [Emily.Case, Emily.Doctor, Emily.Memory, Emily.Telemetry],
+        "Without Nx": [~r"^Emily\.Native", Emily.Error, Emily.MlxStream.Default]
+      ],
+      groups_for_docs: [Operations: &(&1[:group] == :operations)],
+      # It speaks of another project's functions; a test looks at those of this one.
+      skip_undefined_reference_warnings_on: ["guides/migrating.md"]
     ]
   end
 end

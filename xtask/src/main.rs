@@ -10,6 +10,7 @@ mod ci;
 mod codegen;
 mod conformance;
 mod cross;
+mod docs;
 mod doctor;
 mod drift;
 mod exhaust;
@@ -59,8 +60,10 @@ enum Command {
     /// Measure the promised figures: a row each, a ratio within one run.
     Bench(bench::Args),
     /// Write what is generated: the pages on ops, divergences and accuracy, what they are made of,
-    /// and Elixir's op list.
+    /// the guides of Nx's functions, and Elixir's op list.
     Codegen(codegen::Args),
+    /// Build the Elixir library's documentation into elixir/doc, without a warning.
+    Docs,
     /// Check what Emily needs on this machine; each failure comes with its remedy.
     Doctor,
 }
@@ -81,6 +84,7 @@ fn main() -> anyhow::Result<()> {
         Command::Drift(args) => drift::run(&shell, &args),
         Command::Bench(args) => bench::run(&shell, &args),
         Command::Codegen(args) => codegen::run(&shell, &args),
+        Command::Docs => docs::run(&shell),
         Command::Doctor => doctor::run(&shell),
     }
 }

@@ -3,7 +3,7 @@
 use xshell::{Shell, cmd};
 
 use crate::beam::{self, Beam};
-use crate::{shell, slices};
+use crate::{docs, shell, slices};
 
 pub(crate) fn run(shell: &Shell, long: bool) -> anyhow::Result<()> {
     let beam = beam::prepare(shell)?;
@@ -19,6 +19,7 @@ pub(crate) fn run(shell: &Shell, long: bool) -> anyhow::Result<()> {
     shell.set_var("EMILY_CONFORMANCE_REQUIRE", layers.join(","));
     shell::show(cmd!(shell, "cargo test --quiet --workspace"))?;
     beam.test(shell)?;
+    docs::check(shell, &beam)?;
     if models.is_none() {
         slices::test(shell, long)?;
     }

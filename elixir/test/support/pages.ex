@@ -36,6 +36,10 @@ defmodule Emily.Pages do
   end
 
   defp run_block("iex>" <> _ = code, line, file, binding, env) do
+    # What is printed on the CPU names the device that the test runs on.
+    device = Emily.Native.device(Emily.MlxStream.Default.worker())
+    code = String.replace(code, "Emily.Backend(cpu)", "Emily.Backend(#{device})")
+
     case Examples.run(Examples.read(code)) do
       {:ok, []} -> {binding, env}
       other -> raise "#{Path.relative_to_cwd(file)}:#{line}: #{inspect(other)}"
