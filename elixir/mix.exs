@@ -3,6 +3,13 @@ defmodule Emily.MixProject do
 
   @version "0.1.0"
 
+  # On Hex, where `emily` is another project's. The application and its modules keep their name:
+  # `{:emily, "~> 0.1", hex: :emily_mlx}`.
+  @package "emily_mlx"
+
+  # Where releases are, for the package's links and for the download of archives.
+  @source_url nil
+
   # Bumblebee, and what it needs beside Nx.
   @model_apps ~w(axon bumblebee castore decimal jason nx_image nx_signal polaris progress_bar
                  rustler rustler_precompiled safetensors tokenizers unpickler unzip)a
@@ -16,11 +23,12 @@ defmodule Emily.MixProject do
       version: @version,
       elixir: "~> 1.17",
       start_permanent: Mix.env() == :prod,
-      compilers: [:emily_nif] ++ Mix.compilers(),
+      compilers: Mix.compilers() ++ [:emily_nif],
       elixirc_paths: elixirc_paths(Mix.env()),
       test_paths: [if(Mix.env() == :slices, do: "models", else: "test")],
       deps: deps(),
       name: "Emily",
+      source_url: @source_url,
       description: "A numerical backend and compiler for Nx on Apple's MLX, judged op by op",
       package: package(),
       docs: docs()
@@ -99,9 +107,13 @@ defmodule Emily.MixProject do
 
   defp package do
     [
+      name: @package,
       licenses: ["MIT", "Apache-2.0"],
-      links: %{},
-      files: ~w(lib mix.exs .formatter.exs)
+      links: if(@source_url, do: %{"Source" => @source_url}, else: %{}),
+      # `cargo xtask package --hex` brings them together: artefacts.sha256 is made with the archives, and
+      # the last four are the repository's.
+      files:
+        ~w(lib mix.exs .formatter.exs artefacts.sha256 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE)
     ]
   end
 
@@ -140,104 +152,5 @@ defmodule Emily.MixProject do
       # It speaks of another project's functions; a test looks at those of this one.
       skip_undefined_reference_warnings_on: ["guides/migrating.md"]
     ]
-  end
-end
-
-defmodule Mix.Tasks.Compile.EmilyNif do
-  @moduledoc """
-  Puts the native library into `priv`, where `Emily.Native` looks for it.
-
-  Cargo builds it from the repository that this folder is part of, into `CARGO_TARGET_DIR` or
-  `target`. With `EMILY_NIF` set, that library is taken instead and nothing is built.
-  """
-
-  use Mix.Task.Compiler
-
-  @repository Path.expand("..", __DIR__)
-
-  @impl true
-  def run(_args) do
-    case System.get_env("EMILY_NIF") do
-      nil -> build()
-      path -> install(Path.expand(path), "EMILY_NIF")
-    end
-  end
-
-  defp build do
-    cond do
-      not File.regular?(Path.join(@repository, "nif/Cargo.toml")) ->
-        failed(
-          "the sources of the native library are not here; depend on Emily's git repository " <>
-            "(with subdir: \"elixir\"), or point EMILY_NIF at a library that is built"
-        )
-
-      is_nil(System.find_executable("cargo")) ->
-        failed(
-          "the native library is built with Rust, and there is no cargo on the PATH; install " <>
-            "Rust 1.95 or newer (https://rustup.rs), or point EMILY_NIF at a library that is built"
-        )
-
-      true ->
-        cargo()
-    end
-  end
-
-  # Cargo knows what is stale; where nothing is, this takes a fraction of a second.
-  defp cargo do
-    target = System.get_env("CARGO_TARGET_DIR", Path.join(@repository, "target"))
-    args = ~w(build --quiet --release --package emily-nif --target-dir) ++ [target]
-
-    case System.cmd("cargo", args, cd: @repository, into: IO.stream(), stderr_to_stdout: true) do
-      {_output, 0} ->
-        install(Path.join([target, "release", file_name()]), "cargo's target folder")
-
-      {_output, status} ->
-        failed("cargo build ended with status #{status}; see its messages above")
-    end
-  end
-
-  # Linked in place of the old one in a single step: a VM that runs on that keeps it.
-  defp install(library, origin) do
-    priv = Path.join(__DIR__, "priv")
-    # The VM looks for this ending on every Unix.
-    installed = Path.join(priv, "libemily_nif.so")
-    new = "#{installed}.#{System.pid()}"
-
-    with :ok <- File.mkdir_p(priv),
-         {:stale, true} <- {:stale, digest(library) != digest(installed)},
-         :ok <- File.cp(library, new),
-         :ok <- File.rename(new, installed) do
-      Mix.Project.build_structure()
-      {:ok, []}
-    else
-      {:stale, false} -> {:noop, []}
-      {:error, reason} -> failed("#{library} (#{origin}): #{:file.format_error(reason)}")
-    end
-  end
-
-  defp digest(file) do
-    case File.read(file) do
-      {:ok, bytes} -> :erlang.md5(bytes)
-      {:error, reason} -> reason
-    end
-  end
-
-  defp file_name do
-    if match?({:unix, :darwin}, :os.type()), do: "libemily_nif.dylib", else: "libemily_nif.so"
-  end
-
-  defp failed(sentence) do
-    Mix.shell().error(sentence)
-
-    {:error,
-     [
-       %Mix.Task.Compiler.Diagnostic{
-         file: Path.join(__DIR__, "mix.exs"),
-         severity: :error,
-         message: sentence,
-         position: 0,
-         compiler_name: "emily_nif"
-       }
-     ]}
   end
 end

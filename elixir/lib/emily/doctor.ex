@@ -192,7 +192,9 @@ defmodule Emily.Doctor do
   end
 
   defp artefacts do
-    library = System.get_env("EMILY_NIF") || Application.app_dir(:emily, "priv/libemily_nif.so")
+    library =
+      System.get_env("EMILY_NIF") || Application.app_dir(:emily, "priv/native/libemily_nif.so")
+
     [{"the library", library}] ++ mlx(:os.type())
   end
 

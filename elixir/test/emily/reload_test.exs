@@ -96,7 +96,7 @@ defmodule Emily.ReloadTest do
   test "the library in use stays, wherever another one is" do
     copy = Path.join(System.tmp_dir!(), "emily_reload_#{System.pid()}.so")
     on_exit(fn -> File.rm(copy) end)
-    File.cp!(Path.join(:code.priv_dir(:emily), "libemily_nif.so"), copy)
+    File.cp!(Path.join(:code.priv_dir(:emily), "native/libemily_nif.so"), copy)
     script = "System.put_env(\"EMILY_NIF\", #{inspect(copy)})\n{reload.(), works.()}"
     assert run(script) == {{:module, Emily.Native.NIF}, true}
   end

@@ -50,12 +50,12 @@ defmodule Emily.Native.NIF do
     "the library #{path} does not load: #{text}; `mix emily.doctor` looks for the cause"
   end
 
-  # EMILY_NIF, else the application's priv folder, else `priv` beside the folder of this module's
-  # beam file, for a VM that was started without mix.
+  # EMILY_NIF, else what was installed into the application's priv folder, or into `priv` beside the
+  # folder of this module's beam file, for a VM that was started without mix.
   defp path do
     candidates =
       case System.get_env("EMILY_NIF") do
-        nil -> Enum.map(priv_dirs(), &Path.join(&1, "libemily_nif.so"))
+        nil -> Enum.map(priv_dirs(), &Path.join(&1, "native/libemily_nif.so"))
         path -> [path]
       end
 
@@ -82,7 +82,8 @@ defmodule Emily.Native.NIF do
 
   defp missing(candidates) do
     "Emily's native library is not there (looked for #{Enum.join(candidates, ", ")}); " <>
-      "build it with `mix compile`, which needs Rust, or point EMILY_NIF at one"
+      "install it with `mix compile --force` (`mix deps.compile emily --force` where Emily is a " <>
+      "dependency), or point EMILY_NIF at one"
   end
 
   def status, do: :persistent_term.get(@status, {:error, "Emily's native library is not loaded"})
