@@ -6,6 +6,8 @@ defmodule Emily.Doctor do
       []
   """
 
+  alias Emily.Doctor.Machine
+  alias Emily.Install.{Download, Variant}
   alias Emily.Native
 
   @typedoc """
@@ -18,12 +20,33 @@ defmodule Emily.Doctor do
           remedy: String.t() | nil
         }
 
-  @checks [:platform, :variant, :artefacts, :load, :blas, :device, :smoke]
+  @checks [
+    :platform,
+    :processor,
+    :nx,
+    :variant,
+    :artefacts,
+    :hashes,
+    :cache,
+    :load,
+    :blas,
+    :device,
+    :smoke
+  ]
   @needs_library [:blas, :device, :smoke]
 
+  # What MLX's own library asks for.
+  @glibc {2, 35}
+
+  # What mix.exs asks for.
+  @nx "~> 0.12 or ~> 1.0"
+
+  @reinstall "mix deps.compile emily --force (in Emily's own folder: mix compile --force)"
+
   @doc """
-  All findings, in order: `:platform`, `:variant`, `:artefacts`, `:load`, `:blas`, `:device` and
-  `:smoke`, a small computation that must run without a fallback.
+  All findings, in order: `:platform`, `:processor`, `:nx`, `:variant`, `:artefacts`, `:hashes`,
+  `:cache`, `:load`, `:blas`, `:device` and `:smoke`, a small computation that must run without a
+  fallback.
 
   ## Examples
 
@@ -51,18 +74,46 @@ defmodule Emily.Doctor do
 
   defp examine(:platform) do
     architecture = to_string(:erlang.system_info(:system_architecture))
-    detail = "#{architecture}, OTP #{System.otp_release()}, Elixir #{System.version()}"
+    glibc = Machine.glibc()
+    library = if glibc, do: ["glibc #{dotted(glibc)}"], else: []
+    own = ["OTP #{System.otp_release()}", "Elixir #{System.version()}"]
+    detail = Enum.join([architecture] ++ library ++ own, ", ")
 
     cond do
       variants(architecture) == [] ->
         remedy = "use Linux with glibc on x86-64 or arm64, or macOS on Apple silicon"
         finding(:platform, :error, detail <> ": MLX is not built for it", remedy)
 
+      glibc && glibc < @glibc ->
+        remedy = "use a system with glibc #{dotted(@glibc)} or newer: Debian 12, Ubuntu 22.04"
+        finding(:platform, :error, detail <> ": MLX needs a newer one", remedy)
+
       String.to_integer(System.otp_release()) < 25 ->
         finding(:platform, :error, detail, "install OTP 25 or newer")
 
       true ->
         finding(:platform, :ok, detail, nil)
+    end
+  end
+
+  defp examine(:processor) do
+    cores = "#{System.schedulers_online()} cores"
+
+    case Machine.vectors() do
+      nil -> finding(:processor, :ok, cores, nil)
+      [_avx512, "AVX2" | _] = names -> finding(:processor, :ok, "#{cores}, #{hd(names)}", nil)
+      ["AVX2" | _] -> finding(:processor, :ok, "#{cores}, AVX2", nil)
+      _older -> finding(:processor, :warning, "#{cores} without AVX2", "expect slow products")
+    end
+  end
+
+  defp examine(:nx) do
+    version = to_string(Application.spec(:nx, :vsn))
+
+    if Version.match?(version, @nx, allow_pre: true) do
+      finding(:nx, :ok, version, nil)
+    else
+      finding(:nx, :error, "#{version}, and Emily is for #{@nx}", "mix deps.update nx")
     end
   end
 
@@ -87,8 +138,48 @@ defmodule Emily.Doctor do
         finding(:artefacts, :ok, detail, nil)
 
       missing ->
-        remedy = "build them: mix compile --force"
-        finding(:artefacts, :error, Enum.join(missing, ", "), remedy)
+        finding(:artefacts, :error, Enum.join(missing, ", "), "install them: " <> @reinstall)
+    end
+  end
+
+  # An archive brings its files' digests; what was built here has none.
+  defp examine(:hashes) do
+    case published() do
+      nil ->
+        finding(:hashes, :ok, "built here, so that there are none to compare with", nil)
+
+      {archive, sums} ->
+        case for({name, digest} <- sums, digest(native(name)) != digest, do: name) do
+          [] ->
+            finding(:hashes, :ok, "#{length(sums)} files, as in #{archive}", nil)
+
+          changed ->
+            detail = "#{Enum.join(changed, ", ")} not as in #{archive}"
+            finding(:hashes, :error, detail, "install them again: " <> @reinstall)
+        end
+    end
+  end
+
+  defp examine(:cache) do
+    cache = Download.emily_cache()
+    user = Machine.user()
+
+    case File.stat(cache) do
+      {:error, _none} ->
+        finding(:cache, :ok, "none at #{cache}", nil)
+
+      {:ok, %{uid: uid, mode: mode}} when uid in [0, user] and Bitwise.band(mode, 0o022) == 0 ->
+        finding(:cache, :ok, cache, nil)
+
+      {:ok, %{uid: uid, mode: mode}} ->
+        detail =
+          "#{cache} is user #{uid}'s, with mode #{Integer.to_string(Bitwise.band(mode, 0o777), 8)}: " <>
+            "who can change it changes what builds load"
+
+        remedy =
+          "make it yours alone (chown, chmod go-w), or set EMILY_CACHE to a folder of your own"
+
+        finding(:cache, :warning, detail, remedy)
     end
   end
 
@@ -99,7 +190,7 @@ defmodule Emily.Doctor do
         finding(:load, :ok, detail, nil)
 
       {:error, sentence} ->
-        remedy = "build again with mix compile --force, and unset EMILY_NIF if it is set"
+        remedy = "#{@reinstall}; and unset EMILY_NIF if it is set"
         finding(:load, :error, sentence, remedy)
     end
   end
@@ -126,8 +217,10 @@ defmodule Emily.Doctor do
         finding(:device, :ok, "cpu; this variant of MLX knows no other", nil)
 
       true ->
+        driver = if version = Machine.nvidia(), do: "driver #{version}", else: "no NVIDIA driver"
         remedy = "check the driver (nvidia-smi), and that the user may open the device"
-        finding(:device, :warning, "cpu only, though the variant is #{variant()}", remedy)
+        detail = "cpu only, though the variant is #{variant()}; #{driver}"
+        finding(:device, :warning, detail, remedy)
     end
   end
 
@@ -184,16 +277,48 @@ defmodule Emily.Doctor do
     end
   end
 
+  # That of the archive which was installed; else what a build was told.
   defp variant do
-    case System.get_env("EMILY_MLX_VARIANT", "") do
-      "" -> if match?({:unix, :darwin}, :os.type()), do: "metal", else: "cpu"
-      name -> name
+    named = System.get_env("EMILY_MLX_VARIANT", "")
+
+    case {published(), named, Variant.configured()} do
+      {{archive, _sums}, "", _configured} -> archive |> String.split("-") |> Enum.at(2)
+      {_published, "", configured} -> mlx_name(configured || :default)
+      {_published, named, _configured} -> named
     end
   end
 
+  defp mlx_name(:default), do: if(match?({:unix, :darwin}, :os.type()), do: "metal", else: "cpu")
+
+  defp mlx_name(configured) when configured in [:cpu, :cuda13, :aot, :jit],
+    do: Variant.mlx(configured)
+
+  defp mlx_name(unknown), do: inspect(unknown)
+
+  # The archive that `priv/native` was unpacked from, with the digest of each of its files.
+  defp published do
+    with nil <- System.get_env("EMILY_NIF"), {:ok, text} <- File.read(native("SHA256SUMS")) do
+      ["# " <> archive | lines] = String.split(text, "\n", trim: true)
+      {archive, for(line <- lines, [digest, name] = String.split(line, "  "), do: {name, digest})}
+    else
+      _built -> nil
+    end
+  end
+
+  defp digest(file) do
+    case File.read(file) do
+      {:ok, bytes} -> Base.encode16(:crypto.hash(:sha256, bytes), case: :lower)
+      {:error, reason} -> reason
+    end
+  end
+
+  defp native(name), do: Application.app_dir(:emily, Path.join("priv/native", name))
+
+  defp dotted({major, minor}), do: "#{major}.#{minor}"
+
   defp artefacts do
     library =
-      System.get_env("EMILY_NIF") || Application.app_dir(:emily, "priv/native/libemily_nif.so")
+      System.get_env("EMILY_NIF") || native("libemily_nif.so")
 
     [{"the library", library}] ++ mlx(:os.type())
   end
@@ -206,37 +331,23 @@ defmodule Emily.Doctor do
   defp mlx(_linux), do: [{"MLX", mlx_lib("libmlx.so")}]
 
   defp mlx_lib(file) do
-    case {System.get_env("MLX_HOME"), mapped("libmlx")} do
-      {nil, nil} -> Path.join([cache_dir(), "mlx-*-#{variant()}", "mlx", "{lib,lib64}", file])
-      {nil, loaded} -> Path.join(Path.dirname(loaded), file)
-      {home, _loaded} -> Path.join([home, "{lib,lib64}", file])
+    case {System.get_env("MLX_HOME"), Machine.mapped("libmlx")} do
+      {nil, nil} ->
+        Path.join([Download.emily_cache(), "mlx-*-#{variant()}", "mlx", "{lib,lib64}", file])
+
+      {nil, loaded} ->
+        Path.join(Path.dirname(loaded), file)
+
+      {home, _loaded} ->
+        Path.join([home, "{lib,lib64}", file])
     end
   end
-
-  defp cache_dir do
-    System.get_env("EMILY_CACHE") || Path.join(user_cache(:os.type()), "emily")
-  end
-
-  defp user_cache({:unix, :darwin}), do: Path.expand("~/Library/Caches")
-  defp user_cache(_linux), do: System.get_env("XDG_CACHE_HOME") || Path.expand("~/.cache")
 
   # The loader resolves links, so the file that is mapped says which BLAS it is.
   defp blas do
-    case mapped("blas") do
+    case Machine.mapped("blas") do
       nil -> {:ok, "MLX's own"}
       path -> if path =~ "openblas", do: {:ok, "OpenBLAS at #{path}"}, else: {:reference, path}
-    end
-  end
-
-  # The first library that this process has loaded whose file name has `name` in it.
-  defp mapped(name) do
-    with {:ok, maps} <- File.read("/proc/self/maps") do
-      maps
-      |> String.split("\n")
-      |> Enum.map(&(&1 |> String.split(" ", trim: true) |> Enum.drop(5) |> Enum.join(" ")))
-      |> Enum.find(&(Path.basename(&1) =~ name))
-    else
-      {:error, _no_proc} -> nil
     end
   end
 end

@@ -15,7 +15,7 @@ defmodule Emily.DoctorTest do
     findings = Emily.Doctor.examine()
 
     assert Enum.map(findings, & &1.check) ==
-             ~w(platform variant artefacts load blas device smoke)a
+             ~w(platform processor nx variant artefacts hashes cache load blas device smoke)a
 
     for finding <- findings, do: assert(finding.status in [:ok, :warning], inspect(finding))
     for %{status: :warning} = finding <- findings, do: assert(is_binary(finding.remedy))
@@ -24,7 +24,7 @@ defmodule Emily.DoctorTest do
   test "a library that is not there: the remedy, and no later check" do
     findings = examine([{"EMILY_NIF", "/no/such/libemily_nif.so"}])
     assert %{status: :error, remedy: remedy} = findings.artefacts
-    assert remedy =~ "mix compile --force"
+    assert remedy =~ "compile emily --force"
     assert %{status: :error, detail: detail, remedy: "" <> _} = findings.load
     assert detail =~ "/no/such/libemily_nif.so"
     for check <- [:blas, :device, :smoke], do: assert(findings[check].status == :skipped)
@@ -58,7 +58,7 @@ defmodule Emily.DoctorTest do
     Mix.shell(Mix.Shell.Process)
     Mix.Tasks.Emily.Doctor.run([])
 
-    for check <- ~w(platform variant artefacts load blas device smoke) do
+    for check <- ~w(platform processor nx variant artefacts hashes cache load blas device smoke) do
       assert_received {:mix_shell, :info, [line]}
       assert line =~ check
     end
@@ -71,5 +71,69 @@ defmodule Emily.DoctorTest do
     {:ok, _apps} = :peer.call(peer, :application, :ensure_all_started, [:mix])
     :peer.call(peer, Mix, :shell, [Mix.Shell.Quiet])
     assert catch_exit(:peer.call(peer, Mix.Tasks.Emily.Doctor, :run, [[]])) == {:shutdown, 1}
+  end
+
+  # A VM whose Emily is a copy of this one's, with these files in priv/native.
+  defp installed(dir, files) do
+    ebin = Path.join(dir, "emily/ebin")
+    File.mkdir_p!(Path.dirname(ebin))
+    File.cp_r!(Application.app_dir(:emily, "ebin"), ebin)
+    native = Path.join(dir, "emily/priv/native")
+    File.mkdir_p!(native)
+    for {name, bytes} <- files, do: File.write!(Path.join(native, name), bytes)
+    peer = TestNode.start()
+    :peer.call(peer, Code, :prepend_path, [ebin])
+    :peer.call(peer, System, :delete_env, ["EMILY_NIF"])
+    peer |> :peer.call(Emily.Doctor, :examine, [], 60_000) |> Map.new(&{&1.check, &1})
+  end
+
+  defp line(name, bytes) do
+    Base.encode16(:crypto.hash(:sha256, bytes), case: :lower) <> "  #{name}\n"
+  end
+
+  @tag :tmp_dir
+  test "files that are not as in the archive are named, and its variant is the one", %{
+    tmp_dir: dir
+  } do
+    heading = "# emily-0.1.0-cuda13-x86_64-unknown-linux-gnu\n"
+    sums = heading <> line("libmlx.so", "mlx") <> line("libemily_nif.so", "nif")
+    files = [{"SHA256SUMS", sums}, {"libmlx.so", "mlx"}]
+    findings = installed(dir, [{"libemily_nif.so", "nif"} | files])
+    assert %{status: :ok, detail: "2 files, as in emily-0.1.0-cuda13-" <> _} = findings.hashes
+    assert findings.variant.detail == "cuda13"
+
+    findings = installed(dir, [{"libemily_nif.so", "planted"} | files])
+    assert %{status: :error, detail: "libemily_nif.so not as in" <> _} = findings.hashes
+    assert findings.hashes.remedy =~ "compile emily --force"
+  end
+
+  @tag :tmp_dir
+  test "a cache that others may write is told", %{tmp_dir: dir} do
+    File.chmod!(dir, 0o777)
+
+    assert %{status: :warning, detail: detail, remedy: remedy} =
+             examine([{"EMILY_CACHE", dir}]).cache
+
+    assert detail =~ "mode 777"
+    assert remedy =~ "chmod go-w"
+    File.chmod!(dir, 0o755)
+    assert examine([{"EMILY_CACHE", dir}]).cache.status == :ok
+    assert examine([{"EMILY_CACHE", Path.join(dir, "none")}]).cache.status == :ok
+  end
+
+  test "the task prints JSON for whoever helps" do
+    Mix.shell(Mix.Shell.Process)
+    Mix.Tasks.Emily.Doctor.run(["--json"])
+    assert_received {:mix_shell, :info, [json]}
+    path = Path.join(System.tmp_dir!(), "emily_doctor_#{System.pid()}.json")
+    File.write!(path, json)
+    script = "import json, sys; print(*(f['check'] for f in json.load(open(sys.argv[1]))))"
+    {checks, 0} = System.cmd("python3", ["-c", script, path])
+    File.rm!(path)
+
+    assert checks ==
+             "platform processor nx variant artefacts hashes cache load blas device smoke\n"
+  after
+    Mix.shell(Mix.Shell.IO)
   end
 end
