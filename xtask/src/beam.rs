@@ -105,6 +105,22 @@ pub(crate) fn missing(shell: &Shell, library: &str, remedy: &str) -> Option<Stri
     ))
 }
 
+/// Where checkouts of these are, as `app=folder,…`; nothing where Hex has them.
+pub(crate) fn checkouts(apps: &[&str]) -> String {
+    let Some(folder) = deps_folder().filter(|folder| folder.join("nx").is_dir()) else {
+        return String::new();
+    };
+    // Nx's repository has the library in a folder of its own.
+    let inside = |app: &str| [folder.join(app).join(app), folder.join(app)];
+    let one = |app: &&str| {
+        let place = inside(app)
+            .into_iter()
+            .find(|place| place.join("mix.exs").is_file());
+        place.map(|place| format!("{app}={}", place.display()))
+    };
+    apps.iter().filter_map(one).collect::<Vec<_>>().join(",")
+}
+
 /// Where checkouts of Nx and what it needs are on a machine without Hex.
 fn deps_folder() -> Option<PathBuf> {
     let named = std::env::var_os("EMILY_DEPS_PATH").map(PathBuf::from);

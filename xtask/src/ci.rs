@@ -2,7 +2,7 @@
 
 use xshell::{Shell, cmd};
 
-use crate::{codegen, cross, fuzz, mnist, shell, soak, test, threads};
+use crate::{codegen, cross, fuzz, mnist, package, shell, soak, test, threads};
 
 /// Minutes of the soak for every change: enough for a leak of one tensor in a thousand iterations.
 const SOAK: f64 = 1.5;
@@ -21,7 +21,7 @@ const CALLS: u64 = 1_000_000;
 pub(crate) struct Args {
     /// Also what takes too long for every change: half an hour each of the soak and of fuzzing, a million calls
     /// of the library with any terms, a hundred of each end of a process, training on MNIST, the orders in which
-    /// threads may go, and Miri.
+    /// threads may go, Miri, and the package, made twice and installed in a fresh project.
     #[arg(long)]
     long: bool,
 }
@@ -48,6 +48,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     soak::run(shell, &soak::Args::minutes(minutes))?;
     codegen::check(shell)?;
     if args.long {
+        package::gate(shell)?;
         threads::check(shell)?;
         mnist::run(shell)?;
         test::ends(shell, ENDS)?;

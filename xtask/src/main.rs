@@ -18,6 +18,7 @@ mod fetched;
 mod fuzz;
 mod mnist;
 mod mutants;
+mod package;
 mod shell;
 mod slices;
 mod soak;
@@ -59,6 +60,8 @@ enum Command {
     Drift(drift::Args),
     /// Measure the promised figures: a row each, a ratio within one run.
     Bench(bench::Args),
+    /// Make what users install: an archive with the native library and all that it loads.
+    Package(package::Args),
     /// Write what is generated: the pages on ops, divergences and accuracy, what they are made of,
     /// the guides of Nx's functions, and Elixir's op list.
     Codegen(codegen::Args),
@@ -83,6 +86,7 @@ fn main() -> anyhow::Result<()> {
         Command::Soak(args) => soak::run(&shell, &args),
         Command::Drift(args) => drift::run(&shell, &args),
         Command::Bench(args) => bench::run(&shell, &args),
+        Command::Package(args) => package::run(&shell, &args),
         Command::Codegen(args) => codegen::run(&shell, &args),
         Command::Docs => docs::run(&shell),
         Command::Doctor => doctor::run(&shell),
