@@ -7,7 +7,7 @@ defmodule Emily.Doctor do
   """
 
   alias Emily.Doctor.Machine
-  alias Emily.Install.{Download, Variant}
+  alias Emily.Install.{Download, Sums, Variant}
   alias Emily.Native
 
   @typedoc """
@@ -145,16 +145,16 @@ defmodule Emily.Doctor do
   # An archive brings its files' digests; what was built here has none.
   defp examine(:hashes) do
     case published() do
-      nil ->
+      :none ->
         finding(:hashes, :ok, "built here, so that there are none to compare with", nil)
 
-      {archive, sums} ->
-        case for({name, digest} <- sums, digest(native(name)) != digest, do: name) do
+      {:ok, sums} ->
+        case Sums.changed(native(), sums) do
           [] ->
-            finding(:hashes, :ok, "#{length(sums)} files, as in #{archive}", nil)
+            finding(:hashes, :ok, "#{length(sums.files)} files, as in #{sums.archive}", nil)
 
           changed ->
-            detail = "#{Enum.join(changed, ", ")} not as in #{archive}"
+            detail = "#{Enum.join(changed, ", ")} not as in #{sums.archive}"
             finding(:hashes, :error, detail, "install them again: " <> @reinstall)
         end
     end
@@ -282,7 +282,7 @@ defmodule Emily.Doctor do
     named = System.get_env("EMILY_MLX_VARIANT", "")
 
     case {published(), named, Variant.configured()} do
-      {{archive, _sums}, "", _configured} -> archive |> String.split("-") |> Enum.at(2)
+      {{:ok, %{archive: archive}}, "", _configured} -> archive |> String.split("-") |> Enum.at(2)
       {_published, "", configured} -> mlx_name(configured || :default)
       {_published, named, _configured} -> named
     end
@@ -295,24 +295,13 @@ defmodule Emily.Doctor do
 
   defp mlx_name(unknown), do: inspect(unknown)
 
-  # The archive that `priv/native` was unpacked from, with the digest of each of its files.
+  # What the archive says that `priv/native` was unpacked from.
   defp published do
-    with nil <- System.get_env("EMILY_NIF"), {:ok, text} <- File.read(native("SHA256SUMS")) do
-      ["# " <> archive | lines] = String.split(text, "\n", trim: true)
-      {archive, for(line <- lines, [digest, name] = String.split(line, "  "), do: {name, digest})}
-    else
-      _built -> nil
-    end
+    if System.get_env("EMILY_NIF"), do: :none, else: Sums.read(native())
   end
 
-  defp digest(file) do
-    case File.read(file) do
-      {:ok, bytes} -> Base.encode16(:crypto.hash(:sha256, bytes), case: :lower)
-      {:error, reason} -> reason
-    end
-  end
-
-  defp native(name), do: Application.app_dir(:emily, Path.join("priv/native", name))
+  defp native, do: Application.app_dir(:emily, "priv/native")
+  defp native(name), do: Path.join(native(), name)
 
   defp dotted({major, minor}), do: "#{major}.#{minor}"
 

@@ -1,7 +1,7 @@
 defmodule Emily.InstallTest do
   use ExUnit.Case, async: true
 
-  alias Emily.Install.{Artefact, Download, HTTP, Priv, Variant}
+  alias Emily.Install.{Artefact, Download, HTTP, Priv, Sums, Variant}
   alias Emily.ReleaseServer
 
   @moduletag :tmp_dir
@@ -10,6 +10,8 @@ defmodule Emily.InstallTest do
 
   # An archive with these files, and what a package says of it.
   defp archive(files) do
+    sums = for {name, bytes} <- files, do: "#{Sums.of(bytes)}  #{name}\n"
+    files = [{"SHA256SUMS", IO.iodata_to_binary(["# emily-0.1.0-cpu\n" | sums])} | files]
     path = Path.join(System.tmp_dir!(), "emily_archive_#{System.unique_integer([:positive])}")
     files = for {name, bytes} <- files, do: {String.to_charlist(name), bytes}
     :ok = :erl_tar.create(String.to_charlist(path), files, [:compressed])
@@ -19,8 +21,7 @@ defmodule Emily.InstallTest do
   end
 
   defp artefact(bytes) do
-    digest = Base.encode16(:crypto.hash(:sha256, bytes), case: :lower)
-    %{name: Artefact.name(:cpu, @linux), digest: digest}
+    %{name: Artefact.name(:cpu, @linux), digest: Sums.of(bytes)}
   end
 
   defp fetch(artefact, base, cache) do
@@ -208,9 +209,21 @@ defmodule Emily.InstallTest do
     test "is what was in the archive, which is unpacked once", %{priv: priv} do
       {bytes, artefact} = archive([{"libemily_nif.so", "nif"}, {"licences/mlx", "MIT"}])
       assert Priv.archive(priv, artefact, fn -> {:ok, bytes} end) == :ok
-      assert natives(priv) == ["ARCHIVE", "libemily_nif.so", "licences"]
+      assert natives(priv) == ["ARCHIVE", "SHA256SUMS", "libemily_nif.so", "licences"]
       assert File.read!(Path.join(priv, "native/licences/mlx")) == "MIT"
       assert Priv.archive(priv, artefact, fn -> flunk("fetched again") end) == :noop
+    end
+
+    test "is unpacked again where a file is not as it was", %{priv: priv} do
+      {bytes, artefact} = archive([{"libemily_nif.so", "nif"}])
+      library = Path.join(priv, "native/libemily_nif.so")
+      assert Priv.archive(priv, artefact, fn -> {:ok, bytes} end) == :ok
+
+      for damage <- [&File.write!(&1, "planted"), &File.rm!/1] do
+        damage.(library)
+        assert Priv.archive(priv, artefact, fn -> {:ok, bytes} end) == :ok
+        assert File.read!(library) == "nif"
+      end
     end
 
     test "has nothing of what was there before", %{priv: priv, tmp_dir: dir} do
@@ -222,7 +235,7 @@ defmodule Emily.InstallTest do
       assert natives(priv) == ["libemily_nif.so"]
       assert Priv.library(priv, library) == :noop
       assert Priv.archive(priv, artefact, fn -> {:ok, bytes} end) == :ok
-      assert natives(priv) == ["ARCHIVE", "libemily_nif.so", "libmlx.so"]
+      assert natives(priv) == ["ARCHIVE", "SHA256SUMS", "libemily_nif.so", "libmlx.so"]
       assert File.ls!(priv) == ["native"]
     end
 
@@ -232,7 +245,7 @@ defmodule Emily.InstallTest do
       assert Priv.archive(priv, artefact, fn -> {:ok, bytes} end) == :ok
       other = %{artefact | digest: "00"}
       assert Priv.archive(priv, other, fn -> {:error, "no network"} end) == {:error, "no network"}
-      assert natives(priv) == ["ARCHIVE", "libemily_nif.so"]
+      assert natives(priv) == ["ARCHIVE", "SHA256SUMS", "libemily_nif.so"]
 
       file = Path.join(dir, "file")
       File.write!(file, "")

@@ -3,7 +3,7 @@ defmodule Emily.Install.Download do
   # An archive's bytes: from the cache, from a folder, or from a server. Whatever they come from, they
   # have the digest that the package was published with, or they are not used.
 
-  alias Emily.Install.{Artefact, HTTP}
+  alias Emily.Install.{Artefact, HTTP, Sums}
 
   @doc "The archive's bytes. `warn` is told of what does not stop the installation."
   @spec fetch(Artefact.t(), String.t() | nil, Path.t(), (String.t() -> any())) ::
@@ -58,7 +58,7 @@ defmodule Emily.Install.Download do
   end
 
   defp verify(bytes, artefact, place) do
-    case Base.encode16(:crypto.hash(:sha256, bytes), case: :lower) do
+    case Sums.of(bytes) do
       digest when digest == artefact.digest ->
         :ok
 

@@ -3,6 +3,8 @@ defmodule Emily.Install.Priv do
   # The application's folder of native files, `priv/native`, which is replaced as a whole: a VM that
   # runs on the old one keeps its files.
 
+  alias Emily.Install.Sums
+
   @folder "native"
 
   # Which archive the folder was unpacked from. A folder with a library that was built has none.
@@ -24,14 +26,16 @@ defmodule Emily.Install.Priv do
     end
   end
 
-  @doc "Unpacks an archive there; `bytes` gives it. Nothing is done where it is there already."
+  @doc "Unpacks an archive there; `bytes` gives it. Nothing is done where it is there already, whole."
   @spec archive(Path.t(), %{name: String.t(), digest: String.t()}, (-> result)) ::
           :ok | :noop | {:error, String.t()}
         when result: {:ok, binary()} | {:error, String.t()}
   def archive(priv, %{name: name, digest: digest}, bytes) do
     stamp = "#{digest}  #{name}\n"
 
-    if File.read(Path.join([priv, @folder, @archive])) == {:ok, stamp} do
+    native = Path.join(priv, @folder)
+
+    if File.read(Path.join(native, @archive)) == {:ok, stamp} and whole?(native) do
       :noop
     else
       with {:ok, bytes} <- bytes.() do
@@ -39,6 +43,13 @@ defmodule Emily.Install.Priv do
           with :ok <- unpack(bytes, folder), do: File.write(Path.join(folder, @archive), stamp)
         end)
       end
+    end
+  end
+
+  defp whole?(native) do
+    case Sums.read(native) do
+      {:ok, sums} -> Sums.changed(native, sums) == []
+      :none -> false
     end
   end
 
