@@ -81,6 +81,14 @@ defmodule Emily.InstallTest do
     assert Artefact.list(dir) == {:ok, %{"a.tar.gz" => "0a", "b.tar.gz" => "0b"}}
   end
 
+  test "archives are where they are named to be, else beside the repository's release" do
+    release = "https://forge.test/emily/releases/download/v0.1.0"
+    assert Artefact.server([nil, nil], "https://forge.test/emily") == release
+    assert Artefact.server(["", "/mirror"], "https://forge.test/emily") == "/mirror"
+    assert Artefact.server(["https://a.test", "/mirror"], nil) == "https://a.test"
+    assert Artefact.server([nil, nil], nil) == nil
+  end
+
   describe "an archive" do
     setup %{tmp_dir: dir} do
       bytes = :crypto.strong_rand_bytes(300_000)

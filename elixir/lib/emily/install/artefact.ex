@@ -66,6 +66,13 @@ defmodule Emily.Install.Artefact do
   @spec name(Variant.t(), String.t()) :: String.t()
   def name(variant, target), do: "emily-#{@version}-#{Variant.mlx(variant)}-#{target}.tar.gz"
 
+  @doc "Where archives are: the first place that is named, or the releases of the repository's by version."
+  @spec server([String.t() | nil], String.t() | nil) :: String.t() | nil
+  def server(named, source_url) do
+    release = if source_url, do: "#{source_url}/releases/download/v#{@version}"
+    Enum.find(named ++ [release], &(&1 not in [nil, ""]))
+  end
+
   defp missing(list, variant, target) do
     "variant #{inspect(variant)} of Emily #{@version} is not published for #{target}; there are: " <>
       "#{list |> Map.keys() |> Enum.sort() |> Enum.join(", ")}. Choose another " <>

@@ -8,7 +8,8 @@ defmodule Mix.Tasks.Compile.EmilyNif do
   ## Configuration
 
   `config :emily, variant: …` chooses the build of MLX: `:cpu`, `:cuda13`, `:aot` (Metal, the default on
-  Macs) or `:jit` (Metal, whose kernels are compiled as they are needed; from source only).
+  Macs) or `:jit` (Metal, whose kernels are compiled as they are needed; from source only). `config :emily,
+  artefacts: …` says where archives are, as `EMILY_ARTEFACTS` does.
 
   | variable | |
   |---|---|
@@ -54,13 +55,9 @@ defmodule Mix.Tasks.Compile.EmilyNif do
     end
   end
 
-  # Releases of the repository's, by version, unless the environment names another place.
   defp server do
-    config = Mix.Project.config()
-    source = config[:source_url]
-
-    System.get_env("EMILY_ARTEFACTS") ||
-      (source && "#{source}/releases/download/v#{config[:version]}")
+    named = [System.get_env("EMILY_ARTEFACTS"), Application.get_env(:emily, :artefacts)]
+    Artefact.server(named, Mix.Project.config()[:source_url])
   end
 
   defp build(priv) do
