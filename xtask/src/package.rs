@@ -1,8 +1,8 @@
 //! `cargo xtask package`: what users install, so that they need neither Rust nor a C++ compiler.
 //!
-//! One archive per variant and target: the NIF, MLX and the libraries it loads, each looking for the
-//! others in its own folder; their licences; what they are made of. The same sources make the same
-//! bytes. Every archive is inspected before it counts as made.
+//! One archive per target: the NIF, MLX and the libraries it loads, each looking for the others in its own
+//! folder; their licences; what they are made of. The same sources make the same bytes. Every archive is
+//! inspected before it counts as made.
 
 mod archive;
 mod artefact;
@@ -12,29 +12,32 @@ mod crates;
 mod elf;
 mod hex;
 mod inspect;
+mod linux;
+mod mac;
+mod macho;
 mod openblas;
 mod parts;
 mod reproduce;
 mod sbom;
 mod serve;
 mod trial;
+mod wheels;
 
 use std::path::PathBuf;
 
+use anyhow::{Context, ensure};
 use xshell::Shell;
 
 use crate::shell;
-use artefact::{Artefact, Target, Variant};
+use artefact::Target;
 
 /// What to make.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The build of MLX in it.
-    #[arg(long, value_enum, default_value_t = Variant::Cpu)]
-    variant: Variant,
-    /// What it is for.
-    #[arg(long, value_enum, default_value_t = Target::X86_64Linux)]
-    target: Target,
+    /// What it is for: x86_64-unknown-linux-gnu, aarch64-unknown-linux-gnu or aarch64-apple-darwin;
+    /// by default this machine.
+    #[arg(long)]
+    target: Option<Target>,
     /// Then install it as a user does: in a fresh project, from a server, without Rust.
     #[arg(long = "try")]
     try_it: bool,
@@ -46,25 +49,33 @@ pub(crate) struct Args {
     hex: Option<PathBuf>,
 }
 
-/// Makes it, installs it, and makes it again, where it can be made.
+/// Makes it, installs it, and makes it again, where that can be done.
 pub(crate) fn gate(shell: &Shell) -> anyhow::Result<()> {
-    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        println!("not run: the package: its archives are made on x86-64 Linux");
-        return Ok(());
+    match Target::here() {
+        Some(Target::Linux(_)) => {
+            let args = Args {
+                target: None,
+                try_it: true,
+                reproduce: true,
+                hex: None,
+            };
+            run(shell, &args)
+        }
+        Some(Target::Mac) | None => {
+            println!("not run: the package: it has been tried on Linux only");
+            Ok(())
+        }
     }
-    let args = Args {
-        variant: Variant::Cpu,
-        target: Target::X86_64Linux,
-        try_it: true,
-        reproduce: true,
-        hex: None,
-    };
-    run(shell, &args)
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
-    let artefact = Artefact::new(args.variant, args.target);
-    let path = make(shell, &artefact)?;
+    let target = args.target.or_else(Target::here);
+    let target = target.context("there is no archive for this machine; name one by --target")?;
+    ensure!(
+        target.is_here() || !args.try_it,
+        "an archive for {target} cannot be tried here"
+    );
+    let path = make(shell, target)?;
     println!("{}", path.display());
     if let Some(to) = &args.hex {
         let name = hex::unpack(shell, &folder(), to)?;
@@ -74,26 +85,26 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         trial::run(shell, &folder())?;
     }
     if args.reproduce {
-        reproduce::check(shell, &artefact, &path)?;
+        reproduce::check(shell, target, &path)?;
     }
     Ok(())
 }
 
 /// Makes an archive, with its checksum beside it, and in the list that the Hex package carries.
-pub(crate) fn make(shell: &Shell, artefact: &Artefact) -> anyhow::Result<PathBuf> {
-    let parts = parts::gather(shell, artefact)?;
+fn make(shell: &Shell, target: Target) -> anyhow::Result<PathBuf> {
+    let parts = parts::gather(shell, target)?;
     shell::step("the archive");
     let bytes = archive::write(&parts)?;
-    inspect::inspect(artefact, &bytes)?.print();
+    inspect::inspect(target, &bytes)?.print();
     let folder = folder();
     shell.create_dir(&folder)?;
-    let path = folder.join(artefact.file_name());
+    let path = folder.join(target.file_name());
     shell.write_file(&path, &bytes)?;
-    checksums::write(&folder, &artefact.file_name(), &bytes)?;
+    checksums::write(&folder, &target.file_name(), &bytes)?;
     Ok(path)
 }
 
 /// Where what is made goes.
-pub(crate) fn folder() -> PathBuf {
+fn folder() -> PathBuf {
     shell::target_dir().join("dist")
 }

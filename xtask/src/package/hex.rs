@@ -1,6 +1,6 @@
 //! The Hex package: the files that mix.exs names, brought together from where they are.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use xshell::{Shell, cmd};
@@ -8,12 +8,13 @@ use xshell::{Shell, cmd};
 use super::checksums;
 use crate::shell;
 
-/// Copies what would be published into a folder, and gives the package's name.
+/// Puts what would be published into a folder, by Hex where it is, and gives the package's name.
 ///
 /// A file is the Elixir project's, or was made with the archives, or is the repository's.
 pub(crate) fn unpack(shell: &Shell, archives: &Path, to: &Path) -> anyhow::Result<String> {
-    shell.remove_path(to)?;
-    shell.create_dir(to)?;
+    let to = std::path::absolute(to)?;
+    shell.remove_path(&to)?;
+    let together = shell.create_temp_dir()?;
     let listing = listing(shell)?;
     let mut lines = listing.lines();
     let name = lines
@@ -31,7 +32,22 @@ pub(crate) fn unpack(shell: &Shell, archives: &Path, to: &Path) -> anyhow::Resul
             .map(|place| place.join(file))
             .find(|path| path.exists());
         let found = found.with_context(|| format!("mix.exs publishes {file}, which is nowhere"))?;
-        copy(&found, &to.join(file))?;
+        copy(&found, &together.path().join(file))?;
+    }
+    let _together = shell.push_dir(together.path());
+    if shell::ask(cmd!(shell, "mix hex.info")).is_some() {
+        // Hex builds no package that depends on checkouts.
+        let build = cmd!(shell, "mix hex.build --unpack --output {to}");
+        build
+            .env("EMILY_DEPS_PATH", together.path())
+            .quiet()
+            .ignore_stdout()
+            .run()?;
+    } else {
+        println!(
+            "not run: mix hex.build: there is no Hex here; its files are put together by name"
+        );
+        copy(together.path(), &to)?;
     }
     anyhow::ensure!(
         to.join(checksums::LIST).is_file(),
@@ -53,7 +69,7 @@ fn listing(shell: &Shell) -> anyhow::Result<String> {
     .read()?)
 }
 
-fn copy(from: &PathBuf, to: &PathBuf) -> std::io::Result<()> {
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     if !from.is_dir() {
         return std::fs::copy(from, to).map(drop);
     }

@@ -5,36 +5,40 @@
 //! each generation of processors, chosen as it is loaded. So the wheel is fetched, by its hash, and
 //! the library and the licences are taken out of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
-use xshell::{Shell, cmd};
+use xshell::Shell;
 
-use super::artefact::Target;
-use crate::shell;
+use super::artefact::Arch;
+use super::wheels;
 
 /// The version of OpenBLAS in it.
 pub(crate) const VERSION: &str = "0.3.21.dev";
 
-/// The file's name in an archive: short enough to be written over the two that `libmlx.so` looks for.
-pub(crate) const LIBRARY: &str = "libopenblas-23e5df77.so";
+/// The file's name in an archive: short enough to be written over the two that `libmlx.so` looks for, and
+/// Emily's own, as the loader takes a library of the same name that another has loaded.
+pub(crate) const LIBRARY: &str = "libopenblas-emily.so";
 
 /// Where it is from.
 const WHEEL: &str = "scipy==1.11.4";
 
-/// A wheel's platform, for pip, and its pinned hash.
-fn pin(target: Target) -> (&'static str, &'static str) {
-    match target {
-        Target::X86_64Linux => (
+/// A wheel's platform, as pip knows it, and its pinned hash.
+fn pin(arch: Arch) -> (&'static str, &'static str) {
+    match arch {
+        Arch::X86_64 => (
             "manylinux2014_x86_64",
             "530f9ad26440e85766509dbf78edcfe13ffd0ab7fec2560ee5c36ff74d6269ff",
+        ),
+        Arch::Aarch64 => (
+            "manylinux2014_aarch64",
+            "00150c5eae7b610c32589dda259eacc7c4f1665aedf25d921907f4d08a951b1c",
         ),
     }
 }
 
 /// The wheel's name in an SBOM.
-pub(crate) fn purl(target: Target) -> String {
-    let (wheel, hash) = (WHEEL.replace("==", "@"), pin(target).1);
+pub(crate) fn purl(arch: Arch) -> String {
+    let (wheel, hash) = (WHEEL.replace("==", "@"), pin(arch).1);
     format!("pkg:pypi/{wheel}?checksum=sha256:{hash}")
 }
 
@@ -45,43 +49,15 @@ pub(crate) struct OpenBlas {
 }
 
 /// Fetches it, once.
-pub(crate) fn fetch(shell: &Shell, target: Target) -> anyhow::Result<OpenBlas> {
-    let (platform, hash) = pin(target);
-    let folder = std::path::absolute(shell::target_dir())?.join(format!("openblas-{platform}"));
-    if !folder.is_dir() {
-        shell::step("OpenBLAS");
-        let part = folder.with_extension("part");
-        shell.remove_path(&part)?;
-        shell.create_dir(&part)?;
-        let pins = part.join("requirements.txt");
-        shell.write_file(&pins, format!("{WHEEL} --hash=sha256:{hash}\n"))?;
-        shell::show(cmd!(
-            shell,
-            "python3 -m pip download --quiet --no-deps --only-binary=:all: --require-hashes
-             --platform {platform} --implementation cp --python-version 3.11 --abi cp311
-             --dest {part} --requirement {pins}"
-        ))?;
-        let wheel = file(shell, &part, |name| name.ends_with(".whl"))?;
-        shell::show(cmd!(shell, "python3 -m zipfile --extract {wheel} {part}"))?;
-        // Named last, so that what broke off is begun anew.
-        std::fs::rename(&part, &folder)?;
-    }
-    let info = file(shell, &folder, |name| name.ends_with(".dist-info"))?;
+pub(crate) fn fetch(shell: &Shell, arch: Arch) -> anyhow::Result<OpenBlas> {
+    let (platform, hash) = pin(arch);
+    let pins = format!("{WHEEL} --hash=sha256:{hash}\n");
+    let folder = wheels::unpacked(shell, "openblas", platform, &pins)?;
+    let info = wheels::file(shell, &folder, |name| name.ends_with(".dist-info"))?;
     Ok(OpenBlas {
-        library: file(shell, &folder.join("scipy.libs"), |name| {
+        library: wheels::file(shell, &folder.join("scipy.libs"), |name| {
             name.starts_with("libopenblasp")
         })?,
         licences: info.join("LICENSE.txt"),
     })
-}
-
-/// The one file in a folder that has such a name.
-pub(crate) fn file(
-    shell: &Shell,
-    folder: &Path,
-    has: impl Fn(&str) -> bool,
-) -> anyhow::Result<PathBuf> {
-    let named = |path: &PathBuf| path.file_name().is_some_and(|n| has(&n.to_string_lossy()));
-    let found = shell.read_dir(folder)?.into_iter().find(named);
-    found.with_context(|| format!("{} lacks a file that the pins promise", folder.display()))
 }

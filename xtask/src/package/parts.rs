@@ -1,144 +1,76 @@
 //! The files of an archive.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
-use mlx_runtime::{Runtime, Variant};
-use xshell::{Shell, cmd};
+use mlx_runtime::MLX_VERSION;
+use xshell::Shell;
 
 use super::archive::Files;
-use super::artefact::{self, Artefact};
-use super::{build, checksums, crates, elf, openblas, sbom};
-
-/// The libraries of an archive for Linux find each other in their own folder.
-const ORIGIN: &str = "$ORIGIN";
+use super::artefact::Target;
+use super::{build, checksums, crates, linux, mac, openblas, sbom, wheels};
 
 /// Brings them together.
-pub(crate) fn gather(shell: &Shell, artefact: &Artefact) -> anyhow::Result<Files> {
-    let mlx = mlx(artefact)?;
-    let openblas = openblas::fetch(shell, artefact.target)?;
-    let crates = crates::of_nif(shell, artefact.target)?;
-    let nif = build::nif(shell, artefact)?;
-
-    let mut files = Files::from([("libemily_nif.so".to_owned(), nif)]);
-    libraries(shell, &mlx, &openblas, &mut files)?;
-    let licence = |name: &str| format!("licences/{name}");
-    for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
-        files.insert(
-            licence(&format!("emily-{name}")),
-            shell.read_binary_file(name)?,
-        );
+pub(crate) fn gather(shell: &Shell, target: Target) -> anyhow::Result<Files> {
+    let mlx = mlx(shell, target)?;
+    let mut files = Files::new();
+    match target {
+        Target::Linux(arch) => {
+            let openblas = openblas::fetch(shell, arch)?;
+            linux::libraries(shell, arch, &mlx, &openblas.library, &mut files)?;
+            let licences = shell.read_binary_file(&openblas.licences)?;
+            files.insert(licence("openblas-lapack-gfortran-quadmath"), licences);
+        }
+        Target::Mac => mac::libraries(shell, &mlx, &mut files)?,
     }
-    let info = openblas::file(shell, &mlx, |name| name.ends_with(".dist-info"))?;
-    let of_mlx = shell.read_binary_file(info.join("licenses/LICENSE"))?;
-    files.insert(licence("mlx"), of_mlx);
-    files.insert(licence("mlx-c"), crates::mlx_c(shell)?.into_bytes());
-    let of_blas = shell.read_binary_file(&openblas.licences)?;
-    files.insert(licence("openblas-lapack-gfortran-quadmath"), of_blas);
-    files.insert(
-        licence("rust-crates"),
-        crates::licences(&crates)?.into_bytes(),
-    );
-    files.insert(
-        "sbom.cdx.json".to_owned(),
-        sbom::write(artefact, &crates, &files)?,
-    );
+    // The VM looks for this ending on every Unix.
+    let nif = build::nif(shell, target, &mlx.join("mlx"))?;
+    files.insert("libemily_nif.so".to_owned(), nif);
 
-    let heading = format!("# {}\n", artefact.name());
-    let sums = heading + &checksums::sums(&files);
+    let crates = crates::of_nif(shell, target)?;
+    licences(shell, &mlx, &crates, &mut files)?;
+    let bom = sbom::write(target, &crates, &files)?;
+    files.insert("sbom.cdx.json".to_owned(), bom);
+    let sums = format!("# {}\n{}", target.archive(), checksums::sums(&files));
     files.insert(checksums::SUMS.to_owned(), sums.into_bytes());
     Ok(files)
 }
 
-/// The folder that MLX's wheel is unpacked in.
-fn mlx(artefact: &Artefact) -> anyhow::Result<std::path::PathBuf> {
-    ensure!(
-        std::env::var_os("MLX_HOME").is_none(),
-        "an archive is made of the MLX whose hash is pinned; unset MLX_HOME"
-    );
-    let variant = match artefact.variant {
-        artefact::Variant::Cpu => Variant::Cpu,
-    };
-    let runtime = Runtime::ensure(variant)?;
-    let wheel = runtime.home().parent();
-    Ok(wheel.context("MLX is in a wheel's folder")?.to_owned())
+fn licence(of: &str) -> String {
+    format!("licences/{of}")
 }
 
-/// MLX, and what it loads but for the system's: OpenBLAS in place of the two libraries that it looks
-/// for, with the Fortran library of MLX's own wheel, which needs nothing more.
-fn libraries(
+fn licences(
     shell: &Shell,
     mlx: &Path,
-    openblas: &openblas::OpenBlas,
+    crates: &[crates::Crate],
     files: &mut Files,
 ) -> anyhow::Result<()> {
-    let libs = mlx.join("mlx_cpu.libs");
-    let of_wheel = |prefix: &str| {
-        openblas::file(shell, &libs, |name| {
-            name.starts_with(prefix) && !name.ends_with(".reference")
-        })
-    };
-    let [gfortran, quadmath] = [of_wheel("libgfortran-")?, of_wheel("libquadmath-")?];
-    let name = |path: &Path| -> String {
-        path.file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into()
-    };
-    let fortran = name(&gfortran);
-
-    let library = strip(shell, &mlx.join("mlx/lib/libmlx.so"))?;
-    let looks_for = elf::read(&library)?;
-    let blas = |name: &&String| name.starts_with("libblas-") || name.starts_with("liblapack-");
-    let mut names: Vec<_> = looks_for.needed.iter().filter(blas).collect();
-    ensure!(
-        names.len() == 2,
-        "MLX looks for BLAS and LAPACK as {names:?}"
-    );
-    let mut new: Vec<_> = names
-        .drain(..)
-        .map(|old| (old.as_str(), openblas::LIBRARY))
-        .collect();
-    new.extend(looks_for.paths.iter().map(|path| (path.as_str(), ORIGIN)));
-    files.insert("libmlx.so".to_owned(), renamed(library, &new)?);
-
-    let library = strip(shell, &openblas.library)?;
-    let looks_for = elf::read(&library)?;
-    let its_fortran = looks_for
-        .needed
-        .iter()
-        .find(|name| name.starts_with("libgfortran-"));
-    let new = [
-        (
-            its_fortran
-                .context("OpenBLAS needs Fortran's library")?
-                .as_str(),
-            fortran.as_str(),
-        ),
-        (
-            looks_for.soname.as_deref().unwrap_or_default(),
-            openblas::LIBRARY,
-        ),
-    ];
-    files.insert(openblas::LIBRARY.to_owned(), renamed(library, &new)?);
-
-    for path in [gfortran, quadmath] {
-        files.insert(name(&path), strip(shell, &path)?);
+    for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        let text = shell.read_binary_file(name)?;
+        files.insert(licence(&format!("emily-{name}")), text);
     }
+    let info = wheels::file(shell, mlx, |name| name.ends_with(".dist-info"))?;
+    let of_mlx = shell.read_binary_file(info.join("licenses/LICENSE"))?;
+    files.insert(licence("mlx"), of_mlx);
+    files.insert(licence("mlx-c"), crates::mlx_c(shell)?.into_bytes());
+    let of_crates = crates::licences(crates)?;
+    files.insert(licence("rust-crates"), of_crates.into_bytes());
     Ok(())
 }
 
-fn renamed(mut library: Vec<u8>, names: &[(&str, &str)]) -> anyhow::Result<Vec<u8>> {
-    elf::rename(&mut library, names)?;
-    Ok(library)
-}
-
-/// A library without the linker's symbols.
-fn strip(shell: &Shell, library: &Path) -> anyhow::Result<Vec<u8>> {
-    let stripped = shell.create_temp_dir()?;
-    let to = stripped.path().join("stripped");
-    cmd!(shell, "strip --strip-unneeded -o {to} {library}")
-        .quiet()
-        .run()?;
-    Ok(shell.read_binary_file(to)?)
+/// The folder that MLX's wheel is unpacked in: not the cache's, which is of this machine only and leads
+/// to its BLAS.
+fn mlx(shell: &Shell, target: Target) -> anyhow::Result<PathBuf> {
+    let (platform, pins) = match target {
+        Target::Linux(arch) => (
+            linux::platform(arch),
+            include_str!("../../../engine/mlx-runtime/wheels/cpu.txt"),
+        ),
+        Target::Mac => (
+            mac::PLATFORM,
+            include_str!("../../../engine/mlx-runtime/wheels/metal.txt"),
+        ),
+    };
+    let name = format!("mlx-{MLX_VERSION}-{}", target.variant());
+    wheels::unpacked(shell, &name, platform, pins)
 }

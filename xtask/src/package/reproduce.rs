@@ -6,11 +6,11 @@ use anyhow::ensure;
 use xshell::{Shell, cmd};
 
 use super::archive;
-use super::artefact::Artefact;
+use super::artefact::Target;
 use crate::shell;
 
 /// Makes it again of a copy of the sources, with nothing that was built before, and compares.
-pub(crate) fn check(shell: &Shell, artefact: &Artefact, made: &Path) -> anyhow::Result<()> {
+pub(crate) fn check(shell: &Shell, target: Target, made: &Path) -> anyhow::Result<()> {
     shell::step("the same archive from another folder");
     let folder = shell.create_temp_dir()?;
     let (copy, list) = (folder.path().join("elsewhere"), folder.path().join("files"));
@@ -21,20 +21,20 @@ pub(crate) fn check(shell: &Shell, artefact: &Artefact, made: &Path) -> anyhow::
         .quiet()
         .run()?;
     cmd!(shell, "tar xf {tar} -C {copy}").quiet().run()?;
-    let target = folder.path().join("built");
+    let built = folder.path().join("built");
     {
         let _copy = shell.push_dir(&copy);
-        let (variant, triple) = (artefact.variant.name(), artefact.target.triple());
+        let triple = target.triple();
         let again = cmd!(
             shell,
-            "cargo run --quiet --package xtask -- package --variant {variant} --target {triple}"
+            "cargo run --quiet --package xtask -- package --target {triple}"
         );
-        shell::show(again.env("CARGO_TARGET_DIR", &target))?;
+        shell::show(again.env("CARGO_TARGET_DIR", &built))?;
     }
-    let name = artefact.file_name();
+    let name = target.file_name();
     let (first, second) = (
         shell.read_binary_file(made)?,
-        shell.read_binary_file(target.join("dist").join(&name))?,
+        shell.read_binary_file(built.join("dist").join(&name))?,
     );
     if first == second {
         println!("{name} has the same bytes from another folder");

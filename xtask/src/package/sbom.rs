@@ -6,20 +6,18 @@ use mlx_runtime::MLX_VERSION;
 use serde_json::{Value, json};
 
 use super::archive::Files;
-use super::artefact::{Artefact, VERSION};
+use super::artefact::{Target, VERSION};
 use super::checksums::digest;
 use super::crates::Crate;
 use super::openblas;
 
-pub(crate) fn write(
-    artefact: &Artefact,
-    crates: &[Crate],
-    files: &Files,
-) -> anyhow::Result<Vec<u8>> {
-    let libraries = files.iter().filter(|(name, _)| name.contains(".so"));
+pub(crate) fn write(target: Target, crates: &[Crate], files: &Files) -> anyhow::Result<Vec<u8>> {
+    let libraries = files
+        .iter()
+        .filter(|(name, _)| !name.starts_with("licences/"));
     let mut components = Vec::new();
     for (name, bytes) in libraries {
-        components.push(library(artefact, name, bytes)?);
+        components.push(library(target, name, bytes)?);
     }
     components.extend(crates.iter().map(of_crate));
     let bom = json!({
@@ -29,7 +27,7 @@ pub(crate) fn write(
         "metadata": {
             "component": {
                 "type": "library",
-                "bom-ref": artefact.name(),
+                "bom-ref": target.archive(),
                 "name": "emily",
                 "version": VERSION,
                 "licenses": [{ "expression": "MIT OR Apache-2.0" }],
@@ -42,32 +40,24 @@ pub(crate) fn write(
     Ok(text)
 }
 
-/// A file of the archive.
-fn library(artefact: &Artefact, file: &str, bytes: &[u8]) -> anyhow::Result<Value> {
-    // The wheel is where the file is from; it was stripped, and names in it were changed.
-    let (name, version, licence, origin) = match file.split(['-', '.']).next().unwrap_or(file) {
-        "libemily_nif" => ("emily-nif", VERSION, "MIT OR Apache-2.0", None),
-        "libmlx" => ("mlx", MLX_VERSION, "MIT", Some(mlx_wheel(artefact))),
-        "libopenblas" => (
-            "openblas",
+/// A file of the archive. Its origin is a wheel, and it may have been stripped, and names in it changed.
+fn library(target: Target, file: &str, bytes: &[u8]) -> anyhow::Result<Value> {
+    let wheel = Some(format!("pkg:pypi/mlx-{}@{MLX_VERSION}", target.variant()));
+    let (version, licence, origin) = match (file.split(['-', '.']).next(), target) {
+        (Some("libemily_nif"), _) => (VERSION, "MIT OR Apache-2.0", None),
+        (Some("libmlx" | "libjaccl" | "mlx"), _) => (MLX_VERSION, "MIT", wheel),
+        (Some("libopenblas"), Target::Linux(arch)) => (
             openblas::VERSION,
             "BSD-3-Clause",
-            Some(openblas::purl(artefact.target)),
+            Some(openblas::purl(arch)),
         ),
-        "libgfortran" => (
-            "libgfortran",
-            "5.0.0",
-            "GPL-3.0-or-later WITH GCC-exception-3.1",
-            Some(mlx_wheel(artefact)),
-        ),
-        "libquadmath" => (
-            "libquadmath",
-            "0.0.0",
-            "LGPL-2.1-or-later",
-            Some(mlx_wheel(artefact)),
-        ),
-        other => anyhow::bail!("nothing says where {other} is from and under which licence"),
+        (Some("libgfortran"), Target::Linux(_)) => {
+            ("5.0.0", "GPL-3.0-or-later WITH GCC-exception-3.1", wheel)
+        }
+        (Some("libquadmath"), Target::Linux(_)) => ("0.0.0", "LGPL-2.1-or-later", wheel),
+        _ => anyhow::bail!("nothing says where {file} is from and under which licence"),
     };
+    let name = file.split(['-', '.']).next().unwrap_or(file);
     let mut component = json!({
         "type": "library",
         "bom-ref": format!("file:{file}"),
@@ -81,10 +71,6 @@ fn library(artefact: &Artefact, file: &str, bytes: &[u8]) -> anyhow::Result<Valu
         component["purl"] = json!(origin);
     }
     Ok(component)
-}
-
-fn mlx_wheel(artefact: &Artefact) -> String {
-    format!("pkg:pypi/mlx-{}@{MLX_VERSION}", artefact.variant.name())
 }
 
 fn of_crate(of: &Crate) -> Value {
