@@ -1,4 +1,5 @@
-//! Lets this package's binaries, and those of its dependents, find MLX.
+//! Lets this package's binaries, and those of its dependents, find MLX, and compiles what stands between its
+//! graph and our kernels.
 //!
 //! A dependent's build script passes `DEP_EMILY_ENGINE_LIB_DIR` to the linker in
 //! the same way.
@@ -18,6 +19,24 @@ fn main() {
     let lib_dir = env::var("DEP_MLX_LIB_DIR").expect("mlx-sys says where the library is");
     println!("cargo::rustc-link-arg=-Wl,-rpath,{lib_dir}");
     println!("cargo::metadata=lib_dir={lib_dir}");
+    if !mlx_runtime::check_only() {
+        compile_kernel();
+    }
+}
+
+/// The primitive that has MLX call kernels of the engine's.
+fn compile_kernel() {
+    let include = env::var("DEP_MLX_INCLUDE").expect("mlx-sys says where MLX's headers are");
+    let source = "src/mlx/kernel.cpp";
+    println!("cargo::rerun-if-changed={source}");
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++20").warnings(false).debug(false);
+    build.opt_level(2).include(include).file(source);
+    if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos") {
+        // As for mlx-c: MLX needs macOS 14 anyway.
+        build.define("_LIBCPP_DISABLE_AVAILABILITY", None);
+    }
+    build.compile("emily_kernel");
 }
 
 /// Has the runtime look for OpenBLAS again when the system's libraries change.

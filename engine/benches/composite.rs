@@ -1,4 +1,4 @@
-//! Operations that Emily composes, beside the plain MLX call that is nearest to each.
+//! Operations that Emily composes or computes itself, beside the plain MLX call that is nearest to each.
 //!
 //! The plain call need not mean the same: that is what the composition is for.
 
@@ -7,7 +7,7 @@ use emily_engine::{Config, Device, Handle, Worker};
 use emily_spec::{AsType, DType, Op, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::fast;
-use mlx_rs::ops::{conv2d, softmax_axis, sort_axis};
+use mlx_rs::ops::{conv2d, erf, softmax_axis, sort_axis, tanh};
 use mlx_rs::{Array, Dtype};
 
 /// An operand: its dtype, its shape, and the range its values are from, evenly, in no order.
@@ -25,6 +25,42 @@ struct Pair {
 const F32: DType = DType::F32;
 
 const PAIRS: &[Pair] = &[
+    Pair {
+        name: "exp",
+        op: r#"{"op":"exp"}"#,
+        operands: &[(F32, &[1 << 22], -4.0, 4.0)],
+        plain: |x| x[0].exp(),
+    },
+    Pair {
+        name: "erf",
+        op: r#"{"op":"erf"}"#,
+        operands: &[(F32, &[1 << 22], -4.0, 4.0)],
+        plain: |x| erf(&x[0]),
+    },
+    Pair {
+        name: "tanh",
+        op: r#"{"op":"tanh"}"#,
+        operands: &[(F32, &[1 << 22], -4.0, 4.0)],
+        plain: |x| tanh(&x[0]),
+    },
+    Pair {
+        name: "sin",
+        op: r#"{"op":"sin"}"#,
+        operands: &[(F32, &[1 << 22], -4.0, 4.0)],
+        plain: |x| x[0].sin(),
+    },
+    Pair {
+        name: "add_row",
+        op: r#"{"op":"add"}"#,
+        operands: &[(F32, &[4096, 1024], -1.0, 1.0), (F32, &[1024], -1.0, 1.0)],
+        plain: |x| x[0].add(&x[1]),
+    },
+    Pair {
+        name: "sum",
+        op: r#"{"op":"sum","attrs":{}}"#,
+        operands: &[(F32, &[1 << 22], -1.0, 1.0)],
+        plain: |x| x[0].sum(false),
+    },
     Pair {
         name: "conv",
         op: r#"{"op":"conv","attrs":{"low":[1,1],"high":[1,1]}}"#,

@@ -14,6 +14,7 @@ mod bytes;
 mod config;
 mod device;
 mod ending;
+mod host;
 pub mod memory;
 mod mlx;
 mod ops;

@@ -41,6 +41,7 @@ pub(crate) use cx::{Condition, Cx};
 pub(crate) use layout::{Layout, check_count, check_counts};
 
 use crate::mlx::{dtype_of, from_mlx, refusal, shape_of, to_mlx};
+use crate::{Device, host};
 
 /// The op's results, not evaluated, of exactly the types `results`, which `Op::infer` gave.
 ///
@@ -68,6 +69,12 @@ fn build(
     cx: &mut Cx,
 ) -> mlx_rs::error::Result<Vec<Array>> {
     let ty = &results[0];
+    if cx.device == Device::Cpu
+        && let [ty] = results
+        && let Some(array) = host::build(op, inputs, ty)
+    {
+        return Ok(vec![array?]);
+    }
     let array = match op {
         Op::Unary(op) => unary::unary(*op, &inputs[0], ty, cx)?,
         Op::AsType(op) => cast::cast(&inputs[0], op.dtype)?,

@@ -1,0 +1,148 @@
+//! Functions of two elements: which the host computes, and how.
+
+use emily_spec::{Arithmetic, Compare, DType, TensorType};
+use half::{bf16, f16};
+
+use super::elementwise::{Pairing, binary};
+use super::float::Float;
+use super::level::Level;
+use super::math;
+use crate::mlx::Kernel;
+
+/// The kernel of arithmetic on operands of the result's dtype, if there is one.
+pub(super) fn arithmetic(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
+    if inputs.iter().any(|input| input.dtype != ty.dtype) {
+        return None;
+    }
+    match ty.dtype {
+        DType::F32 => arithmetic_of::<f32>(op, ty),
+        DType::F16 => arithmetic_of::<f16>(op, ty),
+        DType::Bf16 => arithmetic_of::<bf16>(op, ty),
+        DType::U8
+        | DType::U16
+        | DType::U32
+        | DType::U64
+        | DType::S8
+        | DType::S16
+        | DType::S32
+        | DType::S64
+        | DType::F64
+        | DType::C64 => None,
+    }
+}
+
+/// The kernel of a comparison of operands of one dtype, if there is one.
+pub(super) fn compare(op: Compare, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
+    if inputs[0].dtype != inputs[1].dtype {
+        return None;
+    }
+    match inputs[0].dtype {
+        DType::F32 => Some(compare_of::<f32>(op, ty)),
+        DType::F16 => Some(compare_of::<f16>(op, ty)),
+        DType::Bf16 => Some(compare_of::<bf16>(op, ty)),
+        DType::U8
+        | DType::U16
+        | DType::U32
+        | DType::U64
+        | DType::S8
+        | DType::S16
+        | DType::S32
+        | DType::S64
+        | DType::F64
+        | DType::C64 => None,
+    }
+}
+
+/// Small floats are rounded twice, from the exact result to `f32` and on, which for these does no harm: 24
+/// digits are more than twice 11 and two.
+fn arithmetic_of<T: Float>(op: Arithmetic, ty: &TensorType) -> Option<Kernel> {
+    Some(match op {
+        Arithmetic::Add => binary::<T, Add>(ty),
+        Arithmetic::Subtract => binary::<T, Subtract>(ty),
+        Arithmetic::Multiply => binary::<T, Multiply>(ty),
+        Arithmetic::Divide => binary::<T, Divide>(ty),
+        Arithmetic::Max => binary::<T, Max>(ty),
+        Arithmetic::Min => binary::<T, Min>(ty),
+        Arithmetic::Pow => binary::<T, Pow>(ty),
+        Arithmetic::Quotient
+        | Arithmetic::Remainder
+        | Arithmetic::Atan2
+        | Arithmetic::BitwiseAnd
+        | Arithmetic::BitwiseOr
+        | Arithmetic::BitwiseXor
+        | Arithmetic::LeftShift
+        | Arithmetic::RightShift => return None,
+    })
+}
+
+fn compare_of<T: Float>(op: Compare, ty: &TensorType) -> Kernel {
+    match op {
+        Compare::Equal => binary::<T, Equal>(ty),
+        Compare::NotEqual => binary::<T, NotEqual>(ty),
+        Compare::Greater => binary::<T, Greater>(ty),
+        Compare::Less => binary::<T, Less>(ty),
+        Compare::GreaterEqual => binary::<T, GreaterEqual>(ty),
+        Compare::LessEqual => binary::<T, LessEqual>(ty),
+        Compare::LogicalAnd => binary::<T, LogicalAnd>(ty),
+        Compare::LogicalOr => binary::<T, LogicalOr>(ty),
+        Compare::LogicalXor => binary::<T, LogicalXor>(ty),
+    }
+}
+
+macro_rules! arithmetic {
+    ($($name:ident: |$a:ident, $b:ident| $value:expr;)*) => {
+        $(
+            struct $name;
+
+            impl<T: Float> Pairing<T> for $name {
+                type Result = T;
+
+                #[inline(always)]
+                fn at<L: Level>($a: f32, $b: f32) -> T {
+                    T::narrow($value)
+                }
+            }
+        )*
+    };
+}
+
+arithmetic! {
+    Add: |a, b| a + b;
+    Subtract: |a, b| a - b;
+    Multiply: |a, b| a * b;
+    Divide: |a, b| a / b;
+    // The left one where they are equal; NaN where either is.
+    Max: |a, b| if a >= b || a.is_nan() { a } else { b };
+    Min: |a, b| if a <= b || a.is_nan() { a } else { b };
+    Pow: |a, b| math::pow::<L>(a.into(), b.into()) as f32;
+}
+
+macro_rules! compare {
+    ($($name:ident: |$a:ident, $b:ident| $holds:expr;)*) => {
+        $(
+            struct $name;
+
+            impl<T: Float> Pairing<T> for $name {
+                type Result = u8;
+
+                #[inline(always)]
+                fn at<L: Level>($a: f32, $b: f32) -> u8 {
+                    u8::from($holds)
+                }
+            }
+        )*
+    };
+}
+
+compare! {
+    Equal: |a, b| a == b;
+    NotEqual: |a, b| a != b;
+    Greater: |a, b| a > b;
+    Less: |a, b| a < b;
+    GreaterEqual: |a, b| a >= b;
+    LessEqual: |a, b| a <= b;
+    // NaN is no zero.
+    LogicalAnd: |a, b| a != 0.0 && b != 0.0;
+    LogicalOr: |a, b| a != 0.0 || b != 0.0;
+    LogicalXor: |a, b| (a != 0.0) != (b != 0.0);
+}

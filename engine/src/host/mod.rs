@@ -1,0 +1,136 @@
+//! Kernels of our own for the CPU, where MLX's are slow.
+//!
+//! A kernel is a node of MLX's graph like any other: built lazily, computed by MLX on the stream's thread, with
+//! MLX's buffers. So it costs no synchronisation, and whatever it does not compute MLX does beside it. What it
+//! does with each element depends on the op, the dtypes, the shapes and the layout of the operands alone:
+//! neither on how many threads there are, nor on when or from where it runs.
+//!
+//! `EMILY_EXECUTOR=mlx` leaves everything to MLX, for comparison.
+//!
+//! **Architecture invariant:** no `_` arm over `Op` or its kinds. `unsafe` stands in `level.rs`, which calls
+//! code for instruction sets, and in `pool.rs`, whose threads share a slice; what MLX's memory is seen by is
+//! in `mlx/kernel.rs`.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+mod binary;
+mod elementwise;
+mod float;
+mod lanes;
+mod level;
+mod math;
+mod pool;
+mod reduce;
+mod rows;
+mod unary;
+mod walk;
+
+use std::sync::OnceLock;
+
+use emily_spec::{Op, TensorType};
+use mlx_rs::Array;
+use mlx_rs::error::Result;
+
+use rows::Rows;
+
+use crate::mlx;
+
+/// The result of an op on these operands, not evaluated, if the host computes it: on a CPU stream.
+pub(crate) fn build(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<Result<Array>> {
+    if !is_on() {
+        return None;
+    }
+    let types: Vec<TensorType> = inputs
+        .iter()
+        .map(|x| TensorType::new(mlx::dtype_of(x), mlx::shape_of(x)))
+        .collect();
+    let kernel = kernel(op, &types, ty)?;
+    Some(mlx::lazy(inputs, ty, kernel))
+}
+
+fn is_on() -> bool {
+    static ON: OnceLock<bool> = OnceLock::new();
+    *ON.get_or_init(|| !std::env::var("EMILY_EXECUTOR").is_ok_and(|name| name == "mlx"))
+}
+
+/// The kernel for an op on operands of these types, if there is one.
+fn kernel(op: &Op, inputs: &[TensorType], ty: &TensorType) -> Option<mlx::Kernel> {
+    match op {
+        Op::Unary(op) => unary::kernel(*op, &inputs[0], ty),
+        Op::Arithmetic(op, _) => binary::arithmetic(*op, inputs, ty),
+        Op::Compare(op) => binary::compare(*op, inputs, ty),
+        Op::Softmax(op) => {
+            let length = last_axes(&inputs[0], &op.axes)?;
+            rows::kernel(Rows::Softmax, length, inputs, ty)
+        }
+        Op::Norm(op, attrs) => {
+            let length = *inputs[0].shape.last()?;
+            rows::kernel(Rows::Norm(*op, attrs.value()?), length, inputs, ty)
+        }
+        Op::Reduce(op, attrs) => reduce::kernel(*op, attrs, &inputs[0], ty),
+        Op::AllClose(_)
+        | Op::ArgReduce(..)
+        | Op::Argsort(_)
+        | Op::AsType(_)
+        | Op::Bitcast(_)
+        | Op::Broadcast(_)
+        | Op::Cholesky(_)
+        | Op::Clip(_)
+        | Op::Concatenate(_)
+        | Op::Constant(_)
+        | Op::Conv(_)
+        | Op::Cumulative(..)
+        | Op::Dequantize(_)
+        | Op::Determinant(_)
+        | Op::Dot(_)
+        | Op::DynamicPutSlice(_)
+        | Op::DynamicSlice(_)
+        | Op::Eigh(_)
+        | Op::Einsum(_)
+        | Op::Eye(_)
+        | Op::Fourier(..)
+        | Op::Fourier2(..)
+        | Op::FpDequantize(_)
+        | Op::FpGatherQmm(_)
+        | Op::FpQuantize(_)
+        | Op::FpQuantizedMatmul(_)
+        | Op::Gather(_)
+        | Op::GatherMm(_)
+        | Op::GatherQmm(_)
+        | Op::Indexed(..)
+        | Op::Iota(_)
+        | Op::Logsumexp(_)
+        | Op::Lu(_)
+        | Op::Pad(_)
+        | Op::PutSlice(_)
+        | Op::Qr(_)
+        | Op::Quantifier(..)
+        | Op::Quantize(_)
+        | Op::QuantizedMatmul(_)
+        | Op::Reshape(_)
+        | Op::Reverse(_)
+        | Op::Rope(_)
+        | Op::ScaledDotProductAttention(_)
+        | Op::Select(_)
+        | Op::Slice(_)
+        | Op::Solve(_)
+        | Op::Sort(_)
+        | Op::Squeeze(_)
+        | Op::Stack(_)
+        | Op::Svd(_)
+        | Op::Take(_)
+        | Op::TakeAlongAxis(_)
+        | Op::TopK(_)
+        | Op::Transpose(_)
+        | Op::TriangularSolve(_)
+        | Op::Window(..)
+        | Op::WindowScatter(..) => None,
+    }
+}
+
+/// How many elements these axes have together, where they are the last ones.
+fn last_axes(x: &TensorType, axes: &[usize]) -> Option<usize> {
+    let rank = x.shape.rank();
+    let first = rank - axes.len();
+    let are_last = !axes.is_empty() && (first..rank).all(|axis| axes.contains(&axis));
+    are_last.then(|| x.shape[first..].iter().product())
+}
