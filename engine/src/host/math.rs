@@ -22,7 +22,8 @@ fn polynomial<L: Level, const N: usize>(x: f64, terms: [f64; N]) -> f64 {
 
 /// e^x; beyond ±700, what every `f32` makes of that.
 ///
-/// x = n·ln 2 + r, |r| ≤ ½·ln 2: the first term left out is r¹⁰/10! < 2⁻³⁶.
+/// x = n·ln 2 + r, |r| ≤ ½·ln 2: the first term left out is r¹¹/11! < 2⁻⁴¹, which leaves
+/// room for those who take 1 away.
 #[inline(always)]
 pub(super) fn exp<L: Level>(x: f64) -> f64 {
     const LIMIT: f64 = 700.0;
@@ -32,12 +33,12 @@ pub(super) fn exp<L: Level>(x: f64) -> f64 {
     let n = shifted - ROUND;
     let r = L::fma(n, -std::f64::consts::LN_2, x);
     let power = f64::from_bits((shifted.to_bits() << 52).wrapping_add(1.0f64.to_bits()));
-    polynomial::<L, 10>(r, EXP) * power
+    polynomial::<L, 11>(r, EXP) * power
 }
 
 /// 1/n!
-const EXP: [f64; 10] = {
-    let mut terms = [1.0; 10];
+const EXP: [f64; 11] = {
+    let mut terms = [1.0; 11];
     let mut n = 1;
     while n < terms.len() {
         terms[n] = terms[n - 1] / n as f64;
