@@ -312,7 +312,8 @@ defmodule Emily.Doctor do
     [{"the library", library}] ++ mlx(:os.type())
   end
 
-  # Where the library looks for MLX is written in it; where MLX is kept is the same by default.
+  # An archive has it beside the library. Where a library that was built looks for MLX is written in it;
+  # where MLX is kept is the same by default.
   defp mlx({:unix, :darwin}) do
     [{"MLX", mlx_lib("libmlx.dylib")}, {"MLX's kernels", mlx_lib("mlx.metallib")}]
   end
@@ -320,14 +321,17 @@ defmodule Emily.Doctor do
   defp mlx(_linux), do: [{"MLX", mlx_lib("libmlx.so")}]
 
   defp mlx_lib(file) do
-    case {System.get_env("MLX_HOME"), Machine.mapped("libmlx")} do
-      {nil, nil} ->
+    case {published(), System.get_env("MLX_HOME"), Machine.mapped("libmlx")} do
+      {{:ok, _sums}, _home, _loaded} ->
+        native(file)
+
+      {:none, nil, nil} ->
         Path.join([Download.emily_cache(), "mlx-*-#{variant()}", "mlx", "{lib,lib64}", file])
 
-      {nil, loaded} ->
+      {:none, nil, loaded} ->
         Path.join(Path.dirname(loaded), file)
 
-      {home, _loaded} ->
+      {:none, home, _loaded} ->
         Path.join([home, "{lib,lib64}", file])
     end
   end

@@ -101,6 +101,7 @@ defmodule Emily.DoctorTest do
     findings = installed(dir, [{"libemily_nif.so", "nif"} | files])
     assert %{status: :ok, detail: "2 files, as in emily-0.1.0-cuda13-" <> _} = findings.hashes
     assert findings.variant.detail == "cuda13"
+    assert findings.artefacts.detail =~ "MLX at #{dir}/emily/priv/native/libmlx.so"
 
     findings = installed(dir, [{"libemily_nif.so", "planted"} | files])
     assert %{status: :error, detail: "libemily_nif.so not as in" <> _} = findings.hashes
