@@ -10,6 +10,10 @@ fn main() {
     let rpath = std::env::var(RPATH).unwrap_or(lib_dir);
     println!("cargo::rustc-link-arg=-Wl,-rpath,{rpath}");
     let macos = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos");
+    if macos {
+        // Else the library is called by where it was linked.
+        println!("cargo::rustc-link-arg=-Wl,-install_name,@rpath/libemily_nif.dylib");
+    }
     let unresolved = if macos {
         "-Wl,-undefined,dynamic_lookup"
     } else {

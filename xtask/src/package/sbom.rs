@@ -58,6 +58,7 @@ fn library(target: Target, file: &str, bytes: &[u8]) -> anyhow::Result<Value> {
         _ => anyhow::bail!("nothing says where {file} is from and under which licence"),
     };
     let name = file.split(['-', '.']).next().unwrap_or(file);
+    let name = name.trim_start_matches("lib");
     let mut component = json!({
         "type": "library",
         "bom-ref": format!("file:{file}"),

@@ -38,6 +38,9 @@ fn of_images(images: &[(&str, Image)], names: &BTreeSet<&str>) -> Vec<String> {
     }
     for (name, image) in images {
         let mut fault = |what: String| faults.push(format!("{name} {what}"));
+        if !image.name.starts_with("@rpath/") {
+            fault(format!("calls itself {}", image.name));
+        }
         for needed in &image.needed {
             let here = needed
                 .strip_prefix("@rpath/")
@@ -83,6 +86,7 @@ mod tests {
     fn nif() -> Image {
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         Image {
+            name: "@rpath/libemily_nif.dylib".to_owned(),
             needed: owned(&["@rpath/libmlx.dylib", "/usr/lib/libSystem.B.dylib"]),
             paths: owned(&[LOADER_PATH]),
             oldest: Some(OLDEST),
@@ -124,6 +128,8 @@ mod tests {
         for oldest in [None, Some((15, 0))] {
             assert_eq!(of(Image { oldest, ..nif() }).len(), 1, "{oldest:?}");
         }
+        let name = "/Users/one/libemily_nif.dylib".to_owned();
+        assert_eq!(of(Image { name, ..nif() }).len(), 1);
         let signed = false;
         assert_eq!(of(Image { signed, ..nif() }).len(), 1);
         let exported = vec![];
