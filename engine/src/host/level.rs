@@ -24,6 +24,15 @@ pub(crate) trait Level {
             false => a * b + c,
         }
     }
+
+    /// a · b + c.
+    #[inline(always)]
+    fn fma32(a: f32, b: f32, c: f32) -> f32 {
+        match Self::FUSED {
+            true => a.mul_add(b, c),
+            false => a * b + c,
+        }
+    }
 }
 
 /// What every processor of the architecture has.
@@ -44,7 +53,7 @@ impl Level for Fused {
 
 /// An instruction set, the lesser ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Set {
+pub(super) enum Set {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -80,7 +89,7 @@ fn avx512(task: impl Task) {
 }
 
 /// The instruction set that kernels run in.
-fn chosen() -> Set {
+pub(super) fn chosen() -> Set {
     static CHOSEN: OnceLock<Set> = OnceLock::new();
     *CHOSEN.get_or_init(|| {
         let most = match std::env::var("EMILY_CPU").as_deref() {

@@ -18,6 +18,7 @@ mod float;
 mod lanes;
 mod level;
 mod math;
+mod matmul;
 mod pool;
 mod reduce;
 mod rows;
@@ -58,6 +59,7 @@ fn kernel(op: &Op, inputs: &[TensorType], ty: &TensorType) -> Option<mlx::Kernel
         Op::Unary(op) => unary::kernel(*op, &inputs[0], ty),
         Op::Arithmetic(op, _) => binary::arithmetic(*op, inputs, ty),
         Op::Compare(op) => binary::compare(*op, inputs, ty),
+        Op::Dot(op) => matmul::kernel(op, inputs, ty),
         Op::Softmax(op) => {
             let length = last_axes(&inputs[0], &op.axes)?;
             rows::kernel(Rows::Softmax, length, inputs, ty)
@@ -81,7 +83,6 @@ fn kernel(op: &Op, inputs: &[TensorType], ty: &TensorType) -> Option<mlx::Kernel
         | Op::Cumulative(..)
         | Op::Dequantize(_)
         | Op::Determinant(_)
-        | Op::Dot(_)
         | Op::DynamicPutSlice(_)
         | Op::DynamicSlice(_)
         | Op::Eigh(_)
@@ -133,4 +134,78 @@ fn last_axes(x: &TensorType, axes: &[usize]) -> Option<usize> {
     let first = rank - axes.len();
     let are_last = !axes.is_empty() && (first..rank).all(|axis| axes.contains(&axis));
     are_last.then(|| x.shape[first..].iter().product())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use emily_spec::DType;
+    use serde_json::json;
+
+    use super::*;
+
+    /// The bits of an op's result on numbers between −1 and 1.
+    fn bits(name: &str, attrs: serde_json::Value, shapes: &[&[usize]]) -> Vec<u32> {
+        let op = Op::read(name, attrs).unwrap();
+        let of = |shape: &&[usize]| TensorType::new(DType::F32, shape.to_vec());
+        let types: Vec<TensorType> = shapes.iter().map(of).collect();
+        let mut state = 1u32;
+        let mut number = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        let inputs: Vec<Array> = types
+            .iter()
+            .map(|ty| {
+                let numbers = (0..ty.shape.size().unwrap()).map(&mut number);
+                let bytes: Vec<u8> = numbers.flat_map(f32::to_ne_bytes).collect();
+                mlx::upload(ty, &bytes).unwrap()
+            })
+            .collect();
+        let ty = op.infer(&types).unwrap().remove(0);
+        let kernel = kernel(&op, &types, &ty).expect("the host has it");
+        let result = mlx::lazy(&inputs, &ty, kernel).unwrap();
+        result.eval().unwrap();
+        let elements = result.as_slice::<f32>().iter();
+        elements.map(|x| x.to_bits()).collect()
+    }
+
+    fn all_bits() -> Vec<Vec<u32>> {
+        let dot = json!({"contract_left": [1], "contract_right": [0]});
+        vec![
+            bits("erf", json!({}), &[&[100_003]]),
+            bits("add", json!({}), &[&[300, 301], &[301]]),
+            bits("sum", json!({}), &[&[300, 301]]),
+            bits("sum", json!({"axes": [0]}), &[&[700, 301]]),
+            bits("reduce_max", json!({"axes": [1]}), &[&[700, 301]]),
+            bits("softmax", json!({"axes": [1]}), &[&[300, 301]]),
+            bits("layer_norm", json!({}), &[&[300, 301], &[301], &[301]]),
+            bits("dot", dot, &[&[301, 500], &[500, 303]]),
+        ]
+    }
+
+    #[test]
+    fn the_bits_are_the_same_with_and_without_the_help_of_other_threads() {
+        let together = all_bits();
+        let [taken, done] = [const { AtomicBool::new(false) }; 2];
+        let alone = thread::scope(|scope| {
+            scope.spawn(|| {
+                pool::for_each(2, &|_| {
+                    taken.store(true, Ordering::SeqCst);
+                    while !done.load(Ordering::SeqCst) {
+                        thread::yield_now();
+                    }
+                });
+            });
+            while !taken.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            let alone = all_bits();
+            done.store(true, Ordering::SeqCst);
+            alone
+        });
+        assert!(together == alone);
+    }
 }
