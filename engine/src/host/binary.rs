@@ -9,12 +9,14 @@ use super::level::Level;
 use super::math;
 use crate::mlx::Kernel;
 
-/// The kernel of arithmetic on operands of the result's dtype, if there is one.
+/// The kernel of arithmetic on operands of the result's dtype, if there is one. What a processor has an instruction for
+/// is not there in `f32`: MLX's loops are as fast, and write over operands that nobody needs any more.
 pub(super) fn arithmetic(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
     if inputs.iter().any(|input| input.dtype != ty.dtype) {
         return None;
     }
     match ty.dtype {
+        DType::F32 if is_instruction(op) => None,
         DType::F32 => arithmetic_of::<f32>(op, ty),
         DType::F16 => arithmetic_of::<f16>(op, ty),
         DType::Bf16 => arithmetic_of::<bf16>(op, ty),
@@ -28,6 +30,24 @@ pub(super) fn arithmetic(op: Arithmetic, inputs: &[TensorType], ty: &TensorType)
         | DType::S64
         | DType::F64
         | DType::C64 => None,
+    }
+}
+
+/// Whether this is one instruction of every processor.
+fn is_instruction(op: Arithmetic) -> bool {
+    match op {
+        Arithmetic::Add | Arithmetic::Subtract | Arithmetic::Multiply | Arithmetic::Divide => true,
+        Arithmetic::Max
+        | Arithmetic::Min
+        | Arithmetic::Pow
+        | Arithmetic::Quotient
+        | Arithmetic::Remainder
+        | Arithmetic::Atan2
+        | Arithmetic::BitwiseAnd
+        | Arithmetic::BitwiseOr
+        | Arithmetic::BitwiseXor
+        | Arithmetic::LeftShift
+        | Arithmetic::RightShift => false,
     }
 }
 

@@ -35,9 +35,12 @@ use rows::Rows;
 
 use crate::mlx;
 
+/// More operands has no op with a kernel: of lists, which a caller may make long, nothing is copied.
+const MOST_OPERANDS: usize = 3;
+
 /// The result of an op on these operands, not evaluated, if the host computes it: on a CPU stream.
 pub(crate) fn build(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<Result<Array>> {
-    if !is_on() {
+    if !is_on() || inputs.len() > MOST_OPERANDS {
         return None;
     }
     let types: Vec<TensorType> = inputs
