@@ -75,7 +75,8 @@ defmodule Emily.Pages do
     :debug_bounds_check,
     :debug_detect_nan_inf,
     :dispatch,
-    :fallback
+    :fallback,
+    :variant
   ]
 
   defp check_settings!({app, settings}) do

@@ -179,7 +179,7 @@ mod tests {
         let dot = json!({"contract_left": [1], "contract_right": [0]});
         vec![
             bits("erf", json!({}), &[&[100_003]]),
-            bits("add", json!({}), &[&[300, 301], &[301]]),
+            bits("max", json!({}), &[&[300, 301], &[301]]),
             bits("sum", json!({}), &[&[300, 301]]),
             bits("sum", json!({"axes": [0]}), &[&[700, 301]]),
             bits("reduce_max", json!({"axes": [1]}), &[&[700, 301]]),
