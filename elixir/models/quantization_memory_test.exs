@@ -47,6 +47,15 @@ defmodule Emily.Models.QuantizationMemoryTest do
     |> Task.await(:infinity)
   end
 
+  # What an earlier test left may be computed meanwhile, and be held besides: then the least of three counts.
+  defp least_held(load, tries \\ 3) do
+    {held, bytes} = held(load)
+
+    if held - bytes > bytes / 100 and tries > 1,
+      do: min({held, bytes}, least_held(load, tries - 1)),
+      else: {held, bytes}
+  end
+
   defp settled(tensor) do
     Emily.eval(tensor)
     :ok
@@ -71,12 +80,12 @@ defmodule Emily.Models.QuantizationMemoryTest do
 
   # An allocator rounds up, by far less than a hundredth.
   defp assert_shrinks(load, codings) do
-    {held, bytes} = held(fn -> load.().params end)
+    {held, bytes} = least_held(fn -> load.().params end)
     assert_in_delta held, bytes, bytes / 100
 
     for {opts, per_element} <- codings do
       {held, quantised} =
-        held(fn ->
+        least_held(fn ->
           params = quantised(load.(), opts)
           assert bytes(params) == expected(params, per_element)
           params
