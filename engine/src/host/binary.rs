@@ -1,36 +1,21 @@
 //! Functions of two elements: which the host computes, and how.
 
 use emily_spec::{Arithmetic, Compare, DType, TensorType};
-use half::{bf16, f16};
 
 use super::elementwise::{Pairing, binary};
-use super::float::Float;
+use super::float::{Float, of_float};
 use super::level::Level;
-use super::math;
+use super::{lanes, math};
 use crate::mlx::Kernel;
 
 /// The kernel of arithmetic on operands of the result's dtype, if there is one. What a processor has an instruction for
 /// is not there in `f32`: MLX's loops are as fast, and write over operands that nobody needs any more.
 pub(super) fn arithmetic(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
-    if inputs.iter().any(|input| input.dtype != ty.dtype) {
+    let stays_with_mlx = ty.dtype == DType::F32 && is_instruction(op);
+    if stays_with_mlx || inputs.iter().any(|input| input.dtype != ty.dtype) {
         return None;
     }
-    match ty.dtype {
-        DType::F32 if is_instruction(op) => None,
-        DType::F32 => arithmetic_of::<f32>(op, ty),
-        DType::F16 => arithmetic_of::<f16>(op, ty),
-        DType::Bf16 => arithmetic_of::<bf16>(op, ty),
-        DType::U8
-        | DType::U16
-        | DType::U32
-        | DType::U64
-        | DType::S8
-        | DType::S16
-        | DType::S32
-        | DType::S64
-        | DType::F64
-        | DType::C64 => None,
-    }
+    of_float!(ty.dtype, arithmetic_of(op, ty))?
 }
 
 /// Whether this is one instruction of every processor.
@@ -56,21 +41,7 @@ pub(super) fn compare(op: Compare, inputs: &[TensorType], ty: &TensorType) -> Op
     if inputs[0].dtype != inputs[1].dtype {
         return None;
     }
-    match inputs[0].dtype {
-        DType::F32 => Some(compare_of::<f32>(op, ty)),
-        DType::F16 => Some(compare_of::<f16>(op, ty)),
-        DType::Bf16 => Some(compare_of::<bf16>(op, ty)),
-        DType::U8
-        | DType::U16
-        | DType::U32
-        | DType::U64
-        | DType::S8
-        | DType::S16
-        | DType::S32
-        | DType::S64
-        | DType::F64
-        | DType::C64 => None,
-    }
+    of_float!(inputs[0].dtype, compare_of(op, ty))
 }
 
 /// Small floats are rounded twice, from the exact result to `f32` and on, which for these does no harm: 24
@@ -131,9 +102,8 @@ arithmetic! {
     Subtract: |a, b| a - b;
     Multiply: |a, b| a * b;
     Divide: |a, b| a / b;
-    // The left one where they are equal; NaN where either is.
-    Max: |a, b| if a >= b || a.is_nan() { a } else { b };
-    Min: |a, b| if a <= b || a.is_nan() { a } else { b };
+    Max: |a, b| lanes::larger(a, b);
+    Min: |a, b| lanes::smaller(a, b);
     Pow: |a, b| math::pow::<L>(a.into(), b.into()) as f32;
 }
 

@@ -15,6 +15,29 @@ pub(super) trait Float: Element {
     fn narrow(x: f32) -> Self;
 }
 
+/// `f::<T>(…)` with the float that elements of this dtype are, if they are one.
+macro_rules! of_float {
+    ($dtype:expr, $f:ident($($argument:expr),*)) => {
+        match $dtype {
+            emily_spec::DType::F32 => Some($f::<f32>($($argument),*)),
+            emily_spec::DType::F16 => Some($f::<half::f16>($($argument),*)),
+            emily_spec::DType::Bf16 => Some($f::<half::bf16>($($argument),*)),
+            emily_spec::DType::U8
+            | emily_spec::DType::U16
+            | emily_spec::DType::U32
+            | emily_spec::DType::U64
+            | emily_spec::DType::S8
+            | emily_spec::DType::S16
+            | emily_spec::DType::S32
+            | emily_spec::DType::S64
+            | emily_spec::DType::F64
+            | emily_spec::DType::C64 => None,
+        }
+    };
+}
+
+pub(super) use of_float;
+
 impl Float for f32 {
     #[inline(always)]
     fn widen(self) -> f32 {

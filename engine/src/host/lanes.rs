@@ -32,13 +32,13 @@ pub(super) fn smallest<T: Float>(row: &[T]) -> f32 {
     extreme(row, f32::INFINITY, smaller)
 }
 
-/// The larger of two, NaN where either is.
+/// The larger of two, the first where they are equal, NaN where either is.
 #[inline(always)]
 pub(super) fn larger(a: f32, b: f32) -> f32 {
     if a >= b || a.is_nan() { a } else { b }
 }
 
-/// The smaller of two, NaN where either is.
+/// The smaller of two, the first where they are equal, NaN where either is.
 #[inline(always)]
 pub(super) fn smaller(a: f32, b: f32) -> f32 {
     if a <= b || a.is_nan() { a } else { b }

@@ -6,10 +6,9 @@
 
 use std::ops::Range;
 
-use emily_spec::{DType, Dot, TensorType};
-use half::{bf16, f16};
+use emily_spec::{Dot, TensorType};
 
-use super::float::Float;
+use super::float::{Float, of_float};
 use super::level::{self, Level, Set, Task, dispatch};
 use super::pool;
 use crate::mlx::{Element, Kernel, Operand};
@@ -33,21 +32,7 @@ pub(super) fn kernel(op: &Dot, inputs: &[TensorType], ty: &TensorType) -> Option
     if inputs.iter().any(|input| input.dtype != ty.dtype) || m.min(n) < LEAST || k == 0 {
         return None;
     }
-    match ty.dtype {
-        DType::F32 => Some(of::<f32>(plan)),
-        DType::F16 => Some(of::<f16>(plan)),
-        DType::Bf16 => Some(of::<bf16>(plan)),
-        DType::U8
-        | DType::U16
-        | DType::U32
-        | DType::U64
-        | DType::S8
-        | DType::S16
-        | DType::S32
-        | DType::S64
-        | DType::F64
-        | DType::C64 => None,
-    }
+    of_float!(ty.dtype, of(plan))
 }
 
 /// The axes of both operands by their part in the product.
@@ -282,6 +267,7 @@ impl<const MR: usize, const NR: usize> Task for Tile<'_, MR, NR> {
 
 #[cfg(test)]
 mod tests {
+    use emily_spec::DType;
     use serde_json::json;
 
     use super::*;

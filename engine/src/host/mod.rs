@@ -35,19 +35,12 @@ use rows::Rows;
 
 use crate::mlx;
 
-/// More operands has no op with a kernel: of lists, which a caller may make long, nothing is copied.
-const MOST_OPERANDS: usize = 3;
-
 /// The result of an op on these operands, not evaluated, if the host computes it: on a CPU stream.
 pub(crate) fn build(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<Result<Array>> {
-    if !is_on() || inputs.len() > MOST_OPERANDS {
+    if !is_on() {
         return None;
     }
-    let types: Vec<TensorType> = inputs
-        .iter()
-        .map(|x| TensorType::new(mlx::dtype_of(x), mlx::shape_of(x)))
-        .collect();
-    let kernel = kernel(op, &types, ty)?;
+    let kernel = kernel(op, inputs, ty)?;
     Some(mlx::lazy(inputs, ty, kernel))
 }
 
@@ -56,22 +49,27 @@ fn is_on() -> bool {
     *ON.get_or_init(|| !std::env::var("EMILY_EXECUTOR").is_ok_and(|name| name == "mlx"))
 }
 
-/// The kernel for an op on operands of these types, if there is one.
-fn kernel(op: &Op, inputs: &[TensorType], ty: &TensorType) -> Option<mlx::Kernel> {
+/// The kernel for an op on these operands, if there is one. Their types are made only for ops that have one: lists of
+/// operands may be long, and most ops are views.
+fn kernel(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<mlx::Kernel> {
+    let type_of = |x: &Array| TensorType::new(mlx::dtype_of(x), mlx::shape_of(x));
+    let types = || inputs.iter().map(type_of).collect::<Vec<_>>();
     match op {
-        Op::Unary(op) => unary::kernel(*op, &inputs[0], ty),
-        Op::Arithmetic(op, _) => binary::arithmetic(*op, inputs, ty),
-        Op::Compare(op) => binary::compare(*op, inputs, ty),
-        Op::Dot(op) => matmul::kernel(op, inputs, ty),
+        Op::Unary(op) => unary::kernel(*op, &type_of(&inputs[0]), ty),
+        Op::Arithmetic(op, _) => binary::arithmetic(*op, &types(), ty),
+        Op::Compare(op) => binary::compare(*op, &types(), ty),
+        Op::Dot(op) => matmul::kernel(op, &types(), ty),
         Op::Softmax(op) => {
-            let length = last_axes(&inputs[0], &op.axes)?;
-            rows::kernel(Rows::Softmax, length, inputs, ty)
+            let types = types();
+            let length = last_axes(&types[0], &op.axes)?;
+            rows::kernel(Rows::Softmax, length, &types, ty)
         }
         Op::Norm(op, attrs) => {
-            let length = *inputs[0].shape.last()?;
-            rows::kernel(Rows::Norm(*op, attrs.value()?), length, inputs, ty)
+            let types = types();
+            let length = *types[0].shape.last()?;
+            rows::kernel(Rows::Norm(*op, attrs.value()?), length, &types, ty)
         }
-        Op::Reduce(op, attrs) => reduce::kernel(*op, attrs, &inputs[0], ty),
+        Op::Reduce(op, attrs) => reduce::kernel(*op, attrs, &type_of(&inputs[0]), ty),
         Op::AllClose(_)
         | Op::ArgReduce(..)
         | Op::Argsort(_)
@@ -168,7 +166,7 @@ mod tests {
             })
             .collect();
         let ty = op.infer(&types).unwrap().remove(0);
-        let kernel = kernel(&op, &types, &ty).expect("the host has it");
+        let kernel = kernel(&op, &inputs, &ty).expect("the host has it");
         let result = mlx::lazy(&inputs, &ty, kernel).unwrap();
         result.eval().unwrap();
         let elements = result.as_slice::<f32>().iter();

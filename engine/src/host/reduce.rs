@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use emily_spec::{DType, Reduce, Reduction, TensorType};
-use half::{bf16, f16};
+use emily_spec::{Reduce, Reduction, TensorType};
 
-use super::float::Float;
+use super::float::{Float, of_float};
 use super::level::{Level, Task, dispatch};
 use super::walk::dense;
 use super::{lanes, pool};
@@ -25,21 +24,7 @@ pub(super) fn kernel(
     if x.dtype != ty.dtype {
         return None;
     }
-    match ty.dtype {
-        DType::F32 => of::<f32>(op, sizes),
-        DType::F16 => of::<f16>(op, sizes),
-        DType::Bf16 => of::<bf16>(op, sizes),
-        DType::U8
-        | DType::U16
-        | DType::U32
-        | DType::U64
-        | DType::S8
-        | DType::S16
-        | DType::S32
-        | DType::S64
-        | DType::F64
-        | DType::C64 => None,
-    }
+    of_float!(ty.dtype, of(op, sizes))?
 }
 
 /// The elements before, along and after the reduced axes.

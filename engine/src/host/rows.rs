@@ -1,10 +1,9 @@
-//! Functions of whole rows, along the last axes: softmax, logsumexp, norms. Sums are in `f64`, each element is
+//! Functions of whole rows, along the last axes: softmax, norms. Sums are in `f64`, each element is
 //! rounded once.
 
-use emily_spec::{DType, Norm, TensorType};
-use half::{bf16, f16};
+use emily_spec::{Norm, TensorType};
 
-use super::float::Float;
+use super::float::{Float, of_float};
 use super::level::{Level, Task, dispatch};
 use super::walk::dense;
 use super::{lanes, math, pool};
@@ -32,21 +31,7 @@ pub(super) fn kernel(
     if length == 0 || inputs.iter().any(|input| input.dtype != ty.dtype) {
         return None;
     }
-    match ty.dtype {
-        DType::F32 => Some(of::<f32>(rows, length)),
-        DType::F16 => Some(of::<f16>(rows, length)),
-        DType::Bf16 => Some(of::<bf16>(rows, length)),
-        DType::U8
-        | DType::U16
-        | DType::U32
-        | DType::U64
-        | DType::S8
-        | DType::S16
-        | DType::S32
-        | DType::S64
-        | DType::F64
-        | DType::C64 => None,
-    }
+    of_float!(ty.dtype, of(rows, length))
 }
 
 fn of<T: Float>(rows: Rows, length: usize) -> Kernel {

@@ -1,10 +1,9 @@
 //! Functions of each element: which the host computes, and how.
 
-use emily_spec::{DType, TensorType, Unary};
-use half::{bf16, f16};
+use emily_spec::{TensorType, Unary};
 
 use super::elementwise::{Function, unary};
-use super::float::Float;
+use super::float::{Float, of_float};
 use super::level::Level;
 use super::math;
 use crate::mlx::Kernel;
@@ -14,21 +13,7 @@ pub(super) fn kernel(op: Unary, x: &TensorType, ty: &TensorType) -> Option<Kerne
     if x.dtype != ty.dtype {
         return None;
     }
-    match ty.dtype {
-        DType::F32 => of::<f32>(op, ty),
-        DType::F16 => of::<f16>(op, ty),
-        DType::Bf16 => of::<bf16>(op, ty),
-        DType::U8
-        | DType::U16
-        | DType::U32
-        | DType::U64
-        | DType::S8
-        | DType::S16
-        | DType::S32
-        | DType::S64
-        | DType::F64
-        | DType::C64 => None,
-    }
+    of_float!(ty.dtype, of(op, ty))?
 }
 
 fn of<T: Float>(op: Unary, ty: &TensorType) -> Option<Kernel> {
