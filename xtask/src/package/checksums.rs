@@ -5,6 +5,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::archive::Files;
+use super::artefact::Target;
 
 /// The list that the Hex package carries: the archives that there are, with their digests.
 pub(crate) const LIST: &str = "artefacts.sha256";
@@ -18,10 +19,11 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One line for each file.
-pub(crate) fn sums(files: &Files) -> String {
+/// What [`SUMS`] of an archive says: a line with its name, and one for each file.
+pub(crate) fn sums(target: Target, files: &Files) -> String {
     let line = |(name, bytes): (&String, &Vec<u8>)| format!("{}  {name}\n", digest(bytes));
-    files.iter().map(line).collect()
+    let lines: String = files.iter().map(line).collect();
+    format!("# {}\n{lines}", target.archive())
 }
 
 /// Writes an archive's digest beside it and into the list of all in its folder.

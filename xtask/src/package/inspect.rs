@@ -79,7 +79,7 @@ pub(crate) fn inspect(target: Target, bytes: &[u8]) -> anyhow::Result<Report> {
 fn of_sums(target: Target, files: &Files) -> Option<String> {
     let mut others = files.clone();
     let sums = others.remove(checksums::SUMS).unwrap_or_default();
-    let right = format!("# {}\n{}", target.archive(), checksums::sums(&others));
+    let right = checksums::sums(target, &others);
     (sums != right.as_bytes()).then(|| format!("{} is of other files", checksums::SUMS))
 }
 
@@ -112,7 +112,7 @@ mod tests {
     fn sums_of_other_files_are_told() {
         let target = Target::Mac;
         let mut files = Files::from([("a".to_owned(), b"1".to_vec())]);
-        let sums = format!("# {}\n{}", target.archive(), checksums::sums(&files));
+        let sums = checksums::sums(target, &files);
         files.insert(checksums::SUMS.to_owned(), sums.into_bytes());
         assert_eq!(of_sums(target, &files), None);
         files.insert("a".to_owned(), b"2".to_vec());

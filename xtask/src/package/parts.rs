@@ -30,7 +30,7 @@ pub(crate) fn gather(shell: &Shell, target: Target) -> anyhow::Result<Files> {
     licences(shell, &mlx, &crates, &mut files)?;
     let bom = sbom::write(target, &crates, &files)?;
     files.insert("sbom.cdx.json".to_owned(), bom);
-    let sums = format!("# {}\n{}", target.archive(), checksums::sums(&files));
+    let sums = checksums::sums(target, &files);
     files.insert(checksums::SUMS.to_owned(), sums.into_bytes());
     Ok(files)
 }
