@@ -7,7 +7,7 @@ defmodule Emily.Doctor do
   """
 
   alias Emily.Doctor.Machine
-  alias Emily.Install.{Download, Sums, Variant}
+  alias Emily.Install.{Artefact, Download, Sums, Variant}
   alias Emily.Native
 
   @typedoc """
@@ -268,12 +268,10 @@ defmodule Emily.Doctor do
   end
 
   defp variants(architecture) do
-    arm? = String.starts_with?(architecture, ["aarch64", "arm64"])
-
-    cond do
-      architecture =~ "linux-gnu" and (arm? or architecture =~ "x86_64") -> ["cpu", "cuda13"]
-      architecture =~ "darwin" and arm? -> ["metal"]
-      true -> []
+    case Artefact.target(architecture) do
+      {:ok, "aarch64-apple-darwin"} -> ["metal"]
+      {:ok, _linux} -> ["cpu", "cuda13"]
+      {:error, _unsupported} -> []
     end
   end
 
