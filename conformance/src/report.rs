@@ -48,6 +48,7 @@ pub use page::page;
 pub use peer::peer_markdown;
 pub use timings::print_timings;
 
+use crate::fixtures::repository;
 use crate::outcome::Report;
 
 /// The day, as reports and finds name it: `2026-01-02`.
@@ -67,7 +68,23 @@ pub fn write(dir: &Path, report: &Report) -> anyhow::Result<()> {
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
     put("report.json", serde_json::to_string_pretty(report)? + "\n")?;
-    put("report.html", html::page(report)?)
+    put("report.html", html::page(report, &speed()?)?)
+}
+
+/// The figures that `cargo xtask bench --keep` left in docs/bench, a document for each kind of bench.
+fn speed() -> anyhow::Result<Vec<serde_json::Value>> {
+    let folder = repository().join("docs/bench");
+    let Ok(files) = std::fs::read_dir(&folder) else {
+        return Ok(Vec::new());
+    };
+    let mut files: Vec<_> = files.flatten().map(|file| file.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    let read = |file: std::path::PathBuf| {
+        let text = std::fs::read_to_string(&file)?;
+        serde_json::from_str(&text).with_context(|| file.display().to_string())
+    };
+    files.into_iter().map(read).collect()
 }
 
 #[cfg(test)]

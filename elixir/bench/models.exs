@@ -2,7 +2,7 @@
 #
 #     MIX_ENV=slices mix run bench/models.exs --python PYTHON [--rounds N] [--torchx DIR] minilm=FOLDER gpt2=FOLDER …
 #
-# Emily and bench/peers.py, which PYTHON runs, take turns, N times each. A row's `ns` are medians in nanoseconds:
+# Emily and bench/peers.py, which PYTHON runs, take turns, N times each. A row's `by` are medians in nanoseconds:
 #
 #   * `eager` - Nx's own evaluator, which traces at every call as `Axon.predict/3` does;
 #   * `compiled` and `fast` - Emily.Compiler, without and with `fast: true`, traced once;
@@ -15,6 +15,8 @@
 #     MIX_ENV=slices mix run bench/models.exs loading FIRST FOLDER
 #
 # prints the bytes that loading the model in FOLDER needs at its peak, and the bytes of its weights. Linux only.
+
+Code.require_file("turns.exs", __DIR__)
 
 defmodule Emily.Bench.Cases do
   @moduledoc "What is timed: functions of parameters and inputs, with both. peers.py has the same inputs."
@@ -91,9 +93,6 @@ end
 defmodule Emily.Bench.Ours do
   @moduledoc "A case on Emily, timed."
 
-  # Calls fill this time, and are one at least.
-  @sampled_ns 500_000_000
-
   @doc "A call that is warm, and the checksum of what it gives."
   def warm(one, way) do
     call = call(one, way)
@@ -131,48 +130,10 @@ defmodule Emily.Bench.Ours do
     Nx.Defn.Composite.traverse(container, &Nx.backend_copy(&1, backend))
   end
 
-  @doc "The median time of a call, in nanoseconds."
-  def time(call, samples \\ []) do
-    start = System.monotonic_time(:nanosecond)
-    call.()
-    samples = [System.monotonic_time(:nanosecond) - start | samples]
-    if Enum.sum(samples) < @sampled_ns, do: time(call, samples), else: median(samples)
-  end
-
-  def median(samples), do: samples |> Enum.sort() |> Enum.at(div(length(samples), 2))
-end
-
-defmodule Emily.Bench.Peers do
-  @moduledoc "peers.py with a model loaded, which answers a line with a line."
-
-  @script Path.expand("peers.py", __DIR__)
-
-  def open(python, name, folder) do
-    arguments = [args: ["-B", @script, name, folder]]
-    Port.open({:spawn_executable, python}, [:binary, :exit_status, {:line, 10_000}] ++ arguments)
-  end
-
-  @doc "The ways in which this case is there."
-  def ways(port, case), do: port |> ask("#{case} ways") |> String.split()
-
-  @doc "The checksum of what a call gives."
-  def warm(port, case, way), do: port |> ask("#{case} #{way} warm") |> String.to_float()
-
-  @doc "The median time of a call, in nanoseconds."
-  def time(port, case, way), do: port |> ask("#{case} #{way} time") |> String.to_integer()
-
-  defp ask(port, question) do
-    Port.command(port, question <> "\n")
-
-    receive do
-      {^port, {:data, {:eol, answer}}} -> answer
-      {^port, {:exit_status, status}} -> raise "peers.py ended with status #{status}"
-    end
-  end
 end
 
 defmodule Emily.Bench.Models do
-  alias Emily.Bench.{Cases, Ours, Peers}
+  alias Emily.Bench.{Cases, Ours, Peers, Turns}
 
   # Programs that only round differently agree in six digits; the least of the mistakes tried, GELU's
   # approximation in MiniLM, shows in the fourth.
@@ -193,7 +154,7 @@ defmodule Emily.Bench.Models do
       nx_peers = List.wrap(torchx)
 
       for one <- Cases.of(name, folder),
-          do: one |> row(port, nx_peers, options[:rounds] || 5) |> print()
+          do: one |> row(port, nx_peers, options[:rounds] || 5) |> Turns.print()
 
       Port.close(port)
     end
@@ -207,44 +168,19 @@ defmodule Emily.Bench.Models do
 
   defp row(one, port, nx_peers, rounds) do
     ours = on_nx(one, ["eager", "compiled", "fast"])
-
-    peers =
-      for way <- Peers.ways(port, one.name) do
-        checksum = Peers.warm(port, one.name, way)
-        {way, fn -> Peers.time(port, one.name, way) end, checksum}
-      end ++ on_nx(one, nx_peers)
-
-    agree!(one, ours ++ peers)
-    turns = for _ <- 1..rounds, {way, time, _checksum} <- ours ++ peers, do: {way, time.()}
-
-    medians =
-      turns
-      |> Enum.group_by(&elem(&1, 0), &elem(&1, 1))
-      |> Map.new(fn {way, samples} -> {way, Ours.median(samples)} end)
-
-    ratio = fastest(medians, ours) / fastest(medians, peers)
-    %{name: one.title, tokens: one.tokens, ns: medians, ratio: ratio}
+    peers = Peers.ways(port, one.name) ++ on_nx(one, nx_peers)
+    Turns.agree!(one.title, ours ++ peers, @agreement)
+    medians = Turns.medians(ours ++ peers, rounds)
+    ratio = Turns.fastest(medians, ours) / Turns.fastest(medians, peers)
+    %{name: one.title, tokens: one.tokens, by: medians, ratio: ratio, bar: 1.0}
   end
 
   defp on_nx(one, ways) do
     for way <- ways do
       {call, checksum} = Ours.warm(one, way)
-      {way, fn -> Ours.time(call) end, checksum}
+      {way, fn -> Turns.time(call) end, checksum}
     end
   end
-
-  defp fastest(medians, ways), do: ways |> Enum.map(&medians[elem(&1, 0)]) |> Enum.min()
-
-  defp agree!(one, ways) do
-    sums = for {way, _time, checksum} <- ways, do: {way, checksum}
-    {least, most} = sums |> Enum.map(&elem(&1, 1)) |> Enum.min_max()
-
-    if most - least > @agreement * most do
-      raise "#{one.title}: the outputs' mean magnitudes differ: #{inspect(sums)}"
-    end
-  end
-
-  defp print(row), do: IO.puts(Jason.encode!(row))
 
   # The first model loads the code.
   defp loading(first, folder) do

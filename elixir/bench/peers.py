@@ -1,11 +1,12 @@
-"""Whole models by PyTorch and JAX, timed one call after another, beside those of models.exs.
+"""What others take, timed one call after another, beside models.exs and ops.exs.
 
     peers.py make NAME FOLDER    writes the model NAME with random weights
     peers.py NAME FOLDER         loads it, and answers lines
+    peers.py ops -               answers lines of the operations in ops.py
 
 `CASE ways` by the ways in which a case is there, `CASE WAY warm` by the mean magnitude of what a call gives,
 and `CASE WAY time` by the median time of a call in nanoseconds. The ways are `torch`, which is Transformers'
-model as it comes, and `jax`, which is the same in jax_models.py. peers.txt pins what is installed.
+model as it comes, and `jax`, which is the same in jax_models.py; of operations `numpy` and `mlx` too. peers.txt pins what is installed.
 """
 
 import statistics
@@ -17,6 +18,7 @@ import torch
 import transformers
 
 import jax_models
+import ops
 
 THREADS = 2
 # Calls fill this time, and are one at least.
@@ -64,6 +66,8 @@ def median(call):
 
 def cases(name, folder):
     """The calls that can be asked for, by case and way."""
+    if name == "ops":
+        return ops.calls(THREADS)
     return {"minilm": minilm, "gpt2": gpt2, "vit": vit, "whisper": whisper}[name](folder)
 
 

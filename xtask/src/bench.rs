@@ -4,16 +4,19 @@
 
 mod beam;
 mod figure;
+mod kept;
 mod models;
+mod peers;
+mod picture;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
-use serde::Serialize;
 use xshell::{Shell, cmd};
 
 use crate::shell;
-use figure::{Row, brief, median, pair, print, turn_by_turn};
+use figure::{Row, Unit, brief, median, pair, turn_by_turn};
+use kept::{Figures, Kind};
 
 /// The operations of the engine's bench `composite`.
 const COMPOSITE: &[&str] = &[
@@ -41,11 +44,17 @@ pub(crate) struct Args {
     /// Measure whole models instead, beside PyTorch and JAX; needs Bumblebee, and fetches 4 GB once.
     #[arg(long, conflicts_with = "beam")]
     models: bool,
+    /// Measure operations instead, beside NumPy, JAX, PyTorch and MLX; needs Nx, and fetches 4 GB once.
+    #[arg(long, conflicts_with_all = ["beam", "models"])]
+    peers: bool,
+    /// Keep the figures in docs/bench, where the conformance report finds them.
+    #[arg(long, conflicts_with = "model")]
+    keep: bool,
     /// Measure this one only (repeatable).
     #[arg(long, value_name = "NAME", value_parser = models::MODELS, requires = "models")]
     model: Vec<String>,
     /// How often they take turns.
-    #[arg(long, value_name = "N", default_value_t = 5, requires = "models")]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: u32,
     /// Measure them on Torchx too, whose applications are in this folder, as _build/dev/lib.
     #[arg(long, value_name = "DIR", requires = "models")]
@@ -53,11 +62,30 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
-    if args.models {
-        let figures = models::figures(shell, &args.model, args.rounds, args.torchx.as_deref())?;
-        models::print(&figures);
-        return conclude(&figures.loading, &figures, args.json.as_deref());
+    let (kind, rows) = if args.models {
+        let rows = models::rows(shell, &args.model, args.rounds, args.torchx.as_deref())?;
+        (Kind::Models, rows)
+    } else if args.peers {
+        (Kind::Peers, peers::rows(shell, args.rounds)?)
+    } else {
+        (Kind::Promises, promises(shell, args.beam)?)
+    };
+    let figures = Figures::of(shell, kind, rows)?;
+    figures.print();
+    if args.keep {
+        figures.keep(kind)?;
     }
+    if let Some(file) = &args.json {
+        let json = serde_json::to_string_pretty(&figures)?;
+        std::fs::write(file, json).with_context(|| file.display().to_string())?;
+    }
+    let missed = figures.rows.iter().filter(|row| !row.is_ok()).count();
+    anyhow::ensure!(missed == 0, "{missed} figures miss their bar");
+    Ok(())
+}
+
+/// The promised figures of the engine and, where it is asked for, of the Elixir library.
+fn promises(shell: &Shell, beam: bool) -> anyhow::Result<Vec<Row>> {
     shell::step("criterion benches");
     shell::show(cmd!(
         shell,
@@ -84,7 +112,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     let mut rows = vec![
         Row::new(
             "submit of one add, against 1 µs",
-            "ns",
+            Unit::Ns,
             median("submit_add")?,
             1000.0,
             1.0,
@@ -101,35 +129,35 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         )?,
         Row::new(
             "f32 matmul 1024³, against NumPy",
-            "ns",
+            Unit::Ns,
             f32_matmul,
             numpy,
             1.0 / 0.9,
         ),
         Row::new(
             "f16 matmul 1024³, against f32",
-            "ns",
+            Unit::Ns,
             median("matmul_1024/f16")?,
             f32_beside,
             2.0,
         ),
         Row::new(
             "bf16 matmul 1024³, against f32",
-            "ns",
+            Unit::Ns,
             median("matmul_1024/bf16")?,
             f32_beside,
             2.0,
         ),
         Row::new(
             "ten products read after a pause, against at once",
-            "ns",
+            Unit::Ns,
             median("overlap/read_later")?,
             median("overlap/read_at_once")?,
             0.25,
         ),
         Row::new(
             "memory to read 64 MiB, against 1 MB",
-            "bytes",
+            Unit::Bytes,
             grown,
             1e6,
             1.0,
@@ -137,7 +165,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     ];
     rows.push(Row::new(
         "s32 matmul 256³, against NumPy",
-        "ns",
+        Unit::Ns,
         integer_dot,
         numpy_integer_dot,
         3.0,
@@ -146,22 +174,10 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         let figure = format!("{name}, against the plain MLX call");
         rows.push(pair(&figure, &format!("composite_{name}"), 3.0)?);
     }
-    if args.beam {
+    if beam {
         rows.extend(beam::rows(shell)?);
     }
-    conclude(&rows, &rows, args.json.as_deref())
-}
-
-/// Prints the rows, writes all that was measured, and fails where a row misses its bar.
-fn conclude(rows: &[Row], all: &impl Serialize, file: Option<&Path>) -> anyhow::Result<()> {
-    print(rows);
-    if let Some(file) = file {
-        let json = serde_json::to_string_pretty(all)?;
-        std::fs::write(file, json).with_context(|| file.display().to_string())?;
-    }
-    let missed = rows.iter().filter(|row| !row.ok).count();
-    anyhow::ensure!(missed == 0, "{missed} figures miss their bar");
-    Ok(())
+    Ok(rows)
 }
 
 /// The median time of NumPy's n³ matmul in nanoseconds, from a virtual environment.

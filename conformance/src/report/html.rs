@@ -16,9 +16,9 @@ use crate::outcome::Report;
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The whole page.
-pub(super) fn page(report: &Report) -> anyhow::Result<String> {
-    let page = super::page::page(PAGE, "", SCRIPT, &Data::of(report));
+/// The whole page, with the figures of speed that are kept.
+pub(super) fn page(report: &Report, speed: &[serde_json::Value]) -> anyhow::Result<String> {
+    let page = super::page::page(PAGE, "", SCRIPT, &Data::of(report, speed));
     page.context("cannot write the report's data")
 }
 
@@ -35,6 +35,8 @@ struct Data<'a> {
     allowed: Vec<&'a str>,
     units: Vec<&'a str>,
     trials: Columns<'a>,
+    /// As `cargo xtask bench --keep` writes them.
+    speed: &'a [serde_json::Value],
 }
 
 /// A layer on a device.
@@ -81,7 +83,7 @@ struct Columns<'a> {
 }
 
 impl<'a> Data<'a> {
-    fn of(report: &'a Report) -> Data<'a> {
+    fn of(report: &'a Report, speed: &'a [serde_json::Value]) -> Data<'a> {
         let mut sorted: Vec<_> = report.trials.iter().collect();
         sorted.sort_by_key(|trial| rank(trial.outcome));
 
@@ -149,6 +151,7 @@ impl<'a> Data<'a> {
             allowed,
             units,
             trials,
+            speed,
         }
     }
 }
@@ -182,7 +185,7 @@ mod tests {
         let hostile = "</script><script>alert(1)</script><!-- {data} /*{script}*/";
         let mut report = sample::of([sample::trial("native", "add", "f32", Outcome::Failed)]);
         report.trials[0].message = Some(hostile.to_owned());
-        let page = page(&report).unwrap();
+        let page = page(&report, &[]).unwrap();
         assert!(!page.contains("<script>alert"));
         assert_eq!(data_of(&page)["trials"]["message"]["0"], hostile);
     }
@@ -190,7 +193,7 @@ mod tests {
     #[test]
     fn every_trial_is_embedded_worst_first() {
         let report = sample::report();
-        let data = data_of(&page(&report).unwrap());
+        let data = data_of(&page(&report, &[]).unwrap());
         let names = data["trials"]["name"].as_array().unwrap();
         assert_eq!(names.len(), report.trials.len());
         let outcomes: Vec<u64> = data["trials"]["outcome"]
@@ -205,7 +208,7 @@ mod tests {
 
     #[test]
     fn nothing_outside_the_file_is_needed() {
-        let page = page(&sample::report()).unwrap();
+        let page = page(&sample::report(), &[]).unwrap();
         for outside in ["http://", "https://", "src=", "@import", "url("] {
             assert!(!page.contains(outside), "{outside}");
         }

@@ -136,6 +136,32 @@ function drawModels() {
   );
 }
 
+/** A figure of a bench, in a unit that reads well; its unit is that of `Unit` in xtask's figure.rs. */
+function figure(value, unit) {
+  if (value === undefined) return "–";
+  if (unit.tokens) return `${(unit.tokens * 1e9 / value).toFixed(1)} /s`;
+  if (unit === "bytes") return `${integer.format(Math.round(value))} bytes`;
+  if (value >= 1e6) return `${(value / 1e6).toFixed(2)} ms`;
+  return value >= 1e3 ? `${(value / 1e3).toFixed(2)} µs` : `${Math.round(value)} ns`;
+}
+
+/** A table per kind of bench, a column per who was measured. */
+function drawSpeed() {
+  if (data.speed.length === 0) return;
+  $("speed").hidden = false;
+  for (const bench of data.speed) {
+    const who = [...new Set(bench.rows.flatMap((row) => Object.keys(row.by)))];
+    const kept = (row) => row.bar === null ? "" : `${row.bar.toFixed(2)} ${row.ratio <= row.bar ? "ok" : "missed"}`;
+    $("benches").append(
+      el("h3", {}, bench.title), el("p", { className: "hint" }, `${bench.date}, ${bench.machine}`),
+      el("div", { className: "scroll", tabIndex: 0 }, el("table", { className: "totals" },
+        el("thead", {}, el("tr", {}, ...["figure", ...who, "ratio", "bar"].map((name) => el("th", { scope: "col" }, name)))),
+        el("tbody", {}, ...bench.rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.name),
+          ...who.map((name) => el("td", {}, figure(row.by[name], row.unit))),
+          el("td", {}, row.ratio.toFixed(2)), el("td", {}, kept(row))))))));
+  }
+}
+
 function drawVersions() {
   for (const [name, version] of Object.entries(data.versions)) {
     $("versions").append(el("dt", {}, name), el("dd", {}, version));
@@ -445,6 +471,7 @@ addEventListener("hashchange", () => {
 drawHeader();
 drawLayers();
 drawModels();
+drawSpeed();
 drawVersions();
 drawFilters();
 readAddress();

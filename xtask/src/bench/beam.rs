@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use xshell::{Shell, cmd};
 
-use super::figure::{Row, brief, turn_by_turn};
+use super::figure::{Row, Unit, brief, turn_by_turn};
 use crate::beam::{self, Beam};
 use crate::shell;
 
@@ -24,7 +24,7 @@ pub(super) fn rows(shell: &Shell) -> anyhow::Result<Vec<Row>> {
             let row: BeamRow = serde_json::from_str(line).with_context(|| line.to_owned())?;
             Ok(Row::new(
                 &row.name,
-                row.unit(),
+                row.unit,
                 row.median,
                 row.reference,
                 row.bar,
@@ -38,7 +38,7 @@ pub(super) fn rows(shell: &Shell) -> anyhow::Result<Vec<Row>> {
     )?;
     rows.push(Row::new(
         "eight processes with a stream each, against mlx-rs threads",
-        "ns",
+        Unit::Ns,
         processes,
         threads,
         1.0 / 0.9,
@@ -78,13 +78,7 @@ fn bench_script(shell: &Shell, args: &[&str]) -> anyhow::Result<String> {
 struct BeamRow {
     name: String,
     median: f64,
-    unit: String,
+    unit: Unit,
     reference: f64,
     bar: f64,
-}
-
-impl BeamRow {
-    fn unit(&self) -> &'static str {
-        if self.unit == "bytes" { "bytes" } else { "ns" }
-    }
 }
