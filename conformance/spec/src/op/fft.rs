@@ -3,8 +3,8 @@
 use super::{Attributes, ops};
 use crate::row::{SMOOTH, row};
 use crate::{
-    DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, List, OpKind, Price, Result,
-    ResultDType, Row, Shape, TensorType, Tolerance,
+    Cost, DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, List, OpKind, Price,
+    Result, ResultDType, Row, Shape, TensorType, Tolerance,
 };
 
 /// An element is a sum of n terms, which a fast transform adds up in stages of butterflies, log2 n of
@@ -91,6 +91,14 @@ impl Attributes for Transform {
         let dtype = row.result_dtype(inputs, None)?;
         Ok(vec![TensorType::new(dtype, dims)])
     }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let OpKind::Fourier(kind) = row.kind else {
+            return Err(Error::new(ErrorKind::Internal, "no Fourier transform"));
+        };
+        let length = self.length(kind, inputs[0].shape[self.axis]);
+        cost(row, &[length], inputs, results)
+    }
 }
 
 ops! {
@@ -146,6 +154,49 @@ impl Attributes for Transform2 {
         let dtype = row.result_dtype(inputs, None)?;
         Ok(vec![TensorType::new(dtype, dims)])
     }
+
+    fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+        let lengths = self.lengths(&inputs[0].shape);
+        let lengths: Vec<usize> = lengths.into_iter().map(|(_axis, length)| length).collect();
+        cost(row, &lengths, inputs, results)
+    }
+}
+
+/// The price of the results, and the plans by which elements are transformed: one length after the other.
+fn cost(
+    row: &Row,
+    lengths: &[usize],
+    inputs: &[TensorType],
+    results: &[TensorType],
+) -> Result<Cost> {
+    let Cost { temporaries } = row.price.of(inputs, results)?;
+    let plan = lengths.iter().map(|&length| plan(length)).max();
+    Ok(Cost {
+        temporaries: temporaries.saturating_add(plan.unwrap_or_default()),
+    })
+}
+
+/// The most bytes of a plan for this length and of what it works in, none of which MLX allocates: four complex
+/// numbers an element. Where a prime factor's square is more than the length, the transform may be three of more
+/// than twice the length (Bluestein, *A linear filtering approach to the computation of the discrete Fourier
+/// transform*), and that is thirteen.
+fn plan(length: usize) -> u64 {
+    let of_elements = if has_large_factor(length) { 13 } else { 4 };
+    (length as u64).saturating_mul(8 * of_elements)
+}
+
+/// Whether the square of a prime factor of this number is larger than it.
+fn has_large_factor(number: usize) -> bool {
+    let mut rest = number;
+    let mut factor = 2;
+    while factor * factor <= rest {
+        if rest.is_multiple_of(factor) {
+            rest /= factor;
+        } else {
+            factor += 1 + factor % 2;
+        }
+    }
+    rest.saturating_mul(rest) > number
 }
 
 fn check_length(length: usize) -> Result<()> {
@@ -157,4 +208,20 @@ fn check_length(length: usize) -> Result<()> {
     }
     // Also where the result has fewer elements.
     Shape::new([length]).size().map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_factor_is_one_whose_square_is_more_than_the_number() {
+        let large = (1..40).filter(|&number| has_large_factor(number));
+        let by_definition = (1..40).filter(|&number: &usize| {
+            let is_prime = |n: usize| n > 1 && (2..n).all(|d| !n.is_multiple_of(d));
+            (1..=number).any(|d| number.is_multiple_of(d) && is_prime(d) && d * d > number)
+        });
+        assert_eq!(large.collect::<Vec<_>>(), by_definition.collect::<Vec<_>>());
+        assert!(has_large_factor(29_999_999) && !has_large_factor(1 << 30));
+    }
 }
