@@ -17,7 +17,22 @@ pub(crate) fn refusal(error: Error) -> Exception {
 /// without an answer, and faults.
 pub(crate) fn from_mlx(exception: Exception) -> Error {
     let text = exception.what();
-    refused(text).unwrap_or_else(|| Error::new(kind_of(text), format!("MLX: {text}")))
+    refused(text).unwrap_or_else(|| {
+        let (kind, text) = (kind_of(text), without_place(text));
+        let remedy = match kind {
+            ErrorKind::Memory => "; let tensors go, or work in smaller parts",
+            _ => "",
+        };
+        Error::new(kind, format!("MLX: {text}{remedy}"))
+    })
+}
+
+/// The text without the line of MLX's source that was built into it, `what at /folder/file.cpp:73`.
+fn without_place(text: &str) -> &str {
+    match text.rsplit_once(" at ") {
+        Some((what, place)) if place.contains(".cpp:") => what,
+        _ => text,
+    }
 }
 
 fn refused(text: &str) -> Option<Error> {
@@ -55,6 +70,17 @@ mod tests {
             let error = Error::new(kind, "8 bytes: over the memory limit");
             assert_eq!(from_mlx(refusal(error.clone())), error);
         }
+    }
+
+    #[test]
+    fn where_mlx_was_built_is_nobody_s_business() {
+        let told = |text: &str| from_mlx(Exception::custom(text)).message;
+        let lost = told("std::bad_alloc at /build/mlx-c/mlx/c/transforms.cpp:73");
+        assert_eq!(
+            lost,
+            "MLX: std::bad_alloc; let tensors go, or work in smaller parts"
+        );
+        assert_eq!(told("element 3 at axis 1"), "MLX: element 3 at axis 1");
     }
 
     #[test]
