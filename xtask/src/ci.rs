@@ -42,7 +42,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     shell::step("faults that the soak has to find");
     shell::show(cmd!(
         shell,
-        "cargo test --quiet -p emily-soak --features planted --test planted"
+        "cargo test --quiet --workspace --features emily-soak/planted --test planted"
     ))?;
     let minutes = if args.long { LONG_SOAK } else { SOAK };
     soak::run(shell, &soak::Args::minutes(minutes))?;

@@ -52,7 +52,7 @@ pub(crate) fn report() -> PathBuf {
 fn generate(shell: &Shell, flags: &[&str], report: Option<PathBuf>) -> anyhow::Result<()> {
     shell::show(cmd!(
         shell,
-        "cargo run --quiet -p emily-conformance --bin emily-codegen -- {flags...} {report...}"
+        "cargo run --quiet --bin emily-codegen -- {flags...} {report...}"
     ))
 }
 

@@ -166,7 +166,7 @@ pub(crate) fn replay(
     flags.extend(filter.clone());
     shell::show(cmd!(
         shell,
-        "cargo test --quiet -p emily-conformance --test conformance -- --quiet {flags...}"
+        "cargo test --quiet --workspace --test conformance -- --quiet {flags...}"
     ))?;
     eprintln!("report: {}", report.join("report.html").display());
     Ok(())

@@ -116,7 +116,7 @@ fn beam(shell: &Shell) -> Vec<(&'static str, Finding)> {
 
 /// Loads MLX, in a program of its own, and asks it.
 fn device(shell: &Shell) -> Finding {
-    match cmd!(shell, "cargo run --quiet -p emily-engine --example device")
+    match cmd!(shell, "cargo run --quiet --example device")
         .quiet()
         .read()
     {

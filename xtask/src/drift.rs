@@ -30,12 +30,12 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     if args.write {
         return shell::show(cmd!(
             shell,
-            "cargo run --quiet -p emily-soak -- baseline {new} {old}"
+            "cargo run --quiet --bin emily-soak -- baseline {new} {old}"
         ));
     }
     shell::show(cmd!(
         shell,
-        "cargo run --quiet -p emily-soak -- drift {old} {new}"
+        "cargo run --quiet --bin emily-soak -- drift {old} {new}"
     ))
 }
 
@@ -46,11 +46,11 @@ fn fresh(shell: &Shell) -> anyhow::Result<PathBuf> {
     shell.remove_path(&folder)?;
     shell::show(cmd!(
         shell,
-        "cargo run --quiet -p emily-soak -- run --harness memory --device cpu --repeat {RUNS} {folder}"
+        "cargo run --quiet --bin emily-soak -- run --harness memory --device cpu --repeat {RUNS} {folder}"
     ))?;
     shell::show(cmd!(
         shell,
-        "cargo run --quiet -p emily-soak -- report {folder}"
+        "cargo run --quiet --bin emily-soak -- report {folder}"
     ))?;
     Ok(folder.join("report.json"))
 }

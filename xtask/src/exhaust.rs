@@ -17,7 +17,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     let ops = args.op.iter().flat_map(|op| ["--op", op]);
     shell::show(cmd!(
         shell,
-        "cargo run --quiet -p emily-conformance --bin emily-exhaust -- {ops...}"
+        "cargo run --quiet --bin emily-exhaust -- {ops...}"
     ))?;
     codegen::pages(shell)
 }

@@ -70,7 +70,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     let seed = seed.iter().flat_map(|seed| ["--seed", seed]);
     shell::show(cmd!(
         shell,
-        "cargo run --quiet -p emily-conformance --bin emily-fuzz -- --cases {cases} --minutes {minutes} --layer {layer} {ops...} {seed...}"
+        "cargo run --quiet --bin emily-fuzz -- --cases {cases} --minutes {minutes} --layer {layer} {ops...} {seed...}"
     ))
 }
 

@@ -16,6 +16,6 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     let ops = args.op.iter().flat_map(|op| ["--op", op]);
     shell::show(cmd!(
         shell,
-        "cargo test --quiet -p emily-conformance --test mutants -- {ops...}"
+        "cargo test --quiet --workspace --test mutants -- {ops...}"
     ))
 }

@@ -81,7 +81,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     shell::step("the report");
     shell::show(cmd!(
         shell,
-        "cargo run --quiet -p emily-soak -- report {folder} {not_run...}"
+        "cargo run --quiet --bin emily-soak -- report {folder} {not_run...}"
     ))?;
     // What is red there is red in the report too, unless a test failed in another way.
     tested
@@ -117,14 +117,14 @@ fn engine(shell: &Shell, args: &Args, folder: &Path) -> anyhow::Result<()> {
     }
     shell::show(cmd!(
         shell,
-        "cargo run --quiet -p emily-soak -- run {flags...} {folder}"
+        "cargo run --quiet --bin emily-soak -- run {flags...} {folder}"
     ))
 }
 
 /// The BEAM's harnesses, which are ExUnit tests.
 fn beam(shell: &Shell, args: &Args, folder: &Path) -> anyhow::Result<()> {
     shell::step("the BEAM's harnesses");
-    shell::show(cmd!(shell, "cargo build --quiet -p emily-soak"))?;
+    shell::show(cmd!(shell, "cargo build --quiet --bin emily-soak"))?;
     let judge = shell::target_dir().join("debug/emily-soak");
     let _elixir = shell.push_dir("elixir");
     let only = match args.harness.is_empty() {

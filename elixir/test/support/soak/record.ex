@@ -55,7 +55,7 @@ defmodule Emily.Soak.Record do
   def program(args) do
     {command, before} =
       case System.get_env("EMILY_SOAK") do
-        nil -> {"cargo", ~w(run --quiet -p emily-soak --)}
+        nil -> {"cargo", ~w(run --quiet --bin emily-soak --)}
         path -> {path, []}
       end
 
