@@ -1,10 +1,6 @@
 //! Types and errors as terms, and the results that carry them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use emily_spec::{
-    DType, Error, ErrorKind, Op, Result, Scalar, Shape, TensorType, Value, panic_text,
-};
+use emily_spec::{DType, Error, Op, Result, Scalar, Shape, TensorType, Value, caught};
 use rustler::types::tuple::make_tuple;
 use rustler::{Atom, Encoder, Env, Term};
 
@@ -12,14 +8,7 @@ use crate::atoms;
 
 /// The term that `f` gives, or `{:error, map}`; a panic is an error as well.
 pub(crate) fn guarded<'a>(env: Env<'a>, f: impl FnOnce() -> Result<Term<'a>>) -> Term<'a> {
-    let result = catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
-        let text = panic_text(&*panic);
-        Err(Error::new(
-            ErrorKind::Internal,
-            format!("the native library panicked: {text}; please report it"),
-        ))
-    });
-    match result {
+    match caught("native library", f) {
         Ok(term) => term,
         Err(error) => (atoms::error(), map(env, &error)).encode(env),
     }

@@ -32,7 +32,7 @@ pub use family::Family;
 pub use fnv::fnv1a;
 pub use listing::fingerprint;
 pub use op::*;
-pub use panic::panic_text;
+pub use panic::{caught, panic_text};
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Role, Row};
 pub use scalar::Scalar;
 pub use shape::{Shape, row_major_strides};

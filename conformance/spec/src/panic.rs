@@ -1,6 +1,18 @@
-//! What a panic says.
+//! What a panic says, and how it becomes an error.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::{Error, ErrorKind, Result};
+
+/// What `run` gives. A panic in it is an error as well, of kind internal, that says who panicked and what with.
+pub fn caught<T>(who: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic_text(&*panic);
+        let message = format!("the {who} panicked: {text}; please report it");
+        Err(Error::new(ErrorKind::Internal, message))
+    })
+}
 
 /// The text that a caught panic was raised with.
 pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
@@ -12,9 +24,20 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::panic::{catch_unwind, panic_any};
+    use std::panic::panic_any;
 
     use super::*;
+
+    #[test]
+    fn what_panics_while_an_answer_is_made_is_the_answer() {
+        assert_eq!(caught("library", || Ok(3)), Ok(3));
+        let error = caught::<()>("library", || panic!("out of {}", "cheese")).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Internal);
+        assert_eq!(
+            error.message,
+            "the library panicked: out of cheese; please report it"
+        );
+    }
 
     #[test]
     fn a_panic_s_text_is_what_it_was_raised_with() {

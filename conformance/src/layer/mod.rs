@@ -3,9 +3,8 @@
 //! A new layer implements [`Layer`] and joins [`all`], after the layers it builds on.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType, panic_text};
+use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType};
 
 use crate::compare::Triangle;
 use crate::plan::Call;
@@ -188,10 +187,7 @@ pub fn all() -> Vec<Box<dyn Layer>> {
 
 /// What `run` gives; a panic is an error like any other.
 pub(crate) fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
-        let text = panic_text(&*payload);
-        Err(Error::new(ErrorKind::Internal, format!("panicked: {text}")))
-    })
+    emily_spec::caught("layer", run)
 }
 
 /// How reports name a layer on a device: `native`, `native@gpu`.
