@@ -23,10 +23,10 @@ static RESERVED: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Reserved(usize);
 
 impl Reserved {
-    /// Reserves more.
-    pub(crate) fn add(&mut self, bytes: usize) {
-        RESERVED.fetch_add(bytes, Ordering::Relaxed);
-        self.0 = self.0.saturating_add(bytes);
+    /// Takes over another reservation.
+    pub(crate) fn join(&mut self, other: Reserved) {
+        self.0 = self.0.saturating_add(other.0);
+        std::mem::forget(other);
     }
 }
 
@@ -36,40 +36,27 @@ impl Drop for Reserved {
     }
 }
 
-/// Reserves so many bytes, if they are within the limit once `freed` of what is held are given back: others who
-/// ask meanwhile count them too.
-///
-/// # Errors
-/// As [`fits`].
-pub(crate) fn claim(bytes: usize, freed: usize) -> Result<Option<Reserved>> {
-    let mut claim = Reserved::default();
-    claim.add(bytes);
-    Ok(fits_once_freed(0, freed)?.then_some(claim))
-}
-
-/// Whether so many bytes more are within the limit.
+/// Reserves so many bytes, if they are within the limit once `freed` of what is held are given back. Of several who
+/// ask at once no more get theirs than fit together.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when MLX cannot say what it holds.
-pub(crate) fn fits(bytes: usize) -> Result<bool> {
-    fits_once_freed(bytes, 0)
-}
-
-/// The same once so many bytes of what is held are given back.
-///
-/// # Errors
-/// As [`fits`].
-fn fits_once_freed(bytes: usize, freed: usize) -> Result<bool> {
-    let room = || {
+pub(crate) fn claim(bytes: usize, freed: usize) -> Result<Option<Reserved>> {
+    let limit = limit();
+    let take = || {
         let held = ACTIVE.load(Ordering::Relaxed).saturating_sub(freed);
-        let held = held.saturating_add(RESERVED.load(Ordering::Relaxed));
-        held.saturating_add(bytes) <= limit()
+        let more = |reserved: usize| {
+            let all = held.saturating_add(reserved).saturating_add(bytes);
+            (all <= limit).then(|| reserved + bytes)
+        };
+        let taken = RESERVED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Reserved(bytes))
     };
-    if room() {
-        return Ok(true);
+    if let Some(claim) = take() {
+        return Ok(Some(claim));
     }
     note()?;
-    Ok(room())
+    Ok(take())
 }
 
 /// Takes note of what MLX was given.

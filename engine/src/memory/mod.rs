@@ -16,7 +16,7 @@ use crate::mlx::{self, from_mlx};
 use crate::reaper;
 
 pub use budget::on_pressure;
-pub(crate) use budget::{Reserved, claim, crowded, fits, given, note, refusal, relieve, trim};
+pub(crate) use budget::{Reserved, claim, crowded, given, note, refusal, relieve, trim};
 pub(crate) use cache::failures_since;
 pub use cache::{clear_cache, set_cache_limit};
 pub(crate) use threads::{check_threads, threads};

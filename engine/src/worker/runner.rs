@@ -46,6 +46,8 @@ pub(crate) struct Runner {
     /// For what MLX has on the CPU only; the same stream on a CPU worker.
     cpu: Stream,
     pending: Pending,
+    /// What was handed to MLX and not seen computed, in its order.
+    started: VecDeque<Weak<Slot>>,
     poison: Poison,
 }
 
@@ -72,6 +74,7 @@ impl Runner {
             stream,
             cpu,
             pending: Pending::default(),
+            started: VecDeque::new(),
             poison: Poison::new(),
         })
     }
@@ -94,6 +97,7 @@ impl Runner {
                     std::mem::forget(std::mem::take(&mut trash));
                 }
                 trash.clear();
+                self.see_computed();
                 let mut looked = self.prune(&mut jobs);
                 while let Some(job) = jobs.pop_front() {
                     let taken = Taken(&thread);
@@ -104,6 +108,7 @@ impl Runner {
                     }
                     if looked.elapsed() >= STALE {
                         self.thread.queue().take_more(&mut jobs);
+                        self.see_computed();
                         looked = self.prune(&mut jobs);
                     }
                     count += 1;
@@ -145,7 +150,7 @@ impl Runner {
                 taken.send(reply, Ok(()));
             }
             Job::Call(f) => f(),
-            Job::Room(bytes, reply) => taken.send(reply, self.make_room(bytes, 0)),
+            Job::Room(bytes, reply) => taken.send(reply, self.make_room(bytes, 0).map(drop)),
             Job::Settle(reply) => taken.send(reply, mlx::synchronize(&self.stream)),
         }));
         // Whoever waits for a tensor has its message by now, a reply that was not sent says so, and
@@ -199,7 +204,7 @@ impl Runner {
         let computed = catch_unwind(AssertUnwindSafe(|| self.compute(&apply)))
             .unwrap_or_else(|panic| Err(Failure::new(at(panicked(&*panic), &apply.origin))));
         match computed {
-            Ok(()) => self.account(apply),
+            Ok(reserved) => self.account(apply, reserved),
             Err(failure) => {
                 for slot in &apply.outputs {
                     fill(slot, State::Failed(failure.clone()));
@@ -208,8 +213,8 @@ impl Runner {
         }
     }
 
-    /// Builds the op's graph on its operands' values, and fills its slots.
-    fn compute(&mut self, apply: &Apply) -> std::result::Result<(), Arc<Failure>> {
+    /// Builds the op's graph on its operands' values, and fills its slots. What it will need is reserved.
+    fn compute(&mut self, apply: &Apply) -> std::result::Result<Reserved, Arc<Failure>> {
         let origin = &apply.origin;
         let here = |error| Failure::new(at(error, origin));
         if apply.lane.stopped() {
@@ -246,7 +251,8 @@ impl Runner {
         if let Some(failure) = failed {
             return Err(self.first_of(failure, &guards));
         }
-        self.make_room(apply.bytes, apply.on_the_way)
+        let reserved = self
+            .make_room(apply.bytes, apply.on_the_way)
             .map_err(here)?;
         if ops::is_evaluated_at_once(&origin.op) {
             self.settle(&arrays)?;
@@ -274,7 +280,7 @@ impl Runner {
             };
             fill(slot, State::Ready(value));
         }
-        Ok(())
+        Ok(reserved)
     }
 
     /// The first in time of a failure and those that the conditions turn out to be.
@@ -290,17 +296,17 @@ impl Runner {
         }
     }
 
-    /// Sees that a call's results, and what it needs on the way, fit beside what is in use: computes what
+    /// Reserves what a call's results, and what it needs on the way, take beside what is in use: computes what
     /// is pending, so that its operands can go, then gives the cache back, then has others let go of what
     /// they do not need, and only then refuses.
-    fn make_room(&mut self, bytes: usize, on_the_way: usize) -> Result<()> {
+    fn make_room(&mut self, bytes: usize, on_the_way: usize) -> Result<Reserved> {
         let need = bytes.saturating_add(on_the_way);
-        let fits = memory::fits(need)?;
+        let claim = memory::claim(need, 0)?;
         if memory::crowded(need) {
             memory::trim();
         }
-        if fits {
-            return Ok(());
+        if let Some(reserved) = claim {
+            return Ok(reserved);
         }
         self.flush();
         if let Err(error) = mlx::synchronize(&self.stream) {
@@ -308,25 +314,21 @@ impl Runner {
             return Err(error);
         }
         memory::clear_cache()?;
-        if memory::fits(need)? {
-            return Ok(());
+        if let Some(reserved) = memory::claim(need, 0)? {
+            return Ok(reserved);
         }
         memory::relieve();
         // What others let go of may be this thread's to drop.
         drop(self.thread.queue().take_trash());
-        match memory::fits(need)? {
-            true => Ok(()),
-            false => Err(memory::refusal(bytes, on_the_way)),
-        }
+        memory::claim(need, 0)?.ok_or_else(|| memory::refusal(bytes, on_the_way))
     }
 
     /// Counts what is pending and starts evaluation when it is enough.
-    fn account(&mut self, apply: Apply) {
+    fn account(&mut self, apply: Apply, reserved: Reserved) {
         self.pending.slots.extend(apply.outputs);
         self.pending.ops += 1;
         self.pending.bytes = self.pending.bytes.saturating_add(apply.bytes);
-        let need = apply.bytes.saturating_add(apply.on_the_way);
-        self.pending.reserved.add(need);
+        self.pending.reserved.join(reserved);
         if self.pending.ops >= PENDING_OPS || self.pending.bytes >= PENDING_BYTES {
             self.flush();
         }
@@ -357,6 +359,42 @@ impl Runner {
                 // The slot keeps the error for its reader.
                 let _ = self.eval(slot);
             }
+            return;
+        }
+        self.started.extend(live.iter().map(Arc::downgrade));
+    }
+
+    /// Notes what MLX has computed since it was started: from then on any thread may use it, and does not wait
+    /// for this one's queue.
+    fn see_computed(&mut self) {
+        let mut there = Vec::new();
+        let mut arrays = Vec::new();
+        while let Some(started) = self.started.front() {
+            if let Some(slot) = started.upgrade()
+                && let Ok(value) = slot.value()
+                && !value.evaluated
+                && self.poison.of(&value).is_none()
+            {
+                let before = arrays.len();
+                arrays.extend(value.guards.arrays());
+                arrays.push(mlx::clone_array(&value.array));
+                if !arrays[before..].iter().all(mlx::is_available) {
+                    arrays.truncate(before);
+                    break;
+                }
+                there.push((slot, value));
+            }
+            self.started.pop_front();
+        }
+        // What MLX has to tell of a failure, it tells to this.
+        if there.is_empty() || self.finish(&arrays).is_err() {
+            return;
+        }
+        for (slot, value) in there {
+            slot.fill(match value.guards.settle() {
+                Ok(()) => State::Ready(value.computed()),
+                Err(failure) => State::Failed(failure),
+            });
         }
     }
 
@@ -385,7 +423,7 @@ impl Runner {
             return Bytes::new(array);
         }
         ops::check_count(array.size(), device)?;
-        self.make_room(array.nbytes(), 0)?;
+        let _room = self.make_room(array.nbytes(), 0)?;
         let dense = mlx::contiguous(&array)?;
         let dense = mlx::private(&dense, device).map_err(mlx::from_mlx)?;
         let finished = self.finish(std::slice::from_ref(&dense));
@@ -427,7 +465,7 @@ impl Runner {
 
     /// Evaluates a slot's value and the conditions on it, and records the outcome in the slot.
     fn eval(&mut self, slot: &Arc<Slot>) -> std::result::Result<Array, Arc<Failure>> {
-        let mut value = slot.value()?;
+        let value = slot.value()?;
         if value.evaluated {
             return Ok(value.array);
         }
@@ -438,9 +476,7 @@ impl Runner {
         match outcome {
             Ok(()) => {
                 let array = mlx::clone_array(&value.array);
-                value.guards = Guards::default();
-                value.evaluated = true;
-                slot.fill(State::Ready(value));
+                slot.fill(State::Ready(value.computed()));
                 Ok(array)
             }
             Err(failure) => {

@@ -89,6 +89,15 @@ impl Value {
             era: self.era,
         }
     }
+
+    /// The value, in memory, whose conditions hold.
+    pub(crate) fn computed(self) -> Value {
+        Value {
+            guards: Guards::default(),
+            evaluated: true,
+            ..self
+        }
+    }
 }
 
 impl Slot {
@@ -124,6 +133,11 @@ impl Slot {
     /// True once the value is in memory without conditions, so that any thread may read it.
     pub(crate) fn is_computed(&self) -> bool {
         matches!(&*self.state(), State::Ready(value) if value.evaluated && value.guards.is_empty())
+    }
+
+    /// Whether somebody may still want the value: a holder who did not release it, or a queued job.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.uses.load(Ordering::Acquire) != RELEASED
     }
 
     /// Refuses a tensor that was released.

@@ -1,7 +1,8 @@
 //! What a worker promises besides right answers.
 
+use std::collections::VecDeque;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use emily_spec::{Arithmetic, AsType, Iota, Shape, Tensor, Transpose, Unary};
 
@@ -351,6 +352,45 @@ fn a_computed_tensor_of_a_busy_worker_is_used_at_once() {
     let bytes = receiver.recv_timeout(Duration::from_secs(20));
     assert_eq!(*bytes.unwrap().unwrap(), 3f32.to_le_bytes());
     drop(release);
+}
+
+#[test]
+fn a_tensor_that_was_computed_unasked_is_used_at_once() {
+    let (busy, idle) = (worker(), worker());
+    let one = vector(&busy, &[1.0]);
+    let two = add(&busy, &one, &one);
+    let start = Instant::now();
+    while !two.0.is_computed() {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        handle::wait(|reply| busy.flush(reply)).unwrap();
+    }
+    let release = hold(&busy);
+    let (sender, receiver) = mpsc::channel();
+    add(&idle, &one, &two).read_with(Reply::new(move |bytes| sender.send(bytes).unwrap()));
+    let bytes = receiver.recv_timeout(Duration::from_secs(20));
+    assert_eq!(*bytes.unwrap().unwrap(), 3f32.to_le_bytes());
+    drop(release);
+}
+
+#[test]
+fn of_a_chain_whose_end_was_released_nothing_is_computed() {
+    // Nobody takes its jobs.
+    let worker = Worker {
+        thread: Thread::alone(),
+        lane: worker().lane.clone(),
+        f64: false,
+    };
+    let one = vector(&worker, &[1.0]);
+    let mut sum = add(&worker, &one, &one);
+    for _ in 0..10 {
+        sum = add(&worker, &sum, &one);
+    }
+    let mut jobs = VecDeque::new();
+    worker.thread.queue().take_more(&mut jobs);
+    assert_eq!((jobs.len(), Job::prune(&mut jobs)), (11, 0));
+    // The handle lives on, as a process's does until it is collected.
+    assert!(sum.release());
+    assert_eq!(Job::prune(&mut jobs), 11);
 }
 
 #[test]

@@ -51,7 +51,10 @@ impl Job {
     /// Whether somebody still waits for what it does.
     pub(crate) fn is_wanted(&self) -> bool {
         match self {
-            Job::Apply(apply) => apply.outputs.iter().any(|slot| slot.strong_count() > 0),
+            Job::Apply(apply) => {
+                let mut held = apply.outputs.iter().filter_map(Weak::upgrade);
+                held.any(|slot| slot.is_wanted())
+            }
             Job::Read(_, reply) => reply.is_wanted(),
             Job::Eval(_, reply) => reply.is_wanted(),
             Job::Flush(_) | Job::Call(_) | Job::Room(..) | Job::Settle(_) => true,
