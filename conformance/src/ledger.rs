@@ -14,8 +14,12 @@ use crate::case::{Location, OneOrMany, Problem, Source};
 use crate::compare::Difference;
 use crate::literal::{self, Literal};
 
-/// The devices that an entry can name: `gpu` is whichever there is.
-pub const DEVICES: [&str; 4] = ["cpu", "cuda", "gpu", "metal"];
+/// The devices that an entry can name: `gpu` is whichever there is, `mlx` a CPU on which MLX's own kernels run
+/// (`EMILY_EXECUTOR=mlx`).
+pub const DEVICES: [&str; 5] = ["cpu", "cuda", "gpu", "metal", MLX];
+
+/// A CPU without the engine's own kernels.
+const MLX: &str = "mlx";
 
 /// The GPUs that a layer's device `gpu` may be.
 const GPUS: [&str; 2] = ["cuda", "metal"];
@@ -26,6 +30,15 @@ const GPU: &str = if cfg!(target_os = "macos") {
 } else {
     "cuda"
 };
+
+/// What a layer's device is in this process.
+fn here(device: &str) -> &str {
+    match device {
+        "gpu" => GPU,
+        "cpu" if std::env::var("EMILY_EXECUTOR").is_ok_and(|name| name == MLX) => MLX,
+        other => other,
+    }
+}
 
 /// The recorded differences.
 #[derive(Clone, Debug, Default)]
@@ -203,23 +216,26 @@ impl Ledger {
 
     /// The entry that records this trial on this device of a layer's.
     pub fn find(&self, trial: &str, device: &str) -> Option<&Entry> {
-        let device = if device == "gpu" { GPU } else { device };
+        let device = here(device);
         self.entries
             .iter()
             .find(|entry| entry.is_about(trial, device))
     }
 
     /// Entries that are about none of these trials, and trials that two entries are about, on whichever
-    /// GPU.
+    /// GPU and whosever kernels.
     pub fn problems<'a>(
         &self,
         trials: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     ) -> Vec<Problem> {
         let mut problems = Vec::new();
         let trials = trials.flat_map(|(trial, device)| {
-            let gpus = (device == "gpu").then_some(GPUS).into_iter().flatten();
-            let other = (device != "gpu").then_some(device);
-            gpus.chain(other).map(move |device| (trial, device))
+            let each: &[&str] = match device {
+                "gpu" => &GPUS,
+                "cpu" => &["cpu", MLX],
+                _ => &[],
+            };
+            each.iter().map(move |&device| (trial, device))
         });
         for (i, entry) in self.entries.iter().enumerate() {
             let about = trials
@@ -248,9 +264,11 @@ impl Ledger {
 }
 
 impl Entry {
-    /// Whether it records the trial on the CPU or on one of the GPUs.
+    /// Whether it records the trial on the CPU, with or without kernels of the engine's, or on one of the GPUs.
     fn is_about(&self, trial: &str, device: &str) -> bool {
-        let is_there = |d: &String| d == device || d == "gpu" && GPUS.contains(&device);
+        let is_there = |d: &String| {
+            d == device || d == "gpu" && GPUS.contains(&device) || d == "cpu" && device == MLX
+        };
         let there = self
             .devices
             .as_ref()
@@ -383,7 +401,20 @@ mod tests {
         assert!(on("gpu").find("a::b", "gpu").is_some());
         let rest = "when = { device = [\"tpu\"] }\nresult = { tol = \"ulp(4)\" }";
         let unknown = parse(&entry("a::b", rest)).unwrap_err();
-        assert!(unknown[0].to_string().contains("cpu cuda gpu metal"));
+        assert!(unknown[0].to_string().contains("cpu cuda gpu metal mlx"));
+    }
+
+    #[test]
+    fn what_mlx_s_kernels_do_is_not_claimed_of_the_engine_s() {
+        let on = |device: &str| {
+            let rest =
+                format!("when = {{ device = [\"{device}\"] }}\nresult = {{ tol = \"ulp(4)\" }}");
+            parse(&entry("a::b", &rest)).unwrap()
+        };
+        let (mlx, cpu) = (on(MLX), on("cpu"));
+        assert!(mlx.entries[0].is_about("a::b", MLX) && !mlx.entries[0].is_about("a::b", "cpu"));
+        assert!(cpu.entries[0].is_about("a::b", MLX) && cpu.entries[0].is_about("a::b", "cpu"));
+        assert!(mlx.problems([("a::b", "cpu")].into_iter()).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use xshell::{Shell, cmd};
 
 use crate::beam::{self, Beam};
-use crate::{docs, shell, slices};
+use crate::{conformance, docs, shell, slices};
 
 pub(crate) fn run(shell: &Shell, long: bool) -> anyhow::Result<()> {
     let beam = beam::prepare(shell)?;
@@ -18,6 +18,7 @@ pub(crate) fn run(shell: &Shell, long: bool) -> anyhow::Result<()> {
     shell.set_var("EMILY_CONFORMANCE_REPORT", &report);
     shell.set_var("EMILY_CONFORMANCE_REQUIRE", layers.join(","));
     shell::show(cmd!(shell, "cargo test --quiet --workspace"))?;
+    executors(shell, long)?;
     beam.test(shell)?;
     docs::check(shell, &beam)?;
     if models.is_none() {
@@ -26,14 +27,35 @@ pub(crate) fn run(shell: &Shell, long: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Replays the cases of floats on the kernels that this machine does not choose: MLX's own, and if it is `long` the
+/// engine's for lesser processors.
+fn executors(shell: &Shell, long: bool) -> anyhow::Result<()> {
+    let _required = shell.push_env("EMILY_CONFORMANCE_REQUIRE", "native");
+    let flags = [
+        "--layer=native",
+        "--dtype=f32",
+        "--dtype=f16",
+        "--dtype=bf16",
+    ]
+    .map(str::to_owned);
+    let mut choices = vec![("EMILY_EXECUTOR", "mlx")];
+    if long {
+        choices.extend(["portable", "avx2"].map(|set| ("EMILY_CPU", set)));
+    }
+    for (name, value) in choices {
+        shell::step(&format!("the cases of floats with {name}={value}"));
+        let _choice = shell.push_env(name, value);
+        let report = shell::target_dir().join(format!("conformance-{value}"));
+        conformance::replay(shell, &report, flags.to_vec(), None, &None)?;
+    }
+    Ok(())
+}
+
 /// Ends processes with the engine and VMs in every way there is, so many times each.
 pub(crate) fn ends(shell: &Shell, times: u32) -> anyhow::Result<()> {
     let _times = shell.push_env("EMILY_ENDS", times.to_string());
     shell::step("ends of a process");
-    shell::show(cmd!(
-        shell,
-        "cargo test --quiet -p emily-engine --test ending"
-    ))?;
+    shell::show(cmd!(shell, "cargo test --quiet --workspace --test ending"))?;
     if let Beam::Nothing(reason) | Beam::NifOnly(reason) = beam::prepare(shell)? {
         println!("not run: the ends of a VM: {reason}");
         return Ok(());

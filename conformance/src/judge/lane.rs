@@ -185,8 +185,14 @@ impl<'a> Lane<'a> {
             "gpu" if cfg!(target_os = "linux") => "EMILY_MLX_VARIANT=cuda13 ",
             _ => "",
         };
+        // What chose kernels, where something did.
+        let chosen = ["EMILY_EXECUTOR", "EMILY_CPU"].map(|name| {
+            let value = std::env::var(name);
+            value.map_or(String::new(), |value| format!("{name}={value} "))
+        });
         let repro = format!(
-            "  repro: {variant}cargo xtask conformance{}{file} --exact {}",
+            "  repro: {variant}{}cargo xtask conformance{}{file} --exact {}",
+            chosen.concat(),
             self.layer.flags(),
             self.name
         );

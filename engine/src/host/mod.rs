@@ -27,7 +27,7 @@ mod walk;
 
 use std::sync::OnceLock;
 
-use emily_spec::{Op, TensorType};
+use emily_spec::{Error, ErrorKind, Op, TensorType};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 
@@ -47,6 +47,31 @@ pub(crate) fn build(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<Result
 fn is_on() -> bool {
     static ON: OnceLock<bool> = OnceLock::new();
     *ON.get_or_init(|| !std::env::var("EMILY_EXECUTOR").is_ok_and(|name| name == "mlx"))
+}
+
+/// Checks what the environment says of kernels.
+///
+/// # Errors
+/// [`ErrorKind::Argument`] for an executor or a set of instructions that there is not.
+pub(crate) fn check_environment() -> emily_spec::Result<()> {
+    for (name, known) in [
+        ("EMILY_EXECUTOR", &["host", "mlx"][..]),
+        ("EMILY_CPU", &["portable", "avx2", "avx512"]),
+    ] {
+        if let Some(value) = std::env::var_os(name) {
+            check_choice(name, &value.to_string_lossy(), known)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_choice(name: &str, value: &str, known: &[&str]) -> emily_spec::Result<()> {
+    if value.is_empty() || known.contains(&value) {
+        return Ok(());
+    }
+    let known = known.join(", ");
+    let message = format!("{name} is {value:?}; set it to one of {known}, or unset it");
+    Err(Error::new(ErrorKind::Argument, message))
 }
 
 /// The kernel for an op on these operands, if there is one. Their types are made only for ops that have one: lists of
@@ -171,6 +196,17 @@ mod tests {
         result.eval().unwrap();
         let elements = result.as_slice::<f32>().iter();
         elements.map(|x| x.to_bits()).collect()
+    }
+
+    #[test]
+    fn a_choice_that_there_is_not_is_refused() {
+        let check = |value: &str| check_choice("EMILY_CPU", value, &["portable", "avx2"]);
+        assert_eq!([check("avx2"), check("")], [Ok(()), Ok(())]);
+        let message = check("prtable").unwrap_err().message;
+        assert_eq!(
+            message,
+            "EMILY_CPU is \"prtable\"; set it to one of portable, avx2, or unset it"
+        );
     }
 
     fn all_bits() -> Vec<Vec<u32>> {

@@ -25,7 +25,7 @@ use emily_spec::{Context, DType, Error, ErrorKind, Op, Result, TensorType};
 use smallvec::SmallVec;
 
 use crate::memory::Reserved;
-use crate::{Config, Device, ending, memory, mlx, ops, reaper};
+use crate::{Config, Device, ending, host, memory, mlx, ops, reaper};
 
 pub(crate) use guard::Guards;
 pub use handle::Handle;
@@ -52,10 +52,12 @@ impl Worker {
     ///
     /// # Errors
     /// [`ErrorKind::Device`] when the device is not there or the MLX that was loaded is not the
-    /// release this engine is written for, [`ErrorKind::Stopped`] while the process ends.
+    /// release this engine is written for, [`ErrorKind::Argument`] where the environment chooses kernels that there
+    /// are not, [`ErrorKind::Stopped`] while the process ends.
     pub fn start(config: Config) -> Result<Worker> {
         ending::check_not_begun()?;
         config.device.check()?;
+        host::check_environment()?;
         let version = mlx::version();
         if version != crate::MLX_VERSION {
             return Err(Error::new(
