@@ -37,12 +37,7 @@ impl Bytes {
         let start = match len {
             // Its buffer may be none.
             0 => NonNull::dangling(),
-            _ => NonNull::new(mlx::data_ptr(&array).cast_mut()).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Memory,
-                    format!("no room for the {len} bytes of a tensor where the CPU can read them"),
-                )
-            })?,
+            _ => address(mlx::data_ptr(&array), len)?,
         };
         Ok(Bytes {
             array: ManuallyDrop::new(array),
@@ -50,6 +45,19 @@ impl Bytes {
             len,
         })
     }
+}
+
+/// Where so many bytes begin.
+///
+/// # Errors
+/// [`ErrorKind::Memory`] where they are nowhere.
+fn address(data: *const u8, len: usize) -> Result<NonNull<u8>> {
+    NonNull::new(data.cast_mut()).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Memory,
+            format!("no room for the {len} bytes of a tensor where the CPU can read them"),
+        )
+    })
 }
 
 impl Drop for Bytes {
@@ -90,6 +98,13 @@ mod tests {
     use emily_spec::{DType, TensorType};
 
     use super::*;
+
+    #[test]
+    fn bytes_that_are_nowhere_are_an_error() {
+        let error = address(std::ptr::null(), 8).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Memory);
+        assert!(error.message.contains("8 bytes"), "{error}");
+    }
 
     #[test]
     fn only_what_lies_in_memory_row_by_row_has_bytes() {

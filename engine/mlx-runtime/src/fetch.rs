@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
+use tempfile::TempDir;
+
 use crate::platform::Platform;
 use crate::{Error, blas, record, trust, wheel};
 
@@ -26,18 +28,22 @@ pub(crate) fn fetch(cache: &Path, name: &str, requirements: &str) -> Result<(), 
     }
     let prefix = format!("{name}.partial-");
     remove_leftovers(cache, &prefix);
-    // Goes with what it still holds, whether it worked or not.
-    let staging = tempfile::Builder::new()
-        .prefix(&prefix)
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(cache)
-        .map_err(Error::io("create a directory in", cache))?;
+    let staging = staging(cache, &prefix)?;
     let tree = staging.path().join("tree");
     let wheels = staging.path().join("wheels");
     download(staging.path(), &wheels, requirements)?;
     unpack(&wheels, &tree, requirements)?;
     record::write(&tree, requirements)?;
     put_in_place(&tree, &dest, &staging.path().join("before"))
+}
+
+/// A folder that nobody else can look into or know the name of beforehand. It goes with what it still holds.
+fn staging(cache: &Path, prefix: &str) -> Result<TempDir, Error> {
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(cache)
+        .map_err(Error::io("create a directory in", cache))
 }
 
 /// Removes the staging directories of processes that died while they held the
@@ -159,7 +165,7 @@ mod tests {
 
     /// A cache and a wheel laid out as MLX's, which pip finds without a network.
     struct Bench {
-        dir: tempfile::TempDir,
+        dir: TempDir,
         hash: String,
     }
 
@@ -283,6 +289,19 @@ print(hashlib.sha256(open(name, 'rb').read()).hexdigest())";
         fs::write(bench.library(), "planted").unwrap();
         bench.fetch(&bench.hash).unwrap();
         assert_eq!(fs::read_to_string(bench.library()).unwrap(), "library");
+    }
+
+    #[test]
+    fn staging_is_the_owner_s_alone_and_never_the_same() {
+        let cache = tempfile::tempdir().unwrap();
+        let mut names = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            let staging = staging(cache.path(), "mlx-1-cpu.partial-").unwrap();
+            let mode = fs::metadata(staging.path()).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+            names.insert(staging.path().to_owned());
+        }
+        assert_eq!(names.len(), 100);
     }
 
     #[test]
