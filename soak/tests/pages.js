@@ -91,13 +91,15 @@ function inside(node, what) {
 
 frame.addEventListener("load", async () => {
   const page = frame.contentDocument;
-  frame.contentWindow.addEventListener("error", (event) => wrong.push(`a script error: ${event.message}`));
+  // From the page's first line on: pages.rs puts the list there.
+  const thrown = () => frame.contentWindow.thrown.splice(0).forEach((text) => wrong.push(`a script error: ${text}`));
   const fits = () => page.documentElement.scrollWidth <= frame.clientWidth;
   try {
     holds("the page is drawn", page.title.length > 0 && page.getElementById("verdict").textContent.length > 0);
     holds("the page is no wider than its window", fits());
     await TRIALS[PAGE](page);
     holds("and stays within it", fits());
+    thrown();
   } catch (error) {
     wrong.push(String(error));
   }

@@ -59,6 +59,9 @@ fn check(browser: &Path, page: &str, write: Write, width: u32) -> Result<(), Fai
     let folder = tempfile::tempdir()?;
     write(folder.path())?;
     let text = std::fs::read_to_string(folder.path().join("report.html"))?;
+    let listening = "<head><script>window.thrown = []; \
+                     addEventListener('error', (event) => window.thrown.push(event.message));</script>";
+    let text = text.replacen("<head>", listening, 1);
     // In an attribute, these two characters alone would end or change it.
     let document = text.replace('&', "&amp;").replace('"', "&quot;");
     let outer = format!(

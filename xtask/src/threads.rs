@@ -5,13 +5,19 @@ use xshell::{Shell, cmd};
 use crate::shell;
 
 /// The tests that touch no MLX: Miri runs no foreign code.
-const WITHOUT_MLX: [&str; 4] = ["worker::queue", "worker::slot", "worker::turn", "reaper"];
+const WITHOUT_MLX: [&str; 5] = [
+    "worker::queue",
+    "worker::slot",
+    "worker::turn",
+    "reaper",
+    "host::pool",
+];
 
 pub(crate) fn check(shell: &Shell) -> anyhow::Result<()> {
     shell::step("schedules");
     let schedules = cmd!(
         shell,
-        "cargo test --quiet -p emily-engine --features schedules --lib -- schedules"
+        "cargo test --quiet -p emily-engine --features schedules --lib -- schedules --nocapture"
     );
     shell::show(schedules.env("EMILY_SCHEDULES", "100000"))?;
     if shell::ask(cmd!(shell, "cargo +nightly miri --version")).is_none() {
@@ -25,6 +31,8 @@ pub(crate) fn check(shell: &Shell) -> anyhow::Result<()> {
         shell,
         "cargo +nightly miri test --quiet -p emily-engine --lib -- {WITHOUT_MLX...}"
     );
-    // Threads that live as long as the process are no leak, and the number of cores is asked for.
-    shell::show(miri.env("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-ignore-leaks"))
+    // Threads that live as long as the process are no leak, and the number of cores is asked for: with one there
+    // would be no pool.
+    let flags = "-Zmiri-disable-isolation -Zmiri-ignore-leaks -Zmiri-num-cpus=2";
+    shell::show(miri.env("MIRIFLAGS", flags))
 }
