@@ -78,7 +78,10 @@ fn speed() -> anyhow::Result<Vec<serde_json::Value>> {
         return Ok(Vec::new());
     };
     let mut files: Vec<_> = files.flatten().map(|file| file.path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "json")
+    });
     files.sort();
     let read = |file: std::path::PathBuf| {
         let text = std::fs::read_to_string(&file)?;

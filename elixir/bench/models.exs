@@ -129,7 +129,6 @@ defmodule Emily.Bench.Ours do
   defp copied(container, backend) do
     Nx.Defn.Composite.traverse(container, &Nx.backend_copy(&1, backend))
   end
-
 end
 
 defmodule Emily.Bench.Models do

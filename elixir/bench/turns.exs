@@ -61,8 +61,6 @@ end
 defmodule Emily.Bench.Peers do
   @moduledoc "peers.py with a model, or with the operations, which answers a line with a line."
 
-  alias Emily.Bench.Turns
-
   @script Path.expand("peers.py", __DIR__)
 
   def open(python, name, folder) do
