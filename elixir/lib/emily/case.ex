@@ -82,6 +82,9 @@ defmodule Emily.Case do
   end
 
   @doc false
+  def recording?, do: Process.get(@calls) != nil
+
+  @doc false
   # Called by the backend with every operation.
   def note(op, attrs, refs) do
     case Process.get(@calls) do
