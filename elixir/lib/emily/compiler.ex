@@ -112,7 +112,10 @@ defmodule Emily.Compiler do
     {:ok, plan, {Nx.to_template(expression), Enum.reverse(outputs)}}
   rescue
     # What is wrong is told where it was: by the call, if that comes to it.
-    error -> {:walk, Exception.format(:error, error, __STACKTRACE__)}
+    error ->
+      why = Exception.format(:error, error, __STACKTRACE__)
+      :telemetry.execute([:emily, :program, :walk], %{count: 1}, %{why: why})
+      {:walk, why}
   end
 
   defp program(plan, {container, outputs}, {_backend, options} = backend, opts) do

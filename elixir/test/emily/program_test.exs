@@ -194,5 +194,18 @@ defmodule Emily.ProgramTest do
     assert_received {[:emily, :program, :run], %{duration: _}, %{device: _}}
   end
 
+  test "what cannot be written down is walked, and says so; the error is the call's" do
+    test = self()
+    handler = make_ref()
+    :telemetry.attach(handler, [:emily, :program, :walk], &__MODULE__.tell/4, test)
+    fun = fn t -> Nx.as_type(t, {:f8_e4m3fn, 8}) end
+    run = Nx.Defn.compile(fun, [Nx.template({}, :f32)], compiler: Emily.Compiler)
+    :telemetry.detach(handler)
+    assert_received {[:emily, :program, :walk], %{count: 1}, %{why: why}}
+    assert why =~ "does not support"
+    assert Emily.Compiler.explain(fun, [1.0]).walked =~ "does not support"
+    assert_raise ArgumentError, ~r/does not support/, fn -> run.(1.0) end
+  end
+
   def tell(event, measurements, metadata, test), do: send(test, {event, measurements, metadata})
 end

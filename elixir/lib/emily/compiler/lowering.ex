@@ -509,9 +509,12 @@ defmodule Emily.Compiler.Lowering do
     inputs = Enum.reverse(segment.inputs)
     constants = Enum.reverse(segment.constants)
     exports = Enum.reverse(segment.exports)
-    offsets = {length(inputs), length(inputs) + length(constants)}
+    first = length(inputs)
+    places = for {{place, _}, index} <- Enum.with_index(constants), into: %{}, do: {place, index}
+    offsets = {first, places}
     region = {Enum.reverse(segment.levels[0]), Enum.map(exports, &elem(&1, 0))}
     parameters = for input <- inputs, do: {Type.to_dtype!(input.type, true), input.shape}
+    constants = for {_place, constant} <- constants, do: constant
     program = Reply.ok!(Native.compile_program({parameters, constants, placed(region, offsets)}))
     {:program, number, program, inputs, exports, Enum.reverse(segment.notes)}
   end
@@ -535,11 +538,11 @@ defmodule Emily.Compiler.Lowering do
      placed(condition, offsets), placed(body, offsets)}
   end
 
-  defp ids(ids, {inputs, all}) do
+  defp ids(ids, {inputs, places}) do
     Enum.map(ids, fn
       {:input, place} -> place
-      {:constant, place} -> inputs + place
-      id -> all + id
+      {:constant, place} -> inputs + Map.fetch!(places, place)
+      id -> inputs + map_size(places) + id
     end)
   end
 end

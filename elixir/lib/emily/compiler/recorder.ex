@@ -123,8 +123,14 @@ defmodule Emily.Compiler.Recorder do
   def operand(%T{type: type, shape: shape} = tensor) do
     {segment, _level} = Process.get(@key).at
     constant = {Type.to_dtype!(type, true), shape, Nx.to_binary(tensor)}
-    place = length(Process.get(@key).segments[segment].constants)
-    update(&update_in(&1.segments[segment].constants, fn constants -> [constant | constants] end))
+    place = number()
+
+    update(
+      &update_in(&1.segments[segment].constants, fn constants ->
+        [{place, constant} | constants]
+      end)
+    )
+
     {:constant, place}
   end
 
