@@ -19,6 +19,7 @@ pub mod memory;
 mod mlx;
 mod ops;
 pub mod planted;
+mod program;
 mod reaper;
 mod worker;
 
@@ -27,6 +28,7 @@ pub use config::Config;
 pub use device::Device;
 pub use ending::wind_down;
 pub use mlx::version;
+pub use program::{Prepared, optimised};
 pub use worker::{Backlog, Handle, Reply, Worker};
 
 /// The release of MLX this engine is written for; [`Worker::start`] refuses any other.

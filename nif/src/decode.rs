@@ -70,7 +70,7 @@ impl<'a, const MOST: usize> Decoder<'a> for Operands<MOST> {
     }
 }
 
-fn argument(message: impl Into<String>) -> Error {
+pub(crate) fn argument(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Argument, message)
 }
 
@@ -322,7 +322,7 @@ impl<'de, 'a, I: Iterator<Item = Term<'a>>> SeqAccess<'de> for Elements<I> {
 }
 
 /// A tuple's elements, where they are; none of any other term.
-fn elements<'a>(tuple: &Term<'a>) -> impl Iterator<Item = Term<'a>> + use<'a> {
+fn elements<'a>(tuple: &Term<'a>) -> impl ExactSizeIterator<Item = Term<'a>> + use<'a> {
     let env = tuple.get_env();
     let mut arity = 0;
     let mut first = std::ptr::null();
@@ -344,6 +344,21 @@ fn elements<'a>(tuple: &Term<'a>) -> impl Iterator<Item = Term<'a>> + use<'a> {
         // SAFETY: an element of a term of this environment.
         unsafe { Term::new(env, element) }
     })
+}
+
+/// A tuple of so many elements.
+pub(crate) fn parts<const N: usize>(term: Term<'_>) -> Option<[Term<'_>; N]> {
+    let mut elements = elements(&term);
+    if elements.len() != N {
+        return None;
+    }
+    // There are so many.
+    Some(std::array::from_fn(|_| elements.next().unwrap_or(term)))
+}
+
+/// Whether a term is the atom of this name.
+pub(crate) fn is(term: Term<'_>, name: &str) -> bool {
+    text(term).is_some_and(|text| text == name)
 }
 
 /// The entries of a map.

@@ -20,6 +20,7 @@ use rustler::sys::{
 use rustler::{Env, Nif, Resource, Term};
 
 use crate::pressure::Pressure;
+use crate::program::ProgramRef;
 use crate::request::Request;
 use crate::resource::{Buffer, TensorRef, WorkerRef};
 
@@ -97,6 +98,7 @@ unsafe extern "C" fn upgrade(
                 && take_over::<Buffer>(env)
                 && take_over::<Request>(env)
                 && take_over::<Pressure>(env)
+                && take_over::<ProgramRef>(env)
         };
         if taken {
             // SAFETY: the VM gives the place of the library's private data.

@@ -14,6 +14,7 @@ mod encode;
 mod entry;
 mod memory;
 mod pressure;
+mod program;
 mod request;
 mod resource;
 mod tensor;

@@ -16,6 +16,7 @@ mod format;
 pub mod grad;
 mod magnitude;
 mod ops;
+mod program;
 #[cfg(test)]
 mod testing;
 pub mod value;
@@ -24,6 +25,7 @@ use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType};
 
 use eval::{Precision, Types, WideAnswer, eval_wide};
 pub use magnitude::{Magnitude, Of};
+pub use program::run_program;
 
 /// The most elements a result may have: 2 GiB of wide values.
 const MAX_ELEMENTS: usize = 1 << 26;

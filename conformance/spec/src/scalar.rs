@@ -1,6 +1,7 @@
 //! A number as a caller writes it, before it has a dtype.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess};
 use serde::ser::{Serialize, Serializer};
@@ -45,6 +46,12 @@ impl PartialEq for Scalar {
 }
 
 impl Eq for Scalar {}
+
+impl Hash for Scalar {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bits().hash(state);
+    }
+}
 
 /// A float in text.
 struct Part(f64);

@@ -58,7 +58,7 @@ impl fmt::Display for TensorType {
 }
 
 /// A tensor in host memory: its type and its elements, row-major, little-endian.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tensor {
     ty: TensorType,
     bytes: Vec<u8>,

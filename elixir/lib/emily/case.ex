@@ -22,7 +22,8 @@ defmodule Emily.Case do
 
   Tensors among the arguments are copied to `Emily.Backend` unless they are there. An error that
   `fun` raises is what the last case is about, and is not raised again; where it throws or exits, nothing
-  is written. What it calls in other processes is not recorded.
+  is written. What it calls in other processes is not recorded, nor is a function that `Emily.Compiler` compiled before:
+  compile it within `fun`.
 
   A file is named after its operation, with a number where one of that name is there: what was
   recorded before stays.
@@ -80,6 +81,9 @@ defmodule Emily.Case do
       {:error, reason} -> raise File.Error, reason: reason, action: "write to file", path: file
     end
   end
+
+  @doc false
+  def recording?, do: Process.get(@calls) != nil
 
   @doc false
   # Called by the backend with every operation.

@@ -5,8 +5,9 @@ defmodule Emily.Compiler do
       Nx.Defn.default_options(compiler: Emily.Compiler)
       Nx.Defn.jit(&MyModel.predict/2, compiler: Emily.Compiler)
 
-  The expression is traced once, when the function is compiled; calls of what `Nx.Defn.compile/3`
-  returned walk the traced expression and queue its operations. `Nx.Defn.Evaluator` does the walk.
+  The expression is traced once, when the function is compiled, and becomes a program: one call into the engine runs
+  it, with its branches and loops. Hooks, `Nx.runtime_call/4` and reductions by a function of the caller's are Elixir's; the
+  function is then several programs with those calls between them.
   Arguments of other backends are copied in, and results are tensors of `Emily.Backend`. Any
   process may call what was compiled, and a copy for another is small.
 
@@ -40,8 +41,8 @@ defmodule Emily.Compiler do
 
   @behaviour Nx.Defn.Compiler
 
-  alias Emily.{Backend, Lane}
-  alias Emily.Compiler.Copyable
+  alias Emily.{Backend, Case, Debug, Lane}
+  alias Emily.Compiler.{Copyable, Explanation, Lowering, Plan}
   alias Emily.Fast.Rewrite
   alias Nx.Defn.{Composite, Evaluator}
   alias Nx.Tensor, as: T
@@ -80,14 +81,66 @@ defmodule Emily.Compiler do
   @impl true
   def __compile__(key, vars, fun, opts) do
     backend = __to_backend__(opts)
-    hooks = Keyword.get(opts, :hooks, %{})
+    expression = fun.(vars)
+    expression = if opts[:fast], do: rewritten(expression), else: expression
 
-    traced = fn vars ->
-      expression = fun.(vars)
-      expression = if opts[:fast], do: rewritten(expression), else: expression
-      Copyable.copyable(expression, hooks)
+    case lowered(expression, backend, opts) do
+      {:ok, plan, outputs} -> program(plan, outputs, backend, opts)
+      {:walk, _why} -> walk(key, vars, expression, backend, opts)
     end
+  end
 
+  # A plan, and the results' templates; or why the expression is walked at each call.
+  @doc false
+  def lowered(expression, {Backend, options}, opts) do
+    if Debug.on?() or Case.recording?() do
+      {:walk, "every operation is looked at"}
+    else
+      lower(expression, options, opts)
+    end
+  end
+
+  defp lower(expression, options, opts) do
+    started = System.monotonic_time()
+
+    {flat, outputs} =
+      Composite.traverse(expression, [], &{Nx.devectorize(&1), [Nx.to_template(&1) | &2]})
+
+    plan = Lowering.lower(flat, Keyword.get(opts, :hooks, %{}), options)
+    duration = System.monotonic_time() - started
+    :telemetry.execute([:emily, :program, :compile], %{duration: duration}, %{})
+    {:ok, plan, {Nx.to_template(expression), Enum.reverse(outputs)}}
+  rescue
+    # What is wrong is told where it was: by the call, if that comes to it.
+    error ->
+      why = Exception.format(:error, error, __STACKTRACE__)
+      :telemetry.execute([:emily, :program, :walk], %{count: 1}, %{why: why})
+      {:walk, why}
+  end
+
+  defp program(plan, {container, outputs}, {_backend, options} = backend, opts) do
+    gc? = Keyword.get(opts, :garbage_collect, false)
+
+    fn [params] ->
+      Nx.with_default_backend(backend, fn ->
+        params = Enum.map(params, &parameter(&1, backend))
+        tensors = Plan.run(plan, params, options, gc?)
+        pairs = Enum.zip(outputs, tensors)
+
+        {result, []} =
+          Composite.traverse(container, pairs, fn _template, [{output, tensor} | rest] ->
+            {%{output | data: transfer(tensor, backend).data}, rest}
+          end)
+
+        [result]
+      end)
+    end
+  end
+
+  # As Nx.Defn.Evaluator does it: operation by operation.
+  defp walk(key, vars, expression, backend, opts) do
+    hooks = Keyword.get(opts, :hooks, %{})
+    traced = fn _vars -> Copyable.copyable(expression, hooks) end
     run = Evaluator.__compile__(key, vars, traced, Keyword.take(opts, @evaluator_options))
 
     fn [params] ->
@@ -97,6 +150,26 @@ defmodule Emily.Compiler do
         |> Enum.map(&pin(&1, backend))
       end)
     end
+  end
+
+  @doc """
+  What this compiler makes of a function with arguments like these: its programs, where Elixir has to come between them
+  and why. `opts` are those of the compiler. Nothing is run.
+
+  ## Examples
+
+      iex> explanation = Emily.Compiler.explain(fn t -> Nx.exp(Nx.negate(t)) end, [Nx.template({2}, :f32)])
+      iex> {explanation.programs, explanation.nodes, explanation.splits}
+      {1, 2, []}
+      iex> inspect(explanation) =~ "%2 = exp(%1) : f32[2]"
+      true
+
+  """
+  @spec explain(fun(), [Nx.Container.t()], keyword()) :: Explanation.t()
+  def explain(fun, args, opts \\ []) do
+    expression = Nx.Defn.debug_expr_apply(fun, args)
+    expression = if opts[:fast], do: rewritten(expression), else: expression
+    expression |> lowered(__to_backend__(opts), opts) |> Explanation.of()
   end
 
   defp rewritten(expression) do

@@ -26,6 +26,9 @@ defmodule Emily.Debug do
       else: tensor
   end
 
+  @doc "Whether a flag is on, so that operations are looked at one by one."
+  def on?, do: @bounds or @finite
+
   @doc false
   def await!(%Nx.Tensor{data: data} = tensor) do
     Reply.ok!(Native.eval(data.ref))

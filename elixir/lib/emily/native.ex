@@ -409,6 +409,80 @@ defmodule Emily.Native do
   @spec status() :: :ok | {:error, String.t()}
   def status, do: NIF.status()
 
+  ## Programs
+
+  @doc """
+  Checks a program, makes it smaller and gets it ready to run.
+
+  A program is `{parameters, constants, region}`: types as `{dtype, shape}`, tensors as `{dtype, shape, binary}`. A
+  region is `{nodes, results}`. Values are numbers: parameters from 0 on, then constants, and any others for what the
+  nodes give. A node, in the order in which they run, is one of
+
+    * `{results, operation, attributes, operands}`;
+    * `{results, :if, predicate, then, else}`, whose regions give as much as each other;
+    * `{results, :while, initial, state, condition, body}`, where `state` are the values that begin as `initial` and are
+      then what the body gives, for as long as the condition gives anything but zero.
+
+  Regions see the values around them; a body also sees what its condition computed.
+
+  ## Examples
+
+      iex> nodes = [{[1], :add, %{}, [0, 0]}, {[2], :exp, %{}, [1]}]
+      iex> {:ok, program} = Emily.Native.compile_program({[{:f32, {2}}], [], {nodes, [1]}})
+      iex> {text, 1, 0} = Emily.Native.program_info(program)
+      iex> text =~ "%1 = add(%0, %0) : f32[2]"
+      true
+      iex> {:error, error} = Emily.Native.compile_program({[], [], {[], [7]}})
+      iex> error.message
+      "%7 is not known here; a value stands before its use"
+
+  """
+  @spec compile_program(tuple()) :: {:ok, reference()} | {:error, Error.t()}
+  def compile_program(program), do: NIF.compile_program(program) |> result()
+
+  @doc """
+  The program as text, its number of operations, branches and loops, and the bytes of its constants.
+
+  ## Examples
+
+      iex> {:ok, program} = Emily.Native.compile_program({[{:u8, {}}], [], {[], [0]}})
+      iex> {text, 0, 0} = Emily.Native.program_info(program)
+      iex> String.split(text)
+      ["%0", "=", "parameter", ":", "u8[]", "->", "%0"]
+
+  """
+  @spec program_info(reference()) :: {String.t(), non_neg_integer(), non_neg_integer()}
+  def program_info(program), do: NIF.program_info(program)
+
+  @doc """
+  Queues a whole program on a worker, as `apply_op/4` queues an operation.
+
+  ## Examples
+
+      iex> program = {[{:s32, {}}], [], {[{[1], :add, %{}, [0, 0]}], [1]}}
+      iex> {:ok, program} = Emily.Native.compile_program(program)
+      iex> {:ok, worker} = Emily.Native.start_worker(:cpu)
+      iex> {:ok, x} = Emily.Native.from_binary(worker, :s32, {}, <<21::32-little>>)
+      iex> {:ok, [sum]} = Emily.Native.run_program(worker, program, [x])
+      iex> Emily.Native.read(sum)
+      {:ok, <<42::32-little>>}
+
+  """
+  @spec run_program(worker(), reference(), [tensor()]) :: {:ok, [tensor()]} | {:error, Error.t()}
+  def run_program(worker, program, inputs) do
+    case queue_program(worker, program, inputs) do
+      {:ok, _tensors} = ok -> ok
+      {:wait, ref, tensors} -> wait_for_room(ref, tensors)
+      {:error, error} -> {:error, Error.from_native(error)}
+    end
+  end
+
+  defp queue_program(worker, program, inputs) when length(inputs) <= @read_at_once do
+    NIF.run_program(worker, program, inputs)
+  end
+
+  defp queue_program(worker, program, inputs), do: NIF.run_program_dirty(worker, program, inputs)
+
   ## Operations
 
   @doc """

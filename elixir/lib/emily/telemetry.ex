@@ -11,6 +11,9 @@ defmodule Emily.Telemetry do
   | `[:emily, :to_binary, *]` | `Emily.to_binary/1`, `Nx.to_binary/1` and all that read through it | `:duration` | `:shape`, `:dtype`, `:byte_size` |
   | `[:emily, :fallback, *]` | an operation that runs on `Nx.BinaryBackend` | `:duration` | `:op`, `:input_shapes`, `:input_dtypes` |
   | `[:emily, :block, :fallback]` | an `Nx.block/4` that runs its default function | `:count` | `:block`, `:input_shapes`, `:input_dtypes` |
+  | `[:emily, :program, :compile]` | a function is compiled into programs | `:duration` | |
+  | `[:emily, :program, :run]` | a program is queued | `:duration` | `:device` |
+  | `[:emily, :program, :walk]` | a function could not be made a program: its operations are called one by one | `:count` | `:why` |
   | `[:emily, :memory, :stats]` | `Emily.Memory.stats/0` | `:active`, `:peak`, `:cache`, `:limit` | |
   | `[:emily, :memory, :collect]` | processes are collected for the tensors that are their garbage | `:duration`, `:given` (bytes of results since the last time), `:processes` | `:reason`: `:threshold`, `:pressure` |
   | `[:emily, :queue, :depth]` | `queue_depth/0` | `:depth` | `:worker`, `:device` |

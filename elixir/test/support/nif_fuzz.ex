@@ -41,6 +41,7 @@ defmodule Emily.NifFuzz do
     apply_op: [:worker, :op, :attrs, :tensors],
     apply_op_dirty: [:worker, :op, :attrs, :tensors],
     clear_cache: [:worker, :ref],
+    compile_program: [:written],
     device: [:worker],
     eval: [:tensor, :ref],
     flush: [:worker, :ref],
@@ -51,12 +52,15 @@ defmodule Emily.NifFuzz do
     memory_stats: [],
     mlx_version: [],
     op_fingerprint: [],
+    program_info: [:program],
     queue_depth: [:worker],
     read: [:tensor, :ref],
     release: [:tensor],
     relieved: [:ref],
     reset_peak: [],
     room: [:tensor],
+    run_program: [:worker, :program, :tensors],
+    run_program_dirty: [:worker, :program, :tensors],
     set_cache_limit: [:worker, :size, :ref],
     set_memory_limit: [:size],
     start_worker: [:device, :bool],
@@ -70,6 +74,7 @@ defmodule Emily.NifFuzz do
   @native %{
     apply_op: [:worker, :op, :tensors, :attrs],
     clear_cache: [:worker],
+    compile_program: [:written],
     device: [:worker],
     eval: [:tensor, :timeout],
     flush: [:worker],
@@ -78,10 +83,12 @@ defmodule Emily.NifFuzz do
     memory_stats: [],
     mlx_version: [],
     op_fingerprint: [],
+    program_info: [:program],
     queue_depth: [:worker],
     read: [:tensor, :timeout],
     release: [:tensor],
     reset_peak: [],
+    run_program: [:worker, :program, :tensors],
     set_cache_limit: [:worker, :size],
     set_memory_limit: [:size],
     start_worker: [:device, :opts],
@@ -333,7 +340,11 @@ defmodule Emily.NifFuzz do
     Native.release(released)
     Native.stop_worker(stopped)
 
+    {:ok, program} =
+      Native.compile_program({[{:s32, {3}}], [], {[{[1], :add, %{}, [0, 0]}], [1]}})
+
     %{
+      programs: [program],
       own: [worker, wide],
       workers: [worker, worker, worker, wide, stopped],
       tensors: [double, lost, ready, failed, released | tensors],
@@ -348,12 +359,15 @@ defmodule Emily.NifFuzz do
   defp keep(pool, {:wait, _ref, tensors}), do: Enum.reduce(tensors, pool, &swap(&2, &1))
 
   defp keep(pool, {:ok, reference}) when is_reference(reference) do
-    case tensor?(reference) do
-      true ->
+    cond do
+      takes?(&NIF.type/1, reference) ->
         swap(pool, reference)
 
-      false ->
+      takes?(&NIF.worker_name/1, reference) ->
         %{pool | own: [reference | pool.own], workers: Enum.take([reference | pool.workers], 8)}
+
+      true ->
+        %{pool | programs: Enum.take([reference | pool.programs], 8)}
     end
   end
 
@@ -363,8 +377,10 @@ defmodule Emily.NifFuzz do
 
   defp keep(pool, _result), do: pool
 
-  defp tensor?(reference) do
-    is_tuple(NIF.type(reference))
+  # Whether the reference is to what this function takes.
+  defp takes?(function, reference) do
+    function.(reference)
+    true
   rescue
     ArgumentError -> false
   end

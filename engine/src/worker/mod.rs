@@ -25,7 +25,7 @@ use emily_spec::{Context, DType, Error, ErrorKind, Op, Result, TensorType};
 use smallvec::SmallVec;
 
 use crate::memory::Reserved;
-use crate::{Config, Device, ending, host, memory, mlx, ops, reaper};
+use crate::{Config, Device, Prepared, ending, host, memory, mlx, ops, reaper};
 
 pub(crate) use guard::Guards;
 pub use handle::Handle;
@@ -34,7 +34,7 @@ pub use queue::Backlog;
 pub use reply::Reply;
 pub(crate) use runner::Origin;
 use slot::{Slot, State, Use, Value};
-pub(crate) use thread::{Apply, Gate, Input, Job, Lane, Thread};
+pub(crate) use thread::{Apply, Gate, Input, Job, LARGE, Lane, Run, Thread};
 
 /// A lane on which ops run in the order of submission.
 ///
@@ -195,11 +195,14 @@ impl Worker {
             .collect();
         let (operands, mut full) = self.import(inputs)?;
         let apply = Apply {
-            origin: Arc::new(Context {
-                op,
-                inputs: types,
-                worker: Some(self.lane.name.clone()),
-            }),
+            origin: Origin {
+                call: Arc::new(Context {
+                    op,
+                    inputs: types,
+                    worker: None,
+                }),
+                worker: self.lane.name.clone(),
+            },
             results,
             bytes,
             on_the_way,
@@ -221,6 +224,41 @@ impl Worker {
             backlog.wait();
         }
         Ok(outputs)
+    }
+
+    /// Queues a whole program and returns its results' handles, without waiting for anything: one job, which
+    /// builds the graph that its ops would build one by one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] for another number of inputs, [`ErrorKind::Dtype`] and [`ErrorKind::Shape`] for inputs
+    /// of other types than the parameters', and as [`Worker::submit`] for ops that run in any case; what is wrong with
+    /// one in a branch or a loop is told by what reads its results.
+    pub fn run(
+        &self,
+        program: &Arc<Prepared>,
+        inputs: &[Handle],
+    ) -> Result<(Vec<Handle>, Option<Backlog>)> {
+        self.lane.check_running()?;
+        program.check_inputs(inputs.iter().map(Handle::ty))?;
+        for input in inputs {
+            input.0.check_held()?;
+        }
+        if program.has_f64() {
+            self.check_dtype(DType::F64)?;
+        }
+        program.check_sizes(self.device())?;
+        let outputs: Vec<Handle> = (program.results())
+            .map(|ty| Handle(Slot::new(ty.clone(), self.thread.clone(), State::Pending)))
+            .collect();
+        let (inputs, mut full) = self.import(inputs)?;
+        let run = Run {
+            program: program.clone(),
+            inputs,
+            outputs: outputs.iter().map(|out| Arc::downgrade(&out.0)).collect(),
+            lane: self.lane.clone(),
+        };
+        full.extend(self.thread.push_bounded(Job::Program(Box::new(run))));
+        Ok((outputs, Backlog::of(full)))
     }
 
     /// Starts the evaluation of everything that was submitted before, then calls `done` on the

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use emily_spec::{Context, Error, ErrorKind, Result, panic_text};
+use emily_spec::{Context, Error, ErrorKind, Result, TensorType, panic_text};
 use mlx_rs::{Array, Stream, with_stream};
 use smallvec::SmallVec;
 
@@ -19,7 +19,7 @@ use crate::worker::failure::Failure;
 use crate::worker::guard::{Guard, Guards};
 use crate::worker::poison::Poison;
 use crate::worker::slot::{Slot, State, Use, Value};
-use crate::worker::thread::{Apply, Input, Job, Thread};
+use crate::worker::thread::{Apply, Input, Job, Lane, Thread};
 use crate::worker::turn;
 use crate::{Device, ending, memory, mlx};
 
@@ -37,7 +37,29 @@ const PAGE: usize = 4096;
 const STALE: Duration = Duration::from_millis(1);
 
 /// The call a value came from, for errors that only its evaluation shows.
-pub(crate) type Origin = Arc<Context>;
+#[derive(Clone)]
+pub(crate) struct Origin {
+    /// The op and its operands' types.
+    pub(crate) call: Arc<Context>,
+    /// The worker's name.
+    pub(crate) worker: Arc<str>,
+}
+
+/// What a call is and takes, as it was found out before it runs.
+pub(crate) struct Asked<'a> {
+    pub(crate) origin: &'a Origin,
+    /// The results' types.
+    pub(crate) results: &'a [TensorType],
+    /// The results' size.
+    pub(crate) bytes: usize,
+    /// What is needed beside operands and results, where that is much.
+    pub(crate) on_the_way: usize,
+}
+
+/// An operand's value, or why there is none.
+type Known = std::result::Result<Value, Arc<Failure>>;
+
+mod program;
 
 /// A worker thread's own state; it never leaves the thread.
 pub(crate) struct Runner {
@@ -58,6 +80,15 @@ struct Pending {
     ops: usize,
     bytes: usize,
     reserved: Reserved,
+}
+
+impl Pending {
+    /// Counts an op that is in the graph, what it takes being reserved; whether that is enough to start evaluation.
+    fn add(&mut self, bytes: usize) -> bool {
+        self.ops += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.ops >= PENDING_OPS || self.bytes >= PENDING_BYTES
+    }
 }
 
 impl Runner {
@@ -137,6 +168,7 @@ impl Runner {
         let caught = catch_unwind(AssertUnwindSafe(|| match job {
             job if !job.is_wanted() => drop((taken, job)),
             Job::Apply(apply) => self.apply(apply),
+            Job::Program(run) => self.program(*run),
             Job::Read(tensor, reply) => taken.send(reply, self.answer(tensor, Runner::read)),
             Job::Eval(tensor, reply) => {
                 let answer = self.answer(tensor, |runner, slot| {
@@ -167,6 +199,7 @@ impl Runner {
                     fill(slot, State::Failed(failure.clone()));
                 }
             }
+            Job::Program(run) => run.fail(&Failure::new(ending::refusal())),
             Job::Read(ref tensor, _) | Job::Eval(ref tensor, _) => {
                 let slot = tensor.slot();
                 if let Ok(value) = slot.value()
@@ -204,7 +237,7 @@ impl Runner {
         let computed = catch_unwind(AssertUnwindSafe(|| self.compute(&apply)))
             .unwrap_or_else(|panic| Err(Failure::new(at(panicked(&*panic), &apply.origin))));
         match computed {
-            Ok(reserved) => self.account(apply, reserved),
+            Ok(()) => self.account(apply),
             Err(failure) => {
                 for slot in &apply.outputs {
                     fill(slot, State::Failed(failure.clone()));
@@ -213,27 +246,47 @@ impl Runner {
         }
     }
 
-    /// Builds the op's graph on its operands' values, and fills its slots. What it will need is reserved.
-    fn compute(&mut self, apply: &Apply) -> std::result::Result<Reserved, Arc<Failure>> {
-        let origin = &apply.origin;
+    /// Builds the op's graph on its operands' values, and fills its slots.
+    fn compute(&mut self, apply: &Apply) -> std::result::Result<(), Arc<Failure>> {
+        let asked = Asked {
+            origin: &apply.origin,
+            results: &apply.results,
+            bytes: apply.bytes,
+            on_the_way: apply.on_the_way,
+        };
+        let inputs = apply.inputs.iter().map(Input::value);
+        let values = self.op(&asked, &apply.lane, inputs)?;
+        for (slot, value) in apply.outputs.iter().zip(values) {
+            fill(slot, State::Ready(value));
+        }
+        Ok(())
+    }
+
+    /// Builds an op's graph on its operands' values: its results, not evaluated.
+    fn op(
+        &mut self,
+        asked: &Asked<'_>,
+        lane: &Lane,
+        inputs: impl ExactSizeIterator<Item = Known>,
+    ) -> std::result::Result<SmallVec<[Value; 1]>, Arc<Failure>> {
+        let origin = asked.origin;
+        let op = &origin.call.op;
         let here = |error| Failure::new(at(error, origin));
-        if apply.lane.stopped() {
-            return Err(here(apply.lane.stopped_error()));
+        if lane.stopped() {
+            return Err(here(lane.stopped_error()));
         }
         let mut guards = Guards::default();
         let mut arrays = SmallVec::<[Array; 3]>::new();
-        let count = apply.inputs.len();
+        let count = inputs.len();
         let reserved = arrays.try_reserve(count);
         reserved.map_err(memory::none_for(count)).map_err(here)?;
         let mut failed = None;
         let mut shared = 0;
-        for input in &apply.inputs {
-            let value = input
-                .value()
-                .and_then(|value| match self.poison.of(&value) {
-                    Some(failure) => Err(failure),
-                    None => Ok(value),
-                });
+        for value in inputs {
+            let value = value.and_then(|value| match self.poison.of(&value) {
+                Some(failure) => Err(failure),
+                None => Ok(value),
+            });
             match value {
                 Ok(value) => {
                     guards.join(&value.guards);
@@ -252,35 +305,36 @@ impl Runner {
             return Err(self.first_of(failure, &guards));
         }
         let reserved = self
-            .make_room(apply.bytes, apply.on_the_way)
+            .make_room(asked.bytes, asked.on_the_way)
             .map_err(here)?;
-        if ops::is_evaluated_at_once(&origin.op) {
+        if ops::is_evaluated_at_once(op) {
             self.settle(&arrays)?;
         }
         let mut cx = Cx::new(self.thread.device, &self.cpu);
-        let arrays = ops::run(&origin.op, &arrays, &apply.results, &mut cx).map_err(here)?;
+        let arrays = ops::run(op, &arrays, asked.results, &mut cx).map_err(here)?;
         for condition in cx.into_conditions() {
             guards.push(Guard::new(condition, origin.clone()).map_err(here)?);
         }
-        let view = ops::Layout::of(&origin.op) != ops::Layout::Fresh;
-        for (slot, mut array) in apply.outputs.iter().zip(arrays) {
-            let mut kept = apply.bytes;
-            if view && shared > KEPT.saturating_mul(apply.bytes).max(PAGE) {
+        let view = ops::Layout::of(op) != ops::Layout::Fresh;
+        let mut values = SmallVec::new();
+        for mut array in arrays {
+            let mut kept = asked.bytes;
+            if view && shared > KEPT.saturating_mul(asked.bytes).max(PAGE) {
                 array = mlx::contiguous(&array).map_err(here)?;
             } else if view {
                 kept = shared.max(kept);
             }
-            let value = Value {
+            values.push(Value {
                 array,
                 guards: guards.clone(),
                 evaluated: false,
                 origin: Some(origin.clone()),
                 kept,
                 era: self.poison.era(),
-            };
-            fill(slot, State::Ready(value));
+            });
         }
-        Ok(reserved)
+        self.pending.reserved.join(reserved);
+        Ok(values)
     }
 
     /// The first in time of a failure and those that the conditions turn out to be.
@@ -324,29 +378,30 @@ impl Runner {
     }
 
     /// Counts what is pending and starts evaluation when it is enough.
-    fn account(&mut self, apply: Apply, reserved: Reserved) {
+    fn account(&mut self, apply: Apply) {
         self.pending.slots.extend(apply.outputs);
-        self.pending.ops += 1;
-        self.pending.bytes = self.pending.bytes.saturating_add(apply.bytes);
-        self.pending.reserved.join(reserved);
-        if self.pending.ops >= PENDING_OPS || self.pending.bytes >= PENDING_BYTES {
+        if self.pending.add(apply.bytes) {
             self.flush();
         }
     }
 
     /// Starts the evaluation of every pending result that somebody still holds.
     fn flush(&mut self) {
+        self.flush_with(&mut []);
+    }
+
+    /// The same, and of these values beside them.
+    fn flush_with(&mut self, beside: &mut [&mut Known]) {
         let pending = std::mem::take(&mut self.pending);
         let live: Vec<Arc<Slot>> = pending.slots.iter().filter_map(Weak::upgrade).collect();
-        let mut arrays = Vec::with_capacity(live.len());
+        let mut arrays = Vec::with_capacity(live.len() + beside.len());
         for slot in &live {
             if let Ok(value) = slot.value() {
-                if let Err(error) = value.guards.settle_available() {
-                    self.poison(Failure::new(error));
-                }
-                arrays.extend(value.guards.arrays());
-                arrays.push(value.array);
+                self.prepare(&value, &mut arrays);
             }
+        }
+        for value in beside.iter().filter_map(|known| known.as_ref().ok()) {
+            self.prepare(value, &mut arrays);
         }
         let started = turn::start(&arrays, self.thread.device);
         // MLX has allocated it by now. Where it cannot say how much, the last figure stands.
@@ -358,6 +413,10 @@ impl Runner {
             for slot in &live {
                 // The slot keeps the error for its reader.
                 let _ = self.eval(slot);
+            }
+            for known in beside {
+                // As the value does for what uses it.
+                let _ = self.eval_known(known);
             }
             return;
         }
@@ -390,12 +449,24 @@ impl Runner {
         if there.is_empty() || self.finish(&arrays).is_err() {
             return;
         }
-        for (slot, value) in there {
+        for (slot, mut value) in there {
             slot.fill(match value.guards.settle() {
-                Ok(()) => State::Ready(value.computed()),
+                Ok(()) => {
+                    value.computed();
+                    State::Ready(value)
+                }
                 Err(failure) => State::Failed(failure),
             });
         }
+    }
+
+    /// Adds what is to be evaluated of a value.
+    fn prepare(&mut self, value: &Value, arrays: &mut Vec<Array>) {
+        if let Err(error) = value.guards.settle_available() {
+            self.poison(Failure::new(error));
+        }
+        arrays.extend(value.guards.arrays());
+        arrays.push(mlx::clone_array(&value.array));
     }
 
     /// What MLX threw while it computed. Unless something only did not fit, that is what all in the graph
@@ -418,6 +489,11 @@ impl Runner {
 
     fn read(&mut self, slot: &Arc<Slot>) -> Result<Bytes> {
         let array = self.eval(slot).map_err(|failure| failure.error.clone())?;
+        self.bytes(array)
+    }
+
+    /// The bytes of an evaluated array.
+    fn bytes(&mut self, array: Array) -> Result<Bytes> {
         let device = self.thread.device;
         if mlx::is_row_contiguous(&array) && !mlx::moves_when_read(&array, device) {
             return Bytes::new(array);
@@ -469,18 +545,33 @@ impl Runner {
         if value.evaluated {
             return Ok(value.array);
         }
-        let outcome = match self.poison.of(&value) {
+        let mut known = Ok(value);
+        let outcome = self.eval_known(&mut known);
+        slot.fill(match known {
+            Ok(value) => State::Ready(value),
+            Err(failure) => State::Failed(failure),
+        });
+        outcome
+    }
+
+    /// Evaluates a value and the conditions on it, and records the outcome.
+    fn eval_known(&mut self, known: &mut Known) -> std::result::Result<Array, Arc<Failure>> {
+        let value = match known {
+            Ok(value) if value.evaluated => return Ok(mlx::clone_array(&value.array)),
+            Ok(value) => value,
+            Err(failure) => return Err(failure.clone()),
+        };
+        let outcome = match self.poison.of(value) {
             Some(failure) => Err(failure),
-            None => self.evaluate(&value),
+            None => self.evaluate(value),
         };
         match outcome {
             Ok(()) => {
-                let array = mlx::clone_array(&value.array);
-                slot.fill(State::Ready(value.computed()));
-                Ok(array)
+                value.computed();
+                Ok(mlx::clone_array(&value.array))
             }
             Err(failure) => {
-                slot.fill(State::Failed(failure.clone()));
+                *known = Err(failure.clone());
                 Err(failure)
             }
         }
@@ -531,11 +622,8 @@ impl Input {
 
 /// The error at the call it belongs to.
 pub(super) fn at(error: Error, origin: &Origin) -> Error {
-    let error = error.at(&origin.op, &origin.inputs);
-    match &origin.worker {
-        Some(worker) => error.on(worker),
-        None => error,
-    }
+    let Origin { call, worker } = origin;
+    error.at(&call.op, &call.inputs).on(worker)
 }
 
 /// The error at the call that the value came from.

@@ -90,13 +90,10 @@ impl Value {
         }
     }
 
-    /// The value, in memory, whose conditions hold.
-    pub(crate) fn computed(self) -> Value {
-        Value {
-            guards: Guards::default(),
-            evaluated: true,
-            ..self
-        }
+    /// Notes that it is in memory, and that its conditions hold.
+    pub(crate) fn computed(&mut self) {
+        self.guards = Guards::default();
+        self.evaluated = true;
     }
 }
 

@@ -11,16 +11,18 @@ use smallvec::SmallVec;
 
 use crate::bytes::Bytes;
 use crate::worker::Reply;
+use crate::worker::failure::Failure;
 use crate::worker::queue::Queue;
 use crate::worker::runner::{Origin, Runner};
 use crate::worker::scheduling;
 use crate::worker::slot::{Slot, State, Use, Value};
 use crate::worker::sync::{Condvar, Mutex};
-use crate::{Device, ending, reaper};
+use crate::{Device, Prepared, ending, reaper};
 
 /// Something for a thread to do, in order.
 pub(crate) enum Job {
     Apply(Apply),
+    Program(Box<Run>),
     Read(Use, Reply<Bytes>),
     Eval(Use, Reply<()>),
     Flush(Reply<()>),
@@ -32,13 +34,14 @@ pub(crate) enum Job {
 }
 
 /// An op with results this large is worth starting at once.
-const LARGE: usize = 1 << 20;
+pub(crate) const LARGE: usize = 1 << 20;
 
 impl Job {
     /// Whether it is worth waking the thread for.
     fn urgent(&self) -> bool {
         match self {
             Job::Apply(apply) => apply.bytes >= LARGE,
+            Job::Program(run) => run.program.is_large(),
             Job::Read(..)
             | Job::Eval(..)
             | Job::Flush(_)
@@ -51,10 +54,8 @@ impl Job {
     /// Whether somebody still waits for what it does.
     pub(crate) fn is_wanted(&self) -> bool {
         match self {
-            Job::Apply(apply) => {
-                let mut held = apply.outputs.iter().filter_map(Weak::upgrade);
-                held.any(|slot| slot.is_wanted())
-            }
+            Job::Apply(apply) => is_held(&apply.outputs),
+            Job::Program(run) => run.is_wanted(),
             Job::Read(_, reply) => reply.is_wanted(),
             Job::Eval(_, reply) => reply.is_wanted(),
             Job::Flush(_) | Job::Call(_) | Job::Room(..) | Job::Settle(_) => true,
@@ -92,6 +93,33 @@ pub(crate) struct Apply {
     pub(crate) inputs: SmallVec<[Input; 3]>,
     pub(crate) outputs: SmallVec<[Weak<Slot>; 1]>,
     pub(crate) lane: Arc<Lane>,
+}
+
+/// A program, its inputs and the slots it fills, which are weak as those of an op are.
+pub(crate) struct Run {
+    pub(crate) program: Arc<Prepared>,
+    pub(crate) inputs: SmallVec<[Input; 3]>,
+    pub(crate) outputs: SmallVec<[Weak<Slot>; 1]>,
+    pub(crate) lane: Arc<Lane>,
+}
+
+impl Run {
+    /// Whether somebody still waits for a result.
+    pub(crate) fn is_wanted(&self) -> bool {
+        is_held(&self.outputs)
+    }
+
+    /// Every result is this failure.
+    pub(crate) fn fail(&self, failure: &Arc<Failure>) {
+        for slot in self.outputs.iter().filter_map(Weak::upgrade) {
+            slot.fill(State::Failed(failure.clone()));
+        }
+    }
+}
+
+fn is_held(slots: &[Weak<Slot>]) -> bool {
+    let mut held = slots.iter().filter_map(Weak::upgrade);
+    held.any(|slot| slot.is_wanted())
 }
 
 /// An operand.

@@ -65,7 +65,7 @@ macro_rules! ops {
         }
     ) => {
         $(#[doc = $doc])+
-        #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         $vis struct $name {
             $($(#[doc = $text])+ $(#[serde($serde)])? pub $field: $type,)*
@@ -108,7 +108,7 @@ macro_rules! vocabulary {
         ///
         /// In text it is `{"op": "sum", "attrs": {"axes": [0]}}`; `attrs` may be left out where none is
         /// given. Operands are documented in the op's [`Row`], result types by [`Op::infer`].
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         #[expect(
             missing_docs,
             reason = "each variant is documented by the type that it holds"

@@ -249,7 +249,7 @@ ops! {
 }
 
 /// Which of several equal elements wins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TieBreak {
     /// The lowest index.

@@ -90,7 +90,7 @@ impl Attributes for TopK {
 }
 
 /// The order of a sort.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Smallest first.

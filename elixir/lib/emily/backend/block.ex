@@ -6,6 +6,7 @@ defmodule Emily.Backend.Block do
   import Emily.Backend.Fast, only: [is_fast: 1]
 
   alias Emily.Backend.{Call, Cumulative, Fast, FFT, Index, Quantized, Reduce, Sort, Unary}
+  alias Emily.Compiler.Recorder
   alias Emily.{Placement, Quantization, Telemetry}
   alias Nx.Block
   alias Nx.Tensor, as: T
@@ -20,80 +21,94 @@ defmodule Emily.Backend.Block do
     Block.LinAlg.Solve
   ]
 
-  # MLX decomposes real matrices only.
-  def block(%module{} = struct, out, args, default) when module in @linalg do
-    if Enum.any?(args, &Nx.Type.complex?(&1.type)) do
-      composed(struct, args, default)
-    else
-      linalg(struct, out, args)
-    end
+  # What has an operation, whatever its operands are.
+  @native [
+    Block.Take,
+    Block.TakeAlongAxis,
+    Block.TopK,
+    Block.LogicalNot,
+    Block.Phase,
+    Block.CumulativeSum,
+    Block.CumulativeProduct,
+    Block.CumulativeMax,
+    Block.CumulativeMin,
+    Block.RFFT,
+    Block.IRFFT,
+    Block.FFT2,
+    Block.IFFT2,
+    Quantization.Block
+  ]
+
+  def block(struct, out, args, default) do
+    if native?(struct, args), do: native(struct, out, args), else: composed(struct, args, default)
   end
 
-  def block(%Block.Take{axis: axis}, out, [%T{} = tensor, indices], _default) do
+  @doc "Whether the engine has an operation for the block with these operands."
+  # MLX decomposes real matrices only.
+  def native?(%module{}, args) when module in @linalg do
+    not Enum.any?(args, &Nx.Type.complex?(&1.type))
+  end
+
+  def native?(%Block.AllClose{rtol: rtol, atol: atol}, _args) do
+    is_number(rtol) and is_number(atol)
+  end
+
+  def native?(%module{}, _args), do: module in @native or is_fast(module)
+
+  @doc "Calls the operation that the engine has for the block."
+  def native(%module{} = struct, out, args) when module in @linalg, do: linalg(struct, out, args)
+
+  def native(%Block.Take{axis: axis}, out, [%T{} = tensor, indices]) do
     Index.take(out, tensor, indices, axis)
   end
 
-  def block(%Block.TakeAlongAxis{axis: axis}, out, [%T{} = tensor, indices], _default) do
+  def native(%Block.TakeAlongAxis{axis: axis}, out, [%T{} = tensor, indices]) do
     Index.take_along_axis(out, tensor, indices, axis)
   end
 
-  def block(%Block.TopK{k: k}, out, [%T{} = tensor], _default), do: Sort.top_k(out, tensor, k)
+  def native(%Block.TopK{k: k}, out, [%T{} = tensor]), do: Sort.top_k(out, tensor, k)
+  def native(%Block.LogicalNot{}, out, [%T{} = tensor]), do: Unary.logical_not(out, tensor)
+  def native(%Block.Phase{}, out, [%T{} = tensor]), do: Unary.phase(out, tensor)
 
-  def block(%Block.LogicalNot{}, out, [%T{} = tensor], _default) do
-    Unary.logical_not(out, tensor)
-  end
-
-  def block(%Block.Phase{}, out, [%T{} = tensor], _default), do: Unary.phase(out, tensor)
-
-  def block(%Block.AllClose{rtol: rtol, atol: atol} = struct, out, [%T{} = left, right], _default)
-      when is_number(rtol) and is_number(atol) do
+  def native(%Block.AllClose{} = struct, out, [%T{} = left, right]) do
     Reduce.all_close(out, left, right, Map.from_struct(struct))
   end
 
-  def block(%Block.CumulativeSum{} = scan, out, [%T{} = tensor], _default) do
+  def native(%Block.CumulativeSum{} = scan, out, [%T{} = tensor]) do
     Cumulative.cumulative_sum(scan, out, tensor)
   end
 
-  def block(%Block.CumulativeProduct{} = scan, out, [%T{} = tensor], _default) do
+  def native(%Block.CumulativeProduct{} = scan, out, [%T{} = tensor]) do
     Cumulative.cumulative_product(scan, out, tensor)
   end
 
-  def block(%Block.CumulativeMax{} = scan, out, [%T{} = tensor], _default) do
+  def native(%Block.CumulativeMax{} = scan, out, [%T{} = tensor]) do
     Cumulative.cumulative_max(scan, out, tensor)
   end
 
-  def block(%Block.CumulativeMin{} = scan, out, [%T{} = tensor], _default) do
+  def native(%Block.CumulativeMin{} = scan, out, [%T{} = tensor]) do
     Cumulative.cumulative_min(scan, out, tensor)
   end
 
-  def block(%Block.RFFT{axis: axis, length: length}, out, [%T{} = tensor], _default) do
+  def native(%Block.RFFT{axis: axis, length: length}, out, [%T{} = tensor]) do
     FFT.fourier(:rfft, out, tensor, axis, length)
   end
 
-  def block(%Block.IRFFT{axis: axis, length: length}, out, [%T{} = tensor], _default) do
+  def native(%Block.IRFFT{axis: axis, length: length}, out, [%T{} = tensor]) do
     # What the block's default function gives, though Nx has the operand's type here.
     FFT.fourier(:irfft, %{out | type: {:f, 32}}, tensor, axis, length)
   end
 
-  def block(%Block.FFT2{axes: axes, lengths: lengths}, out, [%T{} = tensor], _default) do
+  def native(%Block.FFT2{axes: axes, lengths: lengths}, out, [%T{} = tensor]) do
     FFT.fourier2(:fft2, out, tensor, axes, lengths)
   end
 
-  def block(%Block.IFFT2{axes: axes, lengths: lengths}, out, [%T{} = tensor], _default) do
+  def native(%Block.IFFT2{axes: axes, lengths: lengths}, out, [%T{} = tensor]) do
     FFT.fourier2(:ifft2, out, tensor, axes, lengths)
   end
 
-  def block(%Quantization.Block{} = block, out, args, _default) do
-    Quantized.block(block, out, args)
-  end
-
-  def block(%module{} = struct, out, args, _default) when is_fast(module) do
-    Fast.run(struct, out, args)
-  end
-
-  def block(struct, _out, args, default) do
-    composed(struct, args, default)
-  end
+  def native(%Quantization.Block{} = block, out, args), do: Quantized.block(block, out, args)
+  def native(%module{} = struct, out, args) when is_fast(module), do: Fast.run(struct, out, args)
 
   defp linalg(%Block.LinAlg.Cholesky{}, out, args), do: Call.run(:cholesky, out, args)
   defp linalg(%Block.LinAlg.Determinant{}, out, args), do: Call.run(:determinant, out, args)
@@ -133,8 +148,15 @@ defmodule Emily.Backend.Block do
     Placement.beside(args, fn -> apply(default, [struct | args]) end)
   end
 
-  defp note_default(%module{}, args) do
+  @doc "Tells that a block runs its default function; of one that is written down, each time it runs."
+  def note_default(%module{}, args) do
     metadata = args |> Telemetry.inputs() |> Map.put(:block, module)
-    :telemetry.execute([:emily, :block, :fallback], %{count: 1}, metadata)
+    event = [:emily, :block, :fallback]
+
+    if Recorder.recording?() do
+      Recorder.note(event, %{count: 1}, metadata)
+    else
+      :telemetry.execute(event, %{count: 1}, metadata)
+    end
   end
 end

@@ -2,10 +2,12 @@ defmodule Emily.Backend.Call do
   @moduledoc false
   # From Nx's tensors and templates to `Emily.Native` and back.
 
+  import Emily.Compiler.Recorder, only: [is_recording: 1]
   import Emily.Reply, only: [ok!: 1, explain: 2]
 
   alias Emily.{Backend, Config, Lane, Native}
   alias Emily.Backend.Type
+  alias Emily.Compiler.Recorder
   alias Emily.Memory.Collector
   alias Nx.Tensor, as: T
 
@@ -38,6 +40,10 @@ defmodule Emily.Backend.Call do
 
   @doc "Queues an operation and gives the handles of its results."
   @spec apply!(Lane.t(), atom(), [T.t()], map()) :: [Native.tensor()]
+  def apply!(lane, op, tensors, attrs) when is_recording(lane) do
+    Recorder.apply(op, tensors, dtype_attr(attrs, lane))
+  end
+
   def apply!(lane, op, tensors, attrs) do
     attrs = dtype_attr(attrs, lane)
     refs = Enum.map(tensors, &ref(&1, lane))
@@ -82,6 +88,11 @@ defmodule Emily.Backend.Call do
 
   @doc "The template `out` with a copy of these bytes."
   @spec upload(T.t(), iodata(), Lane.t()) :: T.t()
+  # What is written down has it as a constant.
+  def upload(%T{} = out, bytes, lane) when is_recording(lane) do
+    %{out | data: %Nx.BinaryBackend{state: IO.iodata_to_binary(bytes)}}
+  end
+
   def upload(%T{type: type, shape: shape} = out, bytes, lane) do
     dtype = Type.to_dtype!(type, lane.f64)
     binary = IO.iodata_to_binary(bytes)
@@ -91,6 +102,10 @@ defmodule Emily.Backend.Call do
 
   @doc "The template `out` with this handle's tensor, which the process is given."
   @spec wrap(T.t(), Native.tensor(), Lane.t()) :: T.t()
+  def wrap(%T{} = out, ref, lane) when is_recording(lane) do
+    %{out | data: %Backend{ref: ref, device: lane.device, f64: lane.f64}}
+  end
+
   def wrap(%T{type: {_kind, bits}, shape: shape} = out, ref, %Lane{device: device, f64: f64}) do
     Collector.count(div(Tuple.product(shape) * bits, 8))
     %{out | data: %Backend{ref: ref, device: device, f64: f64}}

@@ -36,6 +36,8 @@ defmodule Emily.NifFuzz.Terms do
 
   defp argument(:worker, pool, _), do: one_of(pool.workers)
   defp argument(:tensor, pool, _), do: one_of(pool.tensors)
+  defp argument(:program, pool, _), do: one_of(pool.programs)
+  defp argument(:written, pool, _), do: written(pool)
   defp argument(:request, pool, _), do: one_of(pool.requests)
   defp argument(:ref, _pool, _), do: make_ref()
   defp argument(:op, _pool, _), do: one_of(@names)
@@ -58,6 +60,36 @@ defmodule Emily.NifFuzz.Terms do
     keys = if chance?(20), do: @keys, else: op.attrs
     {tensors(count, pool), attrs(keys, pool)}
   end
+
+  # A program, nearly. None loops: it might not end.
+  defp written(pool) do
+    parameters = for _ <- 1..:rand.uniform(2), do: {one_of([:s32, :f32]), one_of([{}, {3}])}
+    constants = if chance?(3), do: [{:u8, {2}, :rand.bytes(one_of([2, 2, 2, 3]))}], else: []
+    {parameters, constants, region(length(parameters ++ constants), 2, pool)}
+  end
+
+  defp region(first, depth, pool) do
+    count = :rand.uniform(4) - 1
+
+    nodes =
+      for id <- first..(first + count - 1)//1 do
+        case :rand.uniform(20) do
+          1 -> any(pool)
+          2 -> {[id], :while, [0], [id + 50], any(pool), region(id + 51, 0, pool)}
+          n when n < 8 and depth > 0 -> choice(id, depth - 1, pool)
+          _ -> {[id], one_of([:add, :exp, :sum, :negate]), %{}, operands(id)}
+        end
+      end
+
+    {nodes, [one_of([0, max(first + count - 1, 0)])]}
+  end
+
+  defp choice(id, depth, pool) do
+    [then, otherwise] = for place <- 1..2, do: region(id + 10 * place, depth, pool)
+    {[id], :if, 0, then, otherwise}
+  end
+
+  defp operands(id), do: for(_ <- 1..:rand.uniform(2), do: :rand.uniform(max(id, 1)) - 1)
 
   defp tensors(count, pool) do
     tensors = for _ <- 1..count//1, do: argument(:tensor, pool)

@@ -15,13 +15,17 @@ fn runner() -> (Runner, Arc<Slot>) {
     let origin = Context {
         op: Op::from(Unary::Exp),
         inputs: vec![ty.clone()],
-        worker: Some("worker 0".into()),
+        worker: None,
+    };
+    let origin = Origin {
+        call: Arc::new(origin),
+        worker: "worker 0".into(),
     };
     let value = Value {
         array: mlx::upload(&ty, &[0; 4]).unwrap(),
         guards: Guards::default(),
         evaluated: false,
-        origin: Some(Arc::new(origin)),
+        origin: Some(origin),
         kept: 4,
         era: 0,
     };

@@ -46,7 +46,7 @@ ops! {
 }
 
 /// The sizes of a QR decomposition's factors for an m × n matrix, k = min(m, n).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QrMode {
     /// Q is m × k, R is k × n.

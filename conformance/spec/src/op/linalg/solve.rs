@@ -54,7 +54,7 @@ ops! {
 }
 
 /// What is done to a matrix before it is used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TransformA {
     /// Nothing.

@@ -73,7 +73,7 @@ ops! {
 
 /// Small floats that share a scale: e2m1 has two bits of exponent and one of mantissa and no infinity or
 /// NaN; e4m3 has no infinity; e8m0 are powers of two, and NaN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FpFormat {
     /// Groups of 32 elements e2m1 with a scale e8m0.

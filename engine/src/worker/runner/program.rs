@@ -1,0 +1,333 @@
+//! Programs on a worker: the ops that a caller would have submitted one by one, in one job.
+//!
+//! Each op is built as a submitted one is, with the same memory, conditions and errors: a value that failed fails what
+//! uses it, and nothing else. What decides between branches, and whether a loop goes on, is evaluated here.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
+use emily_spec::{Class, DType, Error, ErrorKind, Id, Result, Tensor};
+use smallvec::SmallVec;
+
+use super::{Asked, Known, Origin, Runner, fill, panicked};
+use crate::program::{Block, Call, Planned, Work};
+use crate::worker::failure::Failure;
+use crate::worker::slot::{Slot, State, Value};
+use crate::worker::thread::{Input, Run};
+use crate::worker::{Guards, Handle};
+use crate::{ending, memory, mlx};
+
+/// A program under way.
+struct Execution<'a> {
+    run: &'a Run,
+    /// By number; none where it is not computed yet, or not needed any more.
+    values: Vec<Option<Known>>,
+    /// What was computed since evaluation was started last.
+    fresh: Vec<Id>,
+}
+
+/// Nobody waits for the program any more.
+struct Unwanted;
+
+impl Runner {
+    /// Runs a program and fills its slots.
+    pub(super) fn program(&mut self, run: Run) {
+        let caught = catch_unwind(AssertUnwindSafe(|| self.execute(&run)));
+        if let Err(panic) = caught {
+            run.fail(&Failure::new(panicked(&*panic)));
+        }
+    }
+
+    fn execute(&mut self, run: &Run) {
+        let mut at = Execution {
+            run,
+            values: Vec::new(),
+            fresh: Vec::new(),
+        };
+        let program = &run.program;
+        let inputs = run.inputs.iter().map(|input| Some(Input::value(input)));
+        at.values.extend(inputs);
+        for (tensor, place) in program
+            .program()
+            .constants()
+            .iter()
+            .zip(program.constants())
+        {
+            at.values.push(Some(self.constant(tensor, place)));
+        }
+        at.values
+            .resize_with(program.program().types().len(), || None);
+        let body = program.body();
+        if let Err(Unwanted) = self.block(body, &mut at) {
+            return;
+        }
+        for (slot, id) in run.outputs.iter().zip(&body.results) {
+            fill(
+                slot,
+                match at.share(*id) {
+                    Ok(value) => State::Ready(value),
+                    Err(failure) => State::Failed(failure),
+                },
+            );
+        }
+        self.pending.slots.extend(run.outputs.iter().cloned());
+    }
+
+    /// A constant's value, which stays on the device from its first use on.
+    fn constant(&mut self, tensor: &Tensor, place: &OnceLock<Handle>) -> Known {
+        if let Some(handle) = place.get() {
+            return handle.0.value();
+        }
+        let value = self.upload(tensor).map_err(Failure::new)?;
+        let slot = Slot::new(
+            tensor.ty().clone(),
+            self.thread.clone(),
+            State::Ready(value.share()),
+        );
+        // Another thread may have been first, which is as well.
+        let _ = place.set(Handle(slot));
+        Ok(value)
+    }
+
+    fn upload(&mut self, tensor: &Tensor) -> Result<Value> {
+        let bytes = tensor.bytes();
+        let room = self.make_room(bytes.len(), 0)?;
+        let array = mlx::upload(tensor.ty(), bytes)?;
+        memory::given(bytes.len());
+        drop(room);
+        Ok(Value {
+            array,
+            guards: Guards::default(),
+            evaluated: true,
+            origin: None,
+            kept: bytes.len(),
+            era: self.poison.era(),
+        })
+    }
+
+    fn block(
+        &mut self,
+        block: &Block,
+        at: &mut Execution<'_>,
+    ) -> std::result::Result<(), Unwanted> {
+        for node in &block.nodes {
+            match &node.work {
+                Work::Op { call, operands } => self.op_node(node, call, operands, at),
+                Work::If {
+                    predicate,
+                    then,
+                    otherwise,
+                } => {
+                    let chosen = match self.decide(*predicate, at) {
+                        Ok(true) => Ok(then),
+                        Ok(false) => Ok(otherwise),
+                        Err(failure) => Err(failure),
+                    };
+                    match chosen {
+                        Ok(chosen) => {
+                            self.block(chosen, at)?;
+                            let results = at.leave(chosen);
+                            at.set_all(&node.results, results);
+                        }
+                        Err(failure) => at.fail(&node.results, &failure),
+                    }
+                }
+                Work::While {
+                    initial,
+                    state,
+                    condition,
+                    body,
+                } => {
+                    let first = at.share_all(initial);
+                    at.set_all(state, first);
+                    let end = self.turns(state, condition, body, at)?;
+                    let last = at.take_all(state);
+                    match end {
+                        Ok(()) => at.set_all(&node.results, last),
+                        Err(failure) => at.fail(&node.results, &failure),
+                    }
+                }
+            }
+            for id in &node.drops {
+                at.values[id.index()] = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The turns of a loop, until its condition is false or cannot be told.
+    fn turns(
+        &mut self,
+        state: &[Id],
+        condition: &Block,
+        body: &Block,
+        at: &mut Execution<'_>,
+    ) -> std::result::Result<std::result::Result<(), Arc<Failure>>, Unwanted> {
+        loop {
+            if !at.run.is_wanted() {
+                return Err(Unwanted);
+            }
+            if ending::begun() {
+                return Ok(Err(Failure::new(ending::refusal())));
+            }
+            if at.run.lane.stopped() {
+                return Ok(Err(Failure::new(at.run.lane.stopped_error())));
+            }
+            self.block(condition, at)?;
+            let goes_on = self.decide(condition.results[0], at);
+            drop(at.leave(condition));
+            match goes_on {
+                Ok(true) => {}
+                Ok(false) => return Ok(Ok(())),
+                Err(failure) => return Ok(Err(failure)),
+            }
+            self.block(body, at)?;
+            let next = at.leave(body);
+            at.set_all(state, next);
+        }
+    }
+
+    fn op_node(&mut self, node: &Planned, call: &Call, operands: &[Id], at: &mut Execution<'_>) {
+        match self.op_of_call(call, operands, at) {
+            Ok(values) => {
+                at.set_all(&node.results, values.into_iter().map(Ok));
+                at.fresh.extend(&node.results);
+                if self.pending.add(call.bytes) {
+                    self.start(node, at);
+                }
+            }
+            Err(failure) => at.fail(&node.results, &failure),
+        }
+    }
+
+    fn op_of_call(
+        &mut self,
+        call: &Call,
+        operands: &[Id],
+        at: &Execution<'_>,
+    ) -> std::result::Result<SmallVec<[Value; 1]>, Arc<Failure>> {
+        let origin = Origin {
+            call: call.context.clone(),
+            worker: at.run.lane.name.clone(),
+        };
+        let asked = Asked {
+            origin: &origin,
+            results: &call.results,
+            bytes: call.bytes,
+            on_the_way: call.on_the_way,
+        };
+        let here = |error| Failure::new(super::at(error, &origin));
+        if ending::begun() {
+            return Err(here(ending::refusal()));
+        }
+        call.check_count(self.thread.device).map_err(here)?;
+        let inputs = operands.iter().map(|&id| at.share(id));
+        self.op(&asked, &at.run.lane, inputs)
+    }
+
+    /// Starts the evaluation of what was computed lately and is still needed, after this node.
+    fn start(&mut self, node: &Planned, at: &mut Execution<'_>) {
+        for id in &node.drops {
+            at.values[id.index()] = None;
+        }
+        let mut fresh: Vec<Id> = at.fresh.drain(..).collect();
+        fresh.sort_unstable();
+        fresh.dedup();
+        let mut values: Vec<&mut Known> = Vec::with_capacity(fresh.len());
+        let mut rest = &mut at.values[..];
+        let mut before = 0;
+        for id in fresh {
+            let (value, after) = match rest.split_at_mut(id.index() - before) {
+                (_, [value, after @ ..]) => (value, after),
+                (_, []) => break,
+            };
+            before = id.index() + 1;
+            rest = after;
+            values.extend(value.as_mut());
+        }
+        self.flush_with(&mut values);
+    }
+
+    /// Evaluates a scalar: whether it is anything but zero.
+    fn decide(
+        &mut self,
+        id: Id,
+        at: &mut Execution<'_>,
+    ) -> std::result::Result<bool, Arc<Failure>> {
+        let dtype = at.run.program.program().ty(id).dtype;
+        let known = at.known(id);
+        let array = self.eval_known(known)?;
+        let bytes = self.bytes(array).map_err(Failure::new)?;
+        Ok(is_true(dtype, &bytes))
+    }
+}
+
+impl Execution<'_> {
+    fn known(&mut self, id: Id) -> &mut Known {
+        let place = &mut self.values[id.index()];
+        place.get_or_insert_with(|| Err(Failure::new(missing(id))))
+    }
+
+    fn share(&self, id: Id) -> Known {
+        match &self.values[id.index()] {
+            Some(Ok(value)) => Ok(value.share()),
+            Some(Err(failure)) => Err(failure.clone()),
+            None => Err(Failure::new(missing(id))),
+        }
+    }
+
+    fn share_all(&self, ids: &[Id]) -> Vec<Known> {
+        ids.iter().map(|&id| self.share(id)).collect()
+    }
+
+    fn take_all(&mut self, ids: &[Id]) -> Vec<Known> {
+        let known = self.share_all(ids);
+        self.clear(ids);
+        known
+    }
+
+    /// What a block that has run gives; what it made is gone from here.
+    fn leave(&mut self, block: &Block) -> Vec<Known> {
+        let known = self.share_all(&block.results);
+        self.clear(&block.own);
+        known
+    }
+
+    fn clear(&mut self, ids: &[Id]) {
+        for id in ids {
+            self.values[id.index()] = None;
+        }
+    }
+
+    fn set_all(&mut self, ids: &[Id], known: impl IntoIterator<Item = Known>) {
+        for (id, known) in ids.iter().zip(known) {
+            self.values[id.index()] = Some(known);
+        }
+    }
+
+    fn fail(&mut self, ids: &[Id], failure: &Arc<Failure>) {
+        for id in ids {
+            self.values[id.index()] = Some(Err(failure.clone()));
+        }
+    }
+}
+
+fn missing(id: Id) -> Error {
+    let text = format!("{id} was dropped before it was used; please report it");
+    Error::new(ErrorKind::Internal, text)
+}
+
+/// Whether a scalar of these bytes is anything but zero; of a float both zeros are.
+fn is_true(dtype: DType, bytes: &[u8]) -> bool {
+    let any = |bytes: &[u8]| bytes.iter().any(|&byte| byte != 0);
+    let float = |part: &[u8]| match part {
+        // The sign is in the last byte.
+        [rest @ .., last] => last & 0x7f != 0 || any(rest),
+        [] => false,
+    };
+    match dtype.class() {
+        Class::Unsigned | Class::Signed => any(bytes),
+        Class::Float => float(bytes),
+        Class::Complex => bytes.chunks(bytes.len().div_ceil(2).max(1)).any(float),
+    }
+}
