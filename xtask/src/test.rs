@@ -19,9 +19,27 @@ pub(crate) fn run(shell: &Shell, long: bool) -> anyhow::Result<()> {
     shell.set_var("EMILY_CONFORMANCE_REQUIRE", layers.join(","));
     shell::show(cmd!(shell, "cargo test --quiet --workspace"))?;
     beam.test(shell)?;
+    queued(shell, &beam)?;
     docs::check(shell, &beam)?;
     if models.is_none() {
         slices::test(shell, long)?;
+    }
+    Ok(())
+}
+
+/// What a tensor's life is, also where no op is computed in the call.
+fn queued(shell: &Shell, beam: &Beam) -> anyhow::Result<()> {
+    let _off = shell.push_env("EMILY_INLINE", "off");
+    shell::step("workers that queue small ops as well");
+    shell::show(cmd!(
+        shell,
+        "cargo test --quiet -p emily-engine --lib --test ending --test inline --test memory"
+    ))?;
+    if let Beam::Whole = beam {
+        let _elixir = shell.push_dir("elixir");
+        let tests = ["dispatch", "lifecycle", "memory", "native", "telemetry"];
+        let tests = tests.map(|test| format!("test/emily/{test}_test.exs"));
+        shell::show(cmd!(shell, "mix test {tests...}"))?;
     }
     Ok(())
 }

@@ -53,6 +53,7 @@ defmodule Emily.NifFuzz do
     op_fingerprint: [],
     queue_depth: [:worker],
     read: [:tensor, :ref],
+    read_now: [:tensor],
     release: [:tensor],
     relieved: [:ref],
     reset_peak: [],

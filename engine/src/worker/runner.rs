@@ -33,6 +33,11 @@ const PENDING_BYTES: usize = 64 << 20;
 const KEPT: usize = 8;
 const PAGE: usize = 4096;
 
+/// Whether a view of so many bytes should not keep what it is of.
+pub(super) fn is_wasteful(kept: usize, bytes: usize) -> bool {
+    kept > KEPT.saturating_mul(bytes).max(PAGE)
+}
+
 /// Jobs that wait for longer than this are looked at again: their callers may be gone.
 const STALE: Duration = Duration::from_millis(1);
 
@@ -259,7 +264,7 @@ impl Runner {
         let view = ops::Layout::of(&origin.op) != ops::Layout::Fresh;
         for (slot, mut array) in apply.outputs.iter().zip(arrays) {
             let mut kept = apply.bytes;
-            if view && shared > KEPT.saturating_mul(apply.bytes).max(PAGE) {
+            if view && is_wasteful(shared, apply.bytes) {
                 array = mlx::contiguous(&array).map_err(here)?;
             } else if view {
                 kept = shared.max(kept);
@@ -438,6 +443,8 @@ impl Runner {
         match outcome {
             Ok(()) => {
                 let array = mlx::clone_array(&value.array);
+                // MLX notes down that it is there when first asked; from here on any thread may ask.
+                mlx::is_available(&array);
                 value.guards = Guards::default();
                 value.evaluated = true;
                 slot.fill(State::Ready(value));
@@ -510,7 +517,7 @@ fn of(error: Error, value: &Value) -> Error {
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
     let text = panic_text(panic);
     Error::new(
         ErrorKind::Internal,
