@@ -24,14 +24,16 @@ fn main() {
     }
 }
 
-/// The primitive that has MLX call kernels of the engine's.
+/// The primitive that has MLX call kernels of the engine's, and arrays that are made without one.
 fn compile_kernel() {
     let include = env::var("DEP_MLX_INCLUDE").expect("mlx-sys says where MLX's headers are");
-    let source = "src/mlx/kernel.cpp";
-    println!("cargo::rerun-if-changed={source}");
+    let sources = ["src/mlx/kernel.cpp", "src/mlx/now.cpp"];
+    for source in sources.iter().chain(&["src/mlx/dtypes.h"]) {
+        println!("cargo::rerun-if-changed={source}");
+    }
     let mut build = cc::Build::new();
     build.cpp(true).std("c++20").warnings(false).debug(false);
-    build.opt_level(2).include(include).file(source);
+    build.opt_level(2).include(include).files(sources);
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos") {
         // As for mlx-c: MLX needs macOS 14 anyway.
         build.define("_LIBCPP_DISABLE_AVAILABILITY", None);

@@ -58,20 +58,27 @@ fn submit(c: &mut Criterion) {
     let worker = worker();
     let one = operand(&worker, 16);
     // Batches stay below the queue's bound; dropping the handles is not part of the call.
-    c.bench_function("submit_add", |b| {
-        b.iter_batched(
-            || {
-                one.eval().expect("an idle worker");
-                Op::from(Arithmetic::Add)
-            },
-            |op| {
-                worker
-                    .submit(op, &[one.clone(), one.clone()])
-                    .expect("an add")
-            },
-            BatchSize::NumIterations(1000),
-        );
-    });
+    let mut submit = |name: &str, op: Op, inputs: &[Handle]| {
+        c.bench_function(name, |b| {
+            b.iter_batched(
+                || {
+                    let (sender, idle) = mpsc::channel();
+                    worker.call(move || sender.send(()).expect("the bench waits"));
+                    idle.recv().expect("an idle worker");
+                    op.clone()
+                },
+                |op| worker.submit(op, inputs).expect("a result"),
+                BatchSize::NumIterations(1000),
+            );
+        });
+    };
+    let add = Op::from(Arithmetic::Add);
+    submit("submit_add", add, &[one.clone(), one.clone()]);
+    let reshape = Op::read("reshape", json!({"shape": [4, 4]})).expect("an op");
+    submit("submit_reshape", reshape, std::slice::from_ref(&one));
+    let tanh = Op::read("tanh", json!({})).expect("an op");
+    submit("submit_tanh", tanh, std::slice::from_ref(&one));
+    c.bench_function("read_16", |b| b.iter(|| one.to_bytes().expect("bytes")));
 }
 
 fn chain(c: &mut Criterion) {

@@ -1,9 +1,9 @@
 //! Emily's engine: ops on MLX, called from any thread, run on workers that own their MLX stream.
 //!
 //! [`Worker::submit`] infers the result's type, so that a wrong shape, dtype or attribute is an
-//! error at the call, then queues the op and returns the result's [`Handle`] at once. The worker
-//! builds MLX's lazy graph in the order of submission and starts evaluation when enough is pending.
-//! Reading a handle is the synchronisation. What depends on values (an index out of range, a
+//! error at the call, then queues the op and returns the result's [`Handle`] at once; a small one on
+//! a CPU, whose operands are there, it computes. The worker builds MLX's lazy graph in the order of
+//! submission and starts evaluation when enough is pending. Reading a handle is the synchronisation. What depends on values (an index out of range, a
 //! division by zero) is reported there, as the first cause, by everything computed from it.
 //!
 //! **Architecture invariants:** an MLX array is touched by the one thread that owns its stream, and

@@ -292,7 +292,8 @@ fn exit_on_worker() -> ExitCode {
 /// What is queued is refused, and what is asked for later; what is computed can be read.
 fn wind_down_first() -> ExitCode {
     let worker = worker();
-    let tensor = ones(&worker, 10, 10);
+    // Large enough to be queued.
+    let tensor = ones(&worker, 100, 100);
     tensor.eval().expect("a value");
     let (sender, refused) = mpsc::channel();
     // Queued behind a job that takes as long as this thread wants.

@@ -6,6 +6,8 @@
 //! Terms are as large and as deep as a caller makes them, and are read on a scheduler: nothing here
 //! looks at more of a term than an attribute may have.
 
+mod known;
+
 use std::fmt;
 
 use emily_engine::{Handle, memory};
@@ -23,6 +25,10 @@ use crate::resource::TensorRef;
 
 /// The op of this name with these attributes.
 pub(crate) fn op(name: Term<'_>, attrs: Term<'_>) -> Result<Op> {
+    known::or_read(name, attrs, || read(name, attrs))
+}
+
+fn read(name: Term<'_>, attrs: Term<'_>) -> Result<Op> {
     let name = text(name).ok_or_else(|| argument("an op's name is an atom"))?;
     if !attrs.is_map() {
         return Err(argument(format!(

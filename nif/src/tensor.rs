@@ -70,6 +70,20 @@ fn read<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>, tag: Reference<'a>) ->
     })
 }
 
+/// `{:ok, binary}` or `{:error, map}` where that takes no worker, else `nil`: then [`read`] has to ask.
+#[rustler::nif]
+fn read_now(env: Env<'_>, tensor: ResourceArc<TensorRef>) -> Term<'_> {
+    guarded(env, || {
+        Ok(match tensor.0.read_now() {
+            Some(bytes) => encode::reply(
+                env,
+                &bytes.map(|bytes| Buffer::binary(env, bytes).to_term(env)),
+            ),
+            None => atoms::nil().to_term(env),
+        })
+    })
+}
+
 /// Asks for the value: `{tag, {:ok, :done}}` comes, or `{tag, {:error, map}}`.
 #[rustler::nif]
 fn eval<'a>(env: Env<'a>, tensor: ResourceArc<TensorRef>, tag: Reference<'a>) -> Term<'a> {

@@ -12,6 +12,8 @@ fn run(harness: &str, iterations: u32, fault: Option<&str>) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_emily-soak"));
     command.args(["harness", harness, "--device", "cpu", "--patience", "5"]);
     command.args(["--iterations", &iterations.to_string()]);
+    // Replies and gates are the queue's, which small ops do not need.
+    command.env("EMILY_INLINE", "off");
     command.args(fault.iter().flat_map(|fault| ["--plant", fault]));
     let output = command.output().unwrap();
     let told = String::from_utf8(output.stdout).unwrap();

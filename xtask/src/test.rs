@@ -20,6 +20,7 @@ pub(crate) fn run(shell: &Shell, long: bool) -> anyhow::Result<()> {
     shell::show(cmd!(shell, "cargo test --quiet --workspace"))?;
     executors(shell, long)?;
     beam.test(shell)?;
+    queued(shell, &beam)?;
     docs::check(shell, &beam)?;
     if models.is_none() {
         slices::test(shell, long)?;
@@ -47,6 +48,24 @@ fn executors(shell: &Shell, long: bool) -> anyhow::Result<()> {
         let _choice = shell.push_env(name, value);
         let report = shell::target_dir().join(format!("conformance-{value}"));
         conformance::replay(shell, &report, flags.to_vec(), None, &None)?;
+    }
+    Ok(())
+}
+
+/// What a tensor's life is, also where no op is computed in the call.
+fn queued(shell: &Shell, beam: &Beam) -> anyhow::Result<()> {
+    let _off = shell.push_env("EMILY_INLINE", "off");
+    shell::step("workers that queue small ops as well");
+    shell::show(cmd!(shell, "cargo test --quiet --workspace --lib -- worker::"))?;
+    shell::show(cmd!(
+        shell,
+        "cargo test --quiet --workspace --test ending --test inline --test memory"
+    ))?;
+    if let Beam::Whole = beam {
+        let _elixir = shell.push_dir("elixir");
+        let tests = ["dispatch", "lifecycle", "memory", "native", "telemetry"];
+        let tests = tests.map(|test| format!("test/emily/{test}_test.exs"));
+        shell::show(cmd!(shell, "mix test {tests...}"))?;
     }
     Ok(())
 }

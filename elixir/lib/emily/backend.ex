@@ -36,7 +36,8 @@ defmodule Emily.Backend do
   ## When things are computed
 
   An operation is queued and its result is a handle; reading (`Nx.to_binary/1` and everything
-  built on it, `Emily.eval/1`) waits for it. What Nx checks is raised at the call. What depends on
+  built on it, `Emily.eval/1`) waits for it. On the CPU a small operation on tensors that are there is
+  computed in the call, as that takes less than to queue it. What Nx checks is raised at the call. What depends on
   values, as an index out of range or an integer division by zero, is raised at the read, and names
   the operation that failed first:
 

@@ -3,7 +3,8 @@ defmodule Emily.Native do
   One function per operation of Emily's engine, and what a tensor's life needs besides: no policy,
   no Nx.
 
-  An operation is queued on a worker and gives its results' handles at once. Shapes, dtypes and
+  An operation is queued on a worker and gives its results' handles at once. On a CPU a small one, whose
+  operands are computed, is computed in the call, and read without the worker. Shapes, dtypes and
   attributes are checked before it returns; what depends on values (an index out of range, an
   integer division by zero) is reported by whatever reads the result, as the first cause.
 
@@ -211,7 +212,12 @@ defmodule Emily.Native do
 
   """
   @spec read(tensor(), timeout()) :: {:ok, binary()} | {:error, Error.t()}
-  def read(tensor, timeout \\ :infinity), do: Async.call(&NIF.read(tensor, &1), timeout)
+  def read(tensor, timeout \\ :infinity) do
+    case NIF.read_now(tensor) do
+      nil -> Async.call(&NIF.read(tensor, &1), timeout)
+      read -> result(read)
+    end
+  end
 
   @doc """
   Computes the tensor and waits until it is there, as `read/2` does.

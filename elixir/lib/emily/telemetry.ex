@@ -20,8 +20,8 @@ defmodule Emily.Telemetry do
 
   Shapes and dtypes are Nx's: `{2, 3}`, `{:f, 32}`.
 
-  Calling an operation only queues it, so there is no event per operation: evaluation is where
-  time is spent. To watch every fallback:
+  Calling an operation only queues it, or takes some microseconds, so there is no event per operation:
+  evaluation is where time is spent. To watch every fallback:
 
       :telemetry.attach("fallbacks", [:emily, :fallback, :stop], fn _event, _, metadata, _ ->
         IO.inspect(metadata.op)

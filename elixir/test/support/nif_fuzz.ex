@@ -55,6 +55,7 @@ defmodule Emily.NifFuzz do
     program_info: [:program],
     queue_depth: [:worker],
     read: [:tensor, :ref],
+    read_now: [:tensor],
     release: [:tensor],
     relieved: [:ref],
     reset_peak: [],

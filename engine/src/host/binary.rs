@@ -5,17 +5,20 @@ use emily_spec::{Arithmetic, Compare, DType, TensorType};
 use super::elementwise::{Pairing, binary};
 use super::float::{Float, of_float};
 use super::level::Level;
-use super::{lanes, math};
+use super::{exact, lanes, math};
 use crate::mlx::Kernel;
 
 /// The kernel of arithmetic on operands of the result's dtype, if there is one. What a processor has an instruction for
-/// is not there in `f32`: MLX's loops are as fast, and write over operands that nobody needs any more.
+/// is there in `f32` for small tensors only: MLX's loops are as fast, and write over operands that nobody needs any more.
 pub(super) fn arithmetic(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
     let stays_with_mlx = ty.dtype == DType::F32 && is_instruction(op);
     if stays_with_mlx || inputs.iter().any(|input| input.dtype != ty.dtype) {
-        return None;
+        return exact::kernel(op, inputs, ty);
     }
-    of_float!(ty.dtype, arithmetic_of(op, ty))?
+    match of_float!(ty.dtype, arithmetic_of(op, ty)) {
+        Some(kernel) => kernel,
+        None => exact::kernel(op, inputs, ty),
+    }
 }
 
 /// Whether this is one instruction of every processor.

@@ -14,6 +14,7 @@
 
 mod binary;
 mod elementwise;
+mod exact;
 mod float;
 mod lanes;
 mod level;
@@ -22,6 +23,7 @@ mod matmul;
 mod pool;
 mod reduce;
 mod rows;
+mod small;
 mod unary;
 mod walk;
 
@@ -33,6 +35,8 @@ use mlx_rs::error::Result;
 
 use rows::Rows;
 
+pub(crate) use small::is_small;
+
 use crate::mlx;
 
 /// The result of an op on these operands, not evaluated, if the host computes it: on a CPU stream.
@@ -42,6 +46,23 @@ pub(crate) fn build(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<Result
     }
     let kernel = kernel(op, inputs, ty)?;
     Some(mlx::lazy(inputs, ty, kernel))
+}
+
+/// The same, computed now, on this thread alone: of operands that are evaluated, and of these types. The bits are those of [`build`].
+///
+/// # Panics
+/// Where the kernel does.
+pub(crate) fn compute(
+    op: &Op,
+    inputs: &[Array],
+    types: &[TensorType],
+    ty: &TensorType,
+) -> Option<Result<Array>> {
+    if !is_on() {
+        return None;
+    }
+    let kernel = kernel(op, types, ty)?;
+    Some(pool::alone(|| mlx::computed(inputs, ty, &*kernel)))
 }
 
 fn is_on() -> bool {
@@ -57,6 +78,7 @@ pub(crate) fn check_environment() -> emily_spec::Result<()> {
     for (name, known) in [
         ("EMILY_EXECUTOR", &["host", "mlx"][..]),
         ("EMILY_CPU", &["portable", "avx2", "avx512"]),
+        ("EMILY_INLINE", &["on", "off"]),
     ] {
         if let Some(value) = std::env::var_os(name) {
             check_choice(name, &value.to_string_lossy(), known)?;
@@ -74,10 +96,27 @@ fn check_choice(name: &str, value: &str, known: &[&str]) -> emily_spec::Result<(
     Err(Error::new(ErrorKind::Argument, message))
 }
 
+/// An operand, or only its type.
+trait Typed {
+    fn ty(&self) -> TensorType;
+}
+
+impl Typed for Array {
+    fn ty(&self) -> TensorType {
+        TensorType::new(mlx::dtype_of(self), mlx::shape_of(self))
+    }
+}
+
+impl Typed for TensorType {
+    fn ty(&self) -> TensorType {
+        self.clone()
+    }
+}
+
 /// The kernel for an op on these operands, if there is one. Their types are made only for ops that have one: lists of
 /// operands may be long, and most ops are views.
-fn kernel(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<mlx::Kernel> {
-    let type_of = |x: &Array| TensorType::new(mlx::dtype_of(x), mlx::shape_of(x));
+fn kernel(op: &Op, inputs: &[impl Typed], ty: &TensorType) -> Option<mlx::Kernel> {
+    let type_of = Typed::ty;
     let types = || inputs.iter().map(type_of).collect::<Vec<_>>();
     match op {
         Op::Unary(op) => unary::kernel(*op, &type_of(&inputs[0]), ty),

@@ -2,8 +2,9 @@
 //!
 //! Parts are cut by the caller, by shapes alone, and each is done by one thread, so that results do not
 //! depend on how many there are. One caller at a time has the others' help; whoever comes meanwhile works
-//! alone, so that as many streams as there are cores do not wait for each other.
+//! alone, so that as many streams as there are cores do not wait for each other; and so does who wants to ([`alone`]).
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use std::thread;
 /// Where the work does.
 pub(crate) fn for_each(parts: usize, work: &(dyn Fn(usize) + Sync)) {
     if parts > 1
+        && !ALONE.get()
         && let Some(pool) = &*POOL
         && !pool.busy.swap(true, Ordering::Acquire)
     {
@@ -24,6 +26,23 @@ pub(crate) fn for_each(parts: usize, work: &(dyn Fn(usize) + Sync)) {
         return;
     }
     (0..parts).for_each(work);
+}
+
+thread_local! {
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work` without the help of other threads: for who is no worker's thread, whose work is not worth waking
+/// them, and whom they are not to be started by.
+pub(crate) fn alone<T>(work: impl FnOnce() -> T) -> T {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _before = Before(ALONE.replace(true));
+    work()
 }
 
 /// Does `work` for each chunk of so many elements, the last of which may be shorter.
@@ -208,6 +227,14 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn who_is_alone_stays_so_to_the_end_also_of_a_panic() {
+        let here = thread::current().id();
+        alone(|| for_each(64, &|_| assert_eq!(thread::current().id(), here)));
+        assert!(catch_unwind(|| alone(|| panic!("planted"))).is_err());
+        assert!(!ALONE.get());
     }
 
     #[test]

@@ -13,8 +13,9 @@
 #include "mlx/allocator.h"
 #include "mlx/array.h"
 #include "mlx/backend/cpu/encoder.h"
-#include "mlx/dtype.h"
 #include "mlx/primitives.h"
+
+#include "dtypes.h"
 
 namespace mx = mlx::core;
 
@@ -104,23 +105,6 @@ class Kernel : public mx::UnaryPrimitive {
   std::shared_ptr<Function> function_;
 };
 
-// In the order of `DType::ALL`.
-const mx::Dtype DTYPES[] = {
-    mx::uint8,
-    mx::uint16,
-    mx::uint32,
-    mx::uint64,
-    mx::int8,
-    mx::int16,
-    mx::int32,
-    mx::int64,
-    mx::float16,
-    mx::bfloat16,
-    mx::float32,
-    mx::float64,
-    mx::complex64,
-};
-
 } // namespace
 
 // A lazy array, which the caller owns; null where there is no memory for one. The function is the
@@ -143,7 +127,7 @@ extern "C" void* emily_lazy(
     auto primitive = std::make_shared<Kernel>(
         *static_cast<const mx::Stream*>(stream), std::move(function));
     return new mx::array(
-        mx::Shape(shape, shape + rank), DTYPES[dtype], std::move(primitive), std::move(arrays));
+        mx::Shape(shape, shape + rank), emily::DTYPES[dtype], std::move(primitive), std::move(arrays));
   } catch (...) {
     return nullptr;
   }

@@ -1,4 +1,4 @@
-//! Kernels of our own in MLX's graph: src/mlx/kernel.cpp from the other side.
+//! Kernels of our own in MLX's graph: src/mlx/kernel.cpp from the other side; and beside it ([`computed`]).
 
 use std::any::type_name;
 use std::ffi::{c_int, c_void};
@@ -11,6 +11,12 @@ use mlx_rs::error::{Exception, Result};
 use mlx_rs::{Array, Stream};
 
 use super::initialize;
+
+mod now;
+
+#[cfg(test)]
+pub(crate) use now::marks;
+pub(crate) use now::{Viewed, computed, lie_of, view};
 
 /// What computes a result from its operands. It may run on any thread, and more than once.
 pub(crate) type Kernel = Box<dyn Fn(&[Operand<'_>], Place<'_>) + Send + Sync>;
@@ -178,6 +184,25 @@ struct Raw {
     rank: usize,
 }
 
+impl Raw {
+    /// The shape and the strides.
+    ///
+    /// # Safety
+    /// Both lists have `rank` entries, which nobody changes while they are used; of a scalar they may be null.
+    unsafe fn lists<'a>(&self) -> (&'a [i32], &'a [i64]) {
+        match self.rank {
+            0 => (&[], &[]),
+            // SAFETY: as promised above.
+            rank => unsafe {
+                (
+                    slice::from_raw_parts(self.shape, rank),
+                    slice::from_raw_parts(self.strides, rank),
+                )
+            },
+        }
+    }
+}
+
 /// As kernel.cpp has it.
 #[repr(C)]
 struct Function {
@@ -215,16 +240,8 @@ unsafe extern "C" fn run(
         (&*state.cast::<State>(), operands)
     };
     let of = |(raw, &dtype): (&Raw, &DType)| {
-        // SAFETY: as promised above; of a scalar the lists may be null.
-        let (shape, strides) = unsafe {
-            match raw.rank {
-                0 => (&[][..], &[][..]),
-                rank => (
-                    slice::from_raw_parts(raw.shape, rank),
-                    slice::from_raw_parts(raw.strides, rank),
-                ),
-            }
-        };
+        // SAFETY: as promised above.
+        let (shape, strides) = unsafe { raw.lists() };
         Operand {
             data: raw.data,
             dtype,

@@ -72,17 +72,29 @@ fn identity(rows: i32, columns: i32) -> Result<Array> {
 
 /// One element, seen from everywhere. It is cast before it is repeated.
 pub(super) fn constant(op: &Constant, ty: &TensorType) -> Result<Array> {
-    let scalar = match op.value {
-        // Integers beyond 2^53 have no f64, and go by their own way to any dtype.
-        Scalar::Int(value) if value < 0 => cast(&integer(DType::S64, value), ty.dtype)?,
-        Scalar::Int(value) => cast(&integer(DType::U64, value), ty.dtype)?,
-        Scalar::Float(value) => float(value, ty.dtype),
-        Scalar::Complex(re, im) => match ty.dtype.class() {
-            Class::Complex => complex(re, im),
-            Class::Unsigned | Class::Signed | Class::Float => float(re, ty.dtype),
-        },
+    let scalar = match (element(op, ty.dtype), op.value) {
+        (Some(scalar), _) => scalar,
+        (None, Scalar::Int(value)) if value < 0 => cast(&integer(DType::S64, value), ty.dtype)?,
+        (None, Scalar::Int(value)) => cast(&integer(DType::U64, value), ty.dtype)?,
+        (None, Scalar::Float(value) | Scalar::Complex(value, _)) => float(value, ty.dtype),
     };
     broadcast_to(scalar, &dims(&ty.shape))
+}
+
+/// The element, evaluated: all but integers beyond 2^53 as floats, which have no f64 and go by their own way to any
+/// dtype.
+pub(super) fn element(op: &Constant, dtype: DType) -> Option<Array> {
+    const EXACT: i128 = 1 << 53;
+    Some(match op.value {
+        Scalar::Int(value) if dtype.is_integer() => integer(dtype, value),
+        Scalar::Int(value) if value.abs() <= EXACT => real(dtype, value as f64),
+        Scalar::Int(_) => return None,
+        Scalar::Float(value) => float(value, dtype),
+        Scalar::Complex(re, im) => match dtype.class() {
+            Class::Complex => complex(re, im),
+            Class::Unsigned | Class::Signed | Class::Float => float(re, dtype),
+        },
+    })
 }
 
 /// The nearest float of the dtype, or the integer that `as_type` makes of it.

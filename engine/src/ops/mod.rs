@@ -32,6 +32,7 @@ mod reduce;
 mod shape;
 mod sort;
 mod unary;
+mod view;
 mod window;
 
 use emily_spec::{Error, ErrorKind, Op, Result, Shape, TensorType};
@@ -39,6 +40,7 @@ use mlx_rs::Array;
 
 pub(crate) use cx::{Condition, Cx};
 pub(crate) use layout::{Layout, check_count, check_counts};
+pub(crate) use view::{constant, view};
 
 use crate::mlx::{dtype_of, from_mlx, refusal, shape_of, to_mlx};
 use crate::{Device, host};

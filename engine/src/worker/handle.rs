@@ -24,24 +24,37 @@ impl Handle {
     }
 
     /// Computes the tensor and calls `reply` with its bytes: on the worker's thread, or at once on this
-    /// one where the tensor was released.
+    /// one where the tensor was released, or is there, on a CPU, row by row.
     ///
     /// # Errors
     /// What `reply` receives: the first cause, when this op or one it depends on failed, and
     /// [`ErrorKind::Argument`] where the tensor was released.
     pub fn read_with(&self, reply: Reply<Bytes>) {
-        match self.0.check_held() {
-            Ok(()) => self.0.thread.push(Job::Read(Use::of(&self.0), reply)),
-            Err(error) => reply.send(Err(error)),
+        match self.read_now() {
+            Some(bytes) => reply.send(bytes),
+            None => self.0.thread.push(Job::Read(Use::of(&self.0), reply)),
         }
     }
 
-    /// Computes the tensor and calls `reply`, on the same thread as [`Handle::read_with`] does.
+    /// What [`Handle::read_with`] would reply at once; `None` where it asks the worker.
+    ///
+    /// # Errors
+    /// As [`Handle::read_with`].
+    pub fn read_now(&self) -> Option<Result<Bytes>> {
+        match self.0.check_held() {
+            Ok(()) => self.bytes_now(),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Computes the tensor and calls `reply`, on the worker's thread, or at once on this one where the tensor was
+    /// released, or is there, on a CPU.
     ///
     /// # Errors
     /// As [`Handle::read_with`].
     pub fn eval_with(&self, reply: Reply<()>) {
         match self.0.check_held() {
+            Ok(()) if self.is_there() => reply.send(Ok(())),
             Ok(()) => self.0.thread.push(Job::Eval(Use::of(&self.0), reply)),
             Err(error) => reply.send(Err(error)),
         }

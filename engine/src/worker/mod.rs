@@ -7,6 +7,7 @@
 mod failure;
 mod guard;
 mod handle;
+mod inline;
 mod poison;
 mod pool;
 mod queue;
@@ -45,6 +46,8 @@ pub struct Worker {
     thread: Arc<Thread>,
     lane: Arc<Lane>,
     f64: bool,
+    /// Whether small ops are computed in the call.
+    inline: bool,
 }
 
 impl Worker {
@@ -76,6 +79,7 @@ impl Worker {
             thread,
             lane,
             f64: config.f64,
+            inline: inline::is_on(config.device),
         })
     }
 
@@ -123,14 +127,7 @@ impl Worker {
         };
         let mut copy = Vec::new();
         let bytes = aligned(bytes, &mut copy)?;
-        let value = Value {
-            array: mlx::upload(ty, bytes)?,
-            guards: Guards::default(),
-            evaluated: true,
-            origin: None,
-            kept: bytes.len(),
-            era: 0,
-        };
+        let value = Value::computed(mlx::upload(ty, bytes)?, bytes.len());
         memory::given(bytes.len());
         drop(room);
         Ok(Some(Handle(Slot::new(
@@ -171,7 +168,8 @@ impl Worker {
         }
     }
 
-    /// Queues an op and returns its results' handles, without waiting for anything.
+    /// Queues an op and returns its results' handles, without waiting for anything. A small one on a CPU, whose
+    /// operands are there, is computed in the call instead.
     ///
     /// The backlog is there when the queue is over its bound: wait for it before submitting more.
     ///
@@ -189,6 +187,10 @@ impl Worker {
         let results = op.infer(&types)?;
         let bytes = self.check(&results, inputs).map_err(here)?;
         let on_the_way = (self.temporaries(&op, &types, &results, bytes)).map_err(here)?;
+        let need = [bytes, on_the_way];
+        if let Some(output) = self.at_once(&op, inputs, &types, &results, need) {
+            return Ok((vec![output], None));
+        }
         let outputs: Vec<Handle> = results
             .iter()
             .map(|ty| Handle(Slot::new(ty.clone(), self.thread.clone(), State::Pending)))

@@ -33,6 +33,11 @@ const PENDING_BYTES: usize = 64 << 20;
 const KEPT: usize = 8;
 const PAGE: usize = 4096;
 
+/// Whether a view of so many bytes should not keep what it is of.
+pub(super) fn is_wasteful(kept: usize, bytes: usize) -> bool {
+    kept > KEPT.saturating_mul(bytes).max(PAGE)
+}
+
 /// Jobs that wait for longer than this are looked at again: their callers may be gone.
 const STALE: Duration = Duration::from_millis(1);
 
@@ -319,7 +324,7 @@ impl Runner {
         let mut values = SmallVec::new();
         for mut array in arrays {
             let mut kept = asked.bytes;
-            if view && shared > KEPT.saturating_mul(asked.bytes).max(PAGE) {
+            if view && is_wasteful(shared, asked.bytes) {
                 array = mlx::contiguous(&array).map_err(here)?;
             } else if view {
                 kept = shared.max(kept);
@@ -452,7 +457,7 @@ impl Runner {
         for (slot, mut value) in there {
             slot.fill(match value.guards.settle() {
                 Ok(()) => {
-                    value.computed();
+                    value.settled();
                     State::Ready(value)
                 }
                 Err(failure) => State::Failed(failure),
@@ -567,7 +572,9 @@ impl Runner {
         };
         match outcome {
             Ok(()) => {
-                value.computed();
+                // MLX notes down that it is there when first asked; from here on any thread may ask.
+                mlx::is_available(&value.array);
+                value.settled();
                 Ok(mlx::clone_array(&value.array))
             }
             Err(failure) => {
@@ -634,7 +641,7 @@ fn of(error: Error, value: &Value) -> Error {
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
     let text = panic_text(panic);
     Error::new(
         ErrorKind::Internal,

@@ -91,7 +91,7 @@ impl Value {
     }
 
     /// Notes that it is in memory, and that its conditions hold.
-    pub(crate) fn computed(&mut self) {
+    pub(crate) fn settled(&mut self) {
         self.guards = Guards::default();
         self.evaluated = true;
     }

@@ -8,12 +8,20 @@ use emily_spec::{Arithmetic, AsType, Iota, Shape, Tensor, Transpose, Unary};
 
 use super::*;
 
-fn worker() -> Worker {
+pub(super) fn worker() -> Worker {
     Worker::start(Config {
         device: Device::Cpu,
         f64: false,
     })
     .unwrap()
+}
+
+/// A worker that queues small ops as well.
+pub(super) fn queueing() -> Worker {
+    Worker {
+        inline: false,
+        ..worker()
+    }
 }
 
 fn add(worker: &Worker, a: &Handle, b: &Handle) -> Handle {
@@ -41,7 +49,7 @@ fn floats(tensor: &Tensor) -> Vec<f32> {
 }
 
 /// Keeps the worker's thread busy until the returned sender is used or dropped.
-fn hold(worker: &Worker) -> mpsc::Sender<()> {
+pub(super) fn hold(worker: &Worker) -> mpsc::Sender<()> {
     let (release, held) = mpsc::channel();
     let (entered, running) = mpsc::channel();
     worker.call(move || {
@@ -143,7 +151,7 @@ fn work_that_nobody_waits_for_is_not_done() {
 
 #[test]
 fn a_full_queue_asks_callers_to_wait() {
-    let worker = worker();
+    let worker = queueing();
     let one = vector(&worker, &[1.0]);
     let held = hold(&worker);
     let mut handles = Vec::new();
@@ -166,7 +174,7 @@ fn a_full_queue_asks_callers_to_wait() {
 
 #[test]
 fn stopping_fails_queued_work_and_waits_for_nothing() {
-    let worker = worker();
+    let worker = queueing();
     let one = vector(&worker, &[1.0]);
     let built = add(&worker, &one, &one);
     built.eval().unwrap();
@@ -228,7 +236,7 @@ fn eight_workers_at_once_give_right_answers() {
 
 #[test]
 fn a_released_tensor_is_refused_and_queued_uses_still_work() {
-    let worker = worker();
+    let worker = queueing();
     let one = vector(&worker, &[1.0]);
     let held = hold(&worker);
     let before = add(&worker, &one, &one);
@@ -323,7 +331,7 @@ fn a_strided_view_reads_in_row_major_order() {
 
 #[test]
 fn a_flush_comes_after_what_was_submitted_before() {
-    let worker = worker();
+    let worker = queueing();
     let held = hold(&worker);
     let one = vector(&worker, &[1.0]);
     let two = add(&worker, &one, &one);
@@ -379,6 +387,7 @@ fn of_a_chain_whose_end_was_released_nothing_is_computed() {
         thread: Thread::alone(),
         lane: worker().lane.clone(),
         f64: false,
+        inline: false,
     };
     let one = vector(&worker, &[1.0]);
     let mut sum = add(&worker, &one, &one);
@@ -395,7 +404,7 @@ fn of_a_chain_whose_end_was_released_nothing_is_computed() {
 
 #[test]
 fn operands_of_another_worker_count_against_its_bound() {
-    let (busy, idle) = (worker(), worker());
+    let (busy, idle) = (queueing(), queueing());
     let one = vector(&busy, &[1.0]);
     let two = add(&busy, &one, &one);
     let release = hold(&busy);
@@ -472,7 +481,7 @@ fn panics<T: Send + 'static>() -> Reply<T> {
 
 #[test]
 fn a_panic_of_who_is_answered_leaves_the_worker_working() {
-    let worker = worker();
+    let worker = queueing();
     let one = vector(&worker, &[1.0]);
     let two = || add(&worker, &one, &one);
     // Answered, given up before its turn and after it was taken, and asked whether it is wanted.

@@ -74,12 +74,19 @@ defmodule Emily.Backend.Call do
 
   @doc "The lane for these operands: the first tensor of ours decides, and `f64` if any has it."
   @spec lane([term()]) :: Lane.t()
-  def lane(tensors) do
-    case for %T{data: %Backend{} = data} <- tensors, do: data do
-      [%Backend{device: device} | _] = ours -> Lane.for_device(device, Enum.any?(ours, & &1.f64))
-      [] -> Lane.for_options([])
-    end
+  def lane(tensors), do: lane(tensors, nil, false)
+
+  defp lane([%T{data: %Backend{device: device, f64: f64}} | rest], nil, _f64?) do
+    lane(rest, device, f64)
   end
+
+  defp lane([%T{data: %Backend{f64: f64}} | rest], device, f64?) do
+    lane(rest, device, f64 or f64?)
+  end
+
+  defp lane([_other | rest], device, f64?), do: lane(rest, device, f64?)
+  defp lane([], nil, _f64?), do: Lane.for_options([])
+  defp lane([], device, f64?), do: Lane.for_device(device, f64?)
 
   @doc "The tensor's handle; a tensor of another backend is copied in first."
   @spec ref(T.t(), Lane.t()) :: Native.tensor()

@@ -105,6 +105,7 @@ defmodule Emily.Native.NIF do
   def from_binary_dirty(_worker, _dtype, _shape, _binary), do: not_loaded()
   def make_room(_worker, _bytes, _tag), do: not_loaded()
   def read(_tensor, _ref), do: not_loaded()
+  def read_now(_tensor), do: not_loaded()
   def eval(_tensor, _ref), do: not_loaded()
   def room(_tensor), do: not_loaded()
   def withdraw(_request), do: not_loaded()
