@@ -12,7 +12,9 @@
 //! in `mlx/kernel.rs`.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod attention;
 mod binary;
+mod conv;
 mod elementwise;
 mod float;
 mod lanes;
@@ -59,6 +61,8 @@ fn kernel(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<mlx::Kernel> {
         Op::Arithmetic(op, _) => binary::arithmetic(*op, &types(), ty),
         Op::Compare(op) => binary::compare(*op, &types(), ty),
         Op::Dot(op) => matmul::kernel(op, &types(), ty),
+        Op::Conv(op) => conv::kernel(op, &types(), ty),
+        Op::ScaledDotProductAttention(op) => attention::kernel(op, &types(), ty),
         Op::Softmax(op) => {
             let types = types();
             let length = last_axes(&types[0], &op.axes)?;
@@ -80,7 +84,6 @@ fn kernel(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<mlx::Kernel> {
         | Op::Clip(_)
         | Op::Concatenate(_)
         | Op::Constant(_)
-        | Op::Conv(_)
         | Op::Cumulative(..)
         | Op::Dequantize(_)
         | Op::Determinant(_)
@@ -111,7 +114,6 @@ fn kernel(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<mlx::Kernel> {
         | Op::Reshape(_)
         | Op::Reverse(_)
         | Op::Rope(_)
-        | Op::ScaledDotProductAttention(_)
         | Op::Select(_)
         | Op::Slice(_)
         | Op::Solve(_)
@@ -166,8 +168,7 @@ mod tests {
             })
             .collect();
         let ty = op.infer(&types).unwrap().remove(0);
-        let kernel = kernel(&op, &inputs, &ty).expect("the host has it");
-        let result = mlx::lazy(&inputs, &ty, kernel).unwrap();
+        let result = build(&op, &inputs, &ty).expect("the host has it").unwrap();
         result.eval().unwrap();
         let elements = result.as_slice::<f32>().iter();
         elements.map(|x| x.to_bits()).collect()
@@ -184,6 +185,16 @@ mod tests {
             bits("softmax", json!({"axes": [1]}), &[&[300, 301]]),
             bits("layer_norm", json!({}), &[&[300, 301], &[301], &[301]]),
             bits("dot", dot, &[&[301, 500], &[500, 303]]),
+            bits(
+                "scaled_dot_product_attention",
+                json!({"causal": true}),
+                &[&[1, 4, 301, 40], &[1, 2, 250, 40], &[1, 2, 250, 30]],
+            ),
+            bits(
+                "conv",
+                json!({"low": [1], "high": [1]}),
+                &[&[3, 40, 500], &[50, 40, 9]],
+            ),
         ]
     }
 

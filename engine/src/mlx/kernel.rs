@@ -69,6 +69,11 @@ pub(crate) struct Operand<'a> {
 unsafe impl Sync for Operand<'_> {}
 
 impl<'a> Operand<'a> {
+    /// What its elements are.
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
+    }
+
     /// The number of elements.
     pub(crate) fn size(&self) -> usize {
         self.shape.iter().map(|&dim| dim as usize).product()
