@@ -14,16 +14,21 @@
 
 mod attention;
 mod binary;
+mod choice;
 mod conv;
 mod elementwise;
 mod float;
+mod index;
 mod lanes;
 mod level;
 mod math;
 mod matmul;
+mod order;
 mod pool;
 mod reduce;
 mod rows;
+mod scan;
+mod sort;
 mod unary;
 mod walk;
 
@@ -33,7 +38,9 @@ use emily_spec::{Op, TensorType};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 
+pub(crate) use index::{along, gather, nearest, outside};
 use rows::Rows;
+pub(crate) use sort::{argsort, sort};
 
 use crate::mlx;
 
@@ -68,14 +75,21 @@ fn kernel(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<mlx::Kernel> {
             let length = last_axes(&types[0], &op.axes)?;
             rows::kernel(Rows::Softmax, length, &types, ty)
         }
+        Op::Logsumexp(op) => {
+            let x = type_of(&inputs[0]);
+            let all: Vec<usize> = (0..x.shape.rank()).collect();
+            let length = last_axes(&x, op.axes.as_deref().unwrap_or(&all))?;
+            rows::logsumexp(length, &x, ty)
+        }
         Op::Norm(op, attrs) => {
             let types = types();
             let length = *types[0].shape.last()?;
             rows::kernel(Rows::Norm(*op, attrs.value()?), length, &types, ty)
         }
+        Op::ArgReduce(op, attrs) => choice::kernel(*op, attrs, &type_of(&inputs[0]), ty),
+        Op::Cumulative(op, attrs) => scan::kernel(*op, attrs, ty),
         Op::Reduce(op, attrs) => reduce::kernel(*op, attrs, &type_of(&inputs[0]), ty),
         Op::AllClose(_)
-        | Op::ArgReduce(..)
         | Op::Argsort(_)
         | Op::AsType(_)
         | Op::Bitcast(_)
@@ -84,7 +98,6 @@ fn kernel(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<mlx::Kernel> {
         | Op::Clip(_)
         | Op::Concatenate(_)
         | Op::Constant(_)
-        | Op::Cumulative(..)
         | Op::Dequantize(_)
         | Op::Determinant(_)
         | Op::DynamicPutSlice(_)
@@ -103,7 +116,6 @@ fn kernel(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<mlx::Kernel> {
         | Op::GatherQmm(_)
         | Op::Indexed(..)
         | Op::Iota(_)
-        | Op::Logsumexp(_)
         | Op::Lu(_)
         | Op::Pad(_)
         | Op::PutSlice(_)
@@ -168,7 +180,11 @@ mod tests {
             })
             .collect();
         let ty = op.infer(&types).unwrap().remove(0);
-        let result = build(&op, &inputs, &ty).expect("the host has it").unwrap();
+        let built = match &op {
+            Op::Sort(op) => sort(&inputs[0], op.axis, op.direction),
+            op => build(op, &inputs, &ty),
+        };
+        let result = built.expect("the host has it").unwrap();
         result.eval().unwrap();
         let elements = result.as_slice::<f32>().iter();
         elements.map(|x| x.to_bits()).collect()

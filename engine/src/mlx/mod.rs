@@ -20,7 +20,7 @@ pub use device::version;
 pub(crate) use device::{gpu_available, initialize};
 pub(crate) use dtype::{dtype_of, to_mlx};
 pub(crate) use error::{from_mlx, refusal};
-pub(crate) use kernel::{Element, Kernel, Operand, lazy};
+pub(crate) use kernel::{Element, Kernel, Operand, Place, lazy};
 pub(crate) use raw::{
     arange, bitwise_and, bitwise_or, bitwise_xor, conjugate, conv_general, gather, gather_mm,
     left_shift, right_shift, scatter, scatter_add, scatter_max, slice, slice_axis, slice_dynamic,
