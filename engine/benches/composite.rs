@@ -7,7 +7,8 @@ use emily_engine::{Config, Device, Handle, Worker};
 use emily_spec::{AsType, DType, Op, TensorType};
 use mlx_rs::error::Result;
 use mlx_rs::fast;
-use mlx_rs::ops::{conv2d, erf, softmax_axis, sort_axis, tanh};
+use mlx_rs::ops::indexing::argmax_axis;
+use mlx_rs::ops::{argsort_axis, conv1d, conv2d, erf, softmax_axis, sort_axis, tanh};
 use mlx_rs::{Array, Dtype};
 
 /// An operand: its dtype, its shape, and the range its values are from, evenly, in no order.
@@ -52,7 +53,14 @@ const PAIRS: &[Pair] = &[
     Pair {
         name: "add_row",
         op: r#"{"op":"add"}"#,
-        operands: &[(F32, &[4096, 1024], -1.0, 1.0), (F32, &[1024], -1.0, 1.0)],
+        operands: &[(F32, &[6400, 1024], -1.0, 1.0), (F32, &[1024], -1.0, 1.0)],
+        plain: |x| x[0].add(&x[1]),
+    },
+    // What the memory of a result takes that is as large as many are.
+    Pair {
+        name: "broadcast_add_100_MiB",
+        op: r#"{"op":"add"}"#,
+        operands: &[(F32, &[25_600, 1], -1.0, 1.0), (F32, &[1024], -1.0, 1.0)],
         plain: |x| x[0].add(&x[1]),
     },
     Pair {
@@ -65,8 +73,8 @@ const PAIRS: &[Pair] = &[
         name: "conv",
         op: r#"{"op":"conv","attrs":{"low":[1,1],"high":[1,1]}}"#,
         operands: &[
-            (F32, &[8, 16, 32, 32], -1.0, 1.0),
-            (F32, &[32, 16, 3, 3], -1.0, 1.0),
+            (F32, &[8, 32, 64, 64], -1.0, 1.0),
+            (F32, &[32, 32, 3, 3], -1.0, 1.0),
         ],
         plain: |x| {
             let last = |x: &Array| x.transpose_axes(&[0, 2, 3, 1]);
@@ -74,10 +82,88 @@ const PAIRS: &[Pair] = &[
         },
     },
     Pair {
+        name: "conv_channels_last_strided",
+        op: r#"{"op":"conv","attrs":{"low":[1,1],"high":[1,1],"strides":[2,2],"input_permutation":[0,3,1,2],"kernel_permutation":[3,2,0,1],"output_permutation":[0,3,1,2]}}"#,
+        operands: &[
+            (F32, &[1, 112, 112, 64], -1.0, 1.0),
+            (F32, &[3, 3, 64, 128], -1.0, 1.0),
+        ],
+        plain: |x| {
+            let kernel = x[1].transpose_axes(&[3, 0, 1, 2])?;
+            conv2d(&x[0], &kernel, (2, 2), (1, 1), (1, 1), 1)
+        },
+    },
+    Pair {
+        name: "conv_depthwise",
+        op: r#"{"op":"conv","attrs":{"low":[1,1],"high":[1,1],"feature_group_size":64}}"#,
+        operands: &[
+            (F32, &[4, 64, 56, 56], -1.0, 1.0),
+            (F32, &[64, 1, 3, 3], -1.0, 1.0),
+        ],
+        plain: |x| {
+            let last = |x: &Array| x.transpose_axes(&[0, 2, 3, 1]);
+            conv2d(&last(&x[0])?, &last(&x[1])?, (1, 1), (1, 1), (1, 1), 64)
+        },
+    },
+    Pair {
+        name: "conv_bf16",
+        op: r#"{"op":"conv","attrs":{"low":[1],"high":[1]}}"#,
+        operands: &[
+            (DType::Bf16, &[1, 80, 3000], -1.0, 1.0),
+            (DType::Bf16, &[512, 80, 3], -1.0, 1.0),
+        ],
+        plain: |x| {
+            let last = |x: &Array| x.as_dtype(Dtype::Float32)?.transpose_axes(&[0, 2, 1]);
+            conv1d(&last(&x[0])?, &last(&x[1])?, 1, 1, 1, 1)
+        },
+    },
+    Pair {
         name: "sort",
         op: r#"{"op":"sort","attrs":{"axis":0,"direction":"asc"}}"#,
         operands: &[(F32, &[1_000_000], -1.0, 1.0)],
         plain: |x| sort_axis(&x[0], 0),
+    },
+    Pair {
+        name: "argsort",
+        op: r#"{"op":"argsort","attrs":{"axis":0,"direction":"asc"}}"#,
+        operands: &[(F32, &[1_000_000], -1.0, 1.0)],
+        plain: |x| argsort_axis(&x[0], 0),
+    },
+    Pair {
+        name: "top_k",
+        op: r#"{"op":"top_k","attrs":{"k":50}}"#,
+        operands: &[(F32, &[4, 50_257], -1.0, 1.0)],
+        plain: |x| argsort_axis(&x[0], 1),
+    },
+    Pair {
+        name: "argmax",
+        op: r#"{"op":"argmax","attrs":{"axis":1}}"#,
+        operands: &[(F32, &[1024, 1024], -1.0, 1.0)],
+        plain: |x| argmax_axis(&x[0], 1, false),
+    },
+    Pair {
+        name: "logsumexp",
+        op: r#"{"op":"logsumexp","attrs":{"axes":[1]}}"#,
+        operands: &[(F32, &[1024, 1024], -1.0, 1.0)],
+        plain: |x| x[0].logsumexp_axes(&[1], false),
+    },
+    Pair {
+        name: "any",
+        op: r#"{"op":"any","attrs":{"axes":[1]}}"#,
+        operands: &[(DType::S32, &[1024, 1024], 0.0, 1.0)],
+        plain: |x| x[0].any_axes(&[1], false),
+    },
+    Pair {
+        name: "product",
+        op: r#"{"op":"product","attrs":{"axes":[0]}}"#,
+        operands: &[(F32, &[1024, 1024], -1.0, 1.0)],
+        plain: |x| x[0].prod_axes(&[0], false),
+    },
+    Pair {
+        name: "integer_sum",
+        op: r#"{"op":"sum","attrs":{"axes":[0]}}"#,
+        operands: &[(DType::S32, &[1024, 1024], -100.0, 100.0)],
+        plain: |x| x[0].sum_axis(0, false),
     },
     Pair {
         name: "window_max",
@@ -116,6 +202,24 @@ const PAIRS: &[Pair] = &[
             let places = parts[0].multiply(Array::from_int(1024))?.add(&parts[1])?;
             flat.take_axis(places.reshape(&[-1])?, 0)
         },
+    },
+    Pair {
+        name: "take_wide",
+        op: r#"{"op":"take","attrs":{"axis":0}}"#,
+        operands: &[
+            (F32, &[30_000, 384], -1.0, 1.0),
+            (DType::S32, &[65_536], 0.0, 29_999.0),
+        ],
+        plain: |x| x[0].take_axis(&x[1], 0),
+    },
+    Pair {
+        name: "take_along_axis",
+        op: r#"{"op":"take_along_axis","attrs":{"axis":1}}"#,
+        operands: &[
+            (F32, &[1024, 1024], -1.0, 1.0),
+            (DType::S32, &[1024, 1024], 0.0, 1023.0),
+        ],
+        plain: |x| x[0].take_along_axis(&x[1], Some(1)),
     },
     // MLX multiplies no matrices of integers; NumPy does (`cargo xtask bench`).
     Pair {
@@ -164,6 +268,16 @@ const PAIRS: &[Pair] = &[
             let causal = fast::ScaledDotProductAttentionMask::Causal;
             fast::scaled_dot_product_attention(&x[0], &x[1], &x[2], 0.125, causal, None)
         },
+    },
+    Pair {
+        name: "attention",
+        op: r#"{"op":"scaled_dot_product_attention","attrs":{}}"#,
+        operands: &[
+            (F32, &[8, 12, 128, 64], -1.0, 1.0),
+            (F32, &[8, 12, 128, 64], -1.0, 1.0),
+            (F32, &[8, 12, 128, 64], -1.0, 1.0),
+        ],
+        plain: |x| fast::scaled_dot_product_attention(&x[0], &x[1], &x[2], 0.125, None, None),
     },
 ];
 

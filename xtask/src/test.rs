@@ -56,7 +56,10 @@ fn executors(shell: &Shell, long: bool) -> anyhow::Result<()> {
 fn queued(shell: &Shell, beam: &Beam) -> anyhow::Result<()> {
     let _off = shell.push_env("EMILY_INLINE", "off");
     shell::step("workers that queue small ops as well");
-    shell::show(cmd!(shell, "cargo test --quiet --workspace --lib -- worker::"))?;
+    shell::show(cmd!(
+        shell,
+        "cargo test --quiet --workspace --lib -- worker::"
+    ))?;
     shell::show(cmd!(
         shell,
         "cargo test --quiet --workspace --test ending --test inline --test memory"

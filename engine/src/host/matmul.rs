@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use emily_spec::{Dot, TensorType};
+use smallvec::SmallVec;
 
 use super::float::{Float, of_float};
 use super::level::{self, Level, Set, Task, dispatch};
@@ -23,7 +24,11 @@ const BAND: usize = 96;
 const BREADTH: usize = 512;
 
 /// Fewer rows or columns than these are mostly padding.
-const LEAST: usize = 8;
+pub(super) const LEAST: usize = 8;
+
+/// Elements of the right matrix that are packed at a time, where they are more: for all threads together, four
+/// megabytes, and for one that works alone, what its second cache holds.
+const PACKED: [usize; 2] = [1 << 20, 1 << 17];
 
 /// The kernel of this product, if there is one.
 pub(super) fn kernel(op: &Dot, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
@@ -74,39 +79,57 @@ impl Plan {
 fn of<T: Float>(plan: Plan) -> Kernel {
     Box::new(move |operands, place| {
         let [left, right] = [0, 1].map(|side| {
-            let axes = [&plan.batch[side], &plan.free[side], &plan.contract[side]];
+            let axes = [
+                &plan.batch[side][..],
+                &plan.free[side],
+                &plan.contract[side],
+            ];
             Side::<T>::new(&operands[side], axes)
         });
-        let result = place.into_elements();
-        match level::chosen() {
-            // The tiles that the vector registers hold: 24 of 32, 12 of 16, 8 of 16.
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => product::<T, 12, 32>(&left, &right, result),
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => product::<T, 6, 16>(&left, &right, result),
-            Set::Portable => product::<T, 4, 8>(&left, &right, result),
-        }
+        multiply_sides(&left, &right, place.into_elements());
     })
 }
 
+/// The product, batch by batch in row-major order.
+pub(super) fn multiply_sides<T: Float>(left: &Side<'_, T>, right: &Side<'_, T>, result: &mut [T]) {
+    match level::chosen() {
+        // The tiles that the vector registers hold: 24 of 32, 12 of 16, 8 of 16.
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512 => product::<T, 12, 32>(left, right, result),
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx2 => product::<T, 6, 16>(left, right, result),
+        Set::Portable => product::<T, 4, 8>(left, right, result),
+    }
+}
+
 /// An operand as batches of matrices: where an element stands is the sum of three offsets.
-struct Side<'a, T> {
-    memory: &'a [T],
-    batch: Vec<i64>,
+pub(super) struct Side<'a, T> {
+    pub(super) memory: &'a [T],
+    pub(super) batch: Vec<i64>,
     /// Of a row of the left matrix, of a column of the right one.
-    free: Vec<i64>,
-    terms: Vec<i64>,
+    pub(super) free: Vec<i64>,
+    pub(super) terms: Vec<i64>,
+}
+
+/// Where the elements along these axes stand, in row-major order: sizes and steps.
+pub(super) fn offsets(from: i64, axes: &[(usize, i64)]) -> Vec<i64> {
+    axes.iter().fold(vec![from], |offsets, &(size, step)| {
+        let along = |from: i64| (0..size as i64).map(move |i| from + i * step);
+        offsets.into_iter().flat_map(along).collect()
+    })
 }
 
 impl<'a, T: Element> Side<'a, T> {
-    fn new(operand: &Operand<'a>, [batch, free, contract]: [&Vec<usize>; 3]) -> Side<'a, T> {
+    /// With these axes' elements.
+    pub(super) fn new(
+        operand: &Operand<'a>,
+        [batch, free, contract]: [&[usize]; 3],
+    ) -> Side<'a, T> {
         let (memory, first) = operand.memory();
         let offsets = |from: i64, axes: &[usize]| {
-            axes.iter().fold(vec![from], |offsets, &axis| {
-                let steps = (0..i64::from(operand.shape[axis])).map(|i| i * operand.strides[axis]);
-                let along = |from: i64| steps.clone().map(move |step| from + step);
-                offsets.into_iter().flat_map(along).collect()
-            })
+            let axes = axes.iter();
+            let axes = axes.map(|&axis| (operand.shape[axis] as usize, operand.strides[axis]));
+            offsets(from, &axes.collect::<Vec<_>>())
         };
         Side {
             memory,
@@ -122,33 +145,48 @@ fn product<T: Float, const MR: usize, const NR: usize>(
     right: &Side<'_, T>,
     result: &mut [T],
 ) {
-    let (m, n) = (left.free.len(), right.free.len());
+    let (m, n, k) = (left.free.len(), right.free.len(), right.terms.len());
+    let parts = |packed: usize| {
+        let breadth = (packed / k / NR).max(1) * NR;
+        let starts = (0..n).step_by(breadth);
+        starts.map(move |start| start..n.min(start + breadth))
+    };
     if m >= 2 * BAND || left.batch.len() == 1 {
+        // So that there are some of them.
+        let band = m.div_ceil(4).next_multiple_of(MR).min(BAND);
         for (batch, result) in result.chunks_exact_mut(m * n).enumerate() {
-            let packed = pack_right::<T, NR>(right, batch);
-            pool::for_each_chunk(result, BAND * n, |band, result| {
-                let rows = band * BAND..m.min((band + 1) * BAND);
-                multiply::<T, MR, NR>(left, batch, rows, &packed, n, result);
-            });
+            for columns in parts(PACKED[0]) {
+                let packed = pack_right::<T, NR>(right, batch, columns.clone());
+                pool::for_each_chunk(result, band * n, |at, result| {
+                    let rows = at * band..m.min((at + 1) * band);
+                    multiply::<T, T, MR, NR>(left, batch, rows, &packed, columns.clone(), result);
+                });
+            }
         }
         return;
     }
     pool::for_each_chunk(result, m * n, |batch, result| {
-        let packed = pack_right::<T, NR>(right, batch);
-        for (band, result) in result.chunks_mut(BAND * n).enumerate() {
-            let rows = band * BAND..m.min((band + 1) * BAND);
-            multiply::<T, MR, NR>(left, batch, rows, &packed, n, result);
+        for columns in parts(PACKED[1]) {
+            let packed = pack_right::<T, NR>(right, batch, columns.clone());
+            for (band, result) in result.chunks_mut(BAND * n).enumerate() {
+                let rows = band * BAND..m.min((band + 1) * BAND);
+                multiply::<T, T, MR, NR>(left, batch, rows, &packed, columns.clone(), result);
+            }
         }
     });
 }
 
-/// The right matrix in panels of `NR` columns, each term by term, filled up with zeros.
-fn pack_right<T: Float, const NR: usize>(right: &Side<'_, T>, batch: usize) -> Vec<[f32; NR]> {
-    let (n, k) = (right.free.len(), right.terms.len());
-    let mut packed = vec![[0.0; NR]; n.div_ceil(NR) * k];
+/// These columns of the right matrix in panels of `NR`, each term by term, filled up with zeros.
+pub(super) fn pack_right<T: Float, const NR: usize>(
+    right: &Side<'_, T>,
+    batch: usize,
+    columns: Range<usize>,
+) -> Vec<[f32; NR]> {
+    let k = right.terms.len();
+    let mut packed = vec![[0.0; NR]; columns.len().div_ceil(NR) * k];
     pool::for_each_chunk(&mut packed, k, |panel, packed| {
-        let columns = panel * NR..n.min((panel + 1) * NR);
-        right.pack(batch, columns, 0..k, packed);
+        let from = columns.start + panel * NR;
+        right.pack(batch, from..columns.end.min(from + NR), 0..k, packed);
     });
     packed
 }
@@ -164,20 +202,26 @@ impl<T: Float> Side<'_, T> {
     ) {
         let from = self.batch[batch];
         let (free, terms) = (&self.free[free], &self.terms[terms]);
-        if are_adjacent(terms) {
-            for (at, free) in free.iter().enumerate() {
-                let start = (from + free + terms[0]) as usize;
-                let elements = &self.memory[start..start + terms.len()];
-                for (to, x) in panel.iter_mut().zip(elements) {
-                    to[at] = x.widen();
+        let (across, along) = (Adjacent::of(free), Adjacent::of(terms));
+        if along.are_long() && along.0.len() * free.len() <= across.0.len() * terms.len() {
+            for run in &along.0 {
+                let panel = &mut panel[run.clone()];
+                for (at, free) in free.iter().enumerate() {
+                    let start = (from + free + terms[run.start]) as usize;
+                    let elements = &self.memory[start..start + run.len()];
+                    for (to, x) in panel.iter_mut().zip(elements) {
+                        to[at] = x.widen();
+                    }
                 }
             }
-        } else if are_adjacent(free) {
+        } else if across.are_long() {
             for (to, term) in panel.iter_mut().zip(terms) {
-                let start = (from + term + free[0]) as usize;
-                let elements = &self.memory[start..start + free.len()];
-                for (to, x) in to.iter_mut().zip(elements) {
-                    *to = x.widen();
+                for run in &across.0 {
+                    let start = (from + term + free[run.start]) as usize;
+                    let elements = &self.memory[start..start + run.len()];
+                    for (to, x) in to[run.clone()].iter_mut().zip(elements) {
+                        *to = x.widen();
+                    }
                 }
             }
         } else {
@@ -190,25 +234,42 @@ impl<T: Float> Side<'_, T> {
     }
 }
 
-/// Whether each of these stands right behind the one before.
-fn are_adjacent(offsets: &[i64]) -> bool {
-    offsets.windows(2).all(|pair| pair[1] == pair[0] + 1)
+/// The ranges of offsets of which each stands right behind the one before.
+struct Adjacent(SmallVec<[Range<usize>; 8]>, usize);
+
+impl Adjacent {
+    fn of(offsets: &[i64]) -> Adjacent {
+        let mut runs: SmallVec<[Range<usize>; 8]> = SmallVec::new();
+        for (at, offset) in offsets.iter().enumerate() {
+            match runs.last_mut() {
+                Some(run) if offsets[at - 1] + 1 == *offset => run.end = at + 1,
+                Some(_) | None => runs.push(at..at + 1),
+            }
+        }
+        Adjacent(runs, offsets.len())
+    }
+
+    /// Whether going through them one by one pays.
+    fn are_long(&self) -> bool {
+        self.0.len() * 4 <= self.1 || self.0.len() == 1
+    }
 }
 
-/// A band of the result: these rows of the left matrix times the packed right one.
-fn multiply<T: Float, const MR: usize, const NR: usize>(
+/// A band of the result: these rows of the left matrix times these columns of the right one, which are packed.
+pub(super) fn multiply<T: Float, U: Float, const MR: usize, const NR: usize>(
     left: &Side<'_, T>,
     batch: usize,
     rows: Range<usize>,
     right: &[[f32; NR]],
-    n: usize,
-    result: &mut [T],
+    columns: Range<usize>,
+    result: &mut [U],
 ) {
-    let k = left.terms.len();
+    let (n, k) = (result.len() / rows.len(), left.terms.len());
+    let packed_from = columns.start;
     let panels = rows.len().div_ceil(MR);
     let mut packed = vec![[0.0; MR]; panels * DEPTH.min(k)];
-    for from in (0..n).step_by(BREADTH) {
-        let columns = from..n.min(from + BREADTH);
+    for from in columns.clone().step_by(BREADTH) {
+        let columns = from..columns.end.min(from + BREADTH);
         let across = columns.len().div_ceil(NR);
         let mut tiles = vec![[[0.0; NR]; MR]; panels * across];
         for start in (0..k).step_by(DEPTH) {
@@ -220,7 +281,7 @@ fn multiply<T: Float, const MR: usize, const NR: usize>(
                 left.pack(batch, rows, terms.clone(), packed);
             }
             for at in 0..across {
-                let panel = (from / NR + at) * k;
+                let panel = ((from - packed_from) / NR + at) * k;
                 let right = &right[panel + terms.start..panel + terms.end];
                 for (panel, left) in packed.chunks_exact(terms.len()).enumerate() {
                     let tile = &mut tiles[panel * across + at];
@@ -232,7 +293,7 @@ fn multiply<T: Float, const MR: usize, const NR: usize>(
             let tiles = &tiles[row / MR * across..][..across];
             for (result, tile) in result[columns.clone()].chunks_mut(NR).zip(tiles) {
                 for (result, sum) in result.iter_mut().zip(&tile[row % MR]) {
-                    *result = T::narrow(*sum);
+                    *result = U::narrow(*sum);
                 }
             }
         }

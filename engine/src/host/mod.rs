@@ -12,18 +12,25 @@
 //! in `mlx/kernel.rs`.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod attention;
 mod binary;
+mod choice;
+mod conv;
 mod elementwise;
 mod exact;
 mod float;
+mod index;
 mod lanes;
 mod level;
 mod math;
 mod matmul;
+mod order;
 mod pool;
 mod reduce;
 mod rows;
+mod scan;
 mod small;
+mod sort;
 mod unary;
 mod walk;
 
@@ -33,7 +40,9 @@ use emily_spec::{Error, ErrorKind, Op, TensorType};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 
+pub(crate) use index::{along, gather, nearest, outside};
 use rows::Rows;
+pub(crate) use sort::{argsort, sort};
 
 pub(crate) use small::is_small;
 
@@ -123,19 +132,28 @@ fn kernel(op: &Op, inputs: &[impl Typed], ty: &TensorType) -> Option<mlx::Kernel
         Op::Arithmetic(op, _) => binary::arithmetic(*op, &types(), ty),
         Op::Compare(op) => binary::compare(*op, &types(), ty),
         Op::Dot(op) => matmul::kernel(op, &types(), ty),
+        Op::Conv(op) => conv::kernel(op, &types(), ty),
+        Op::ScaledDotProductAttention(op) => attention::kernel(op, &types(), ty),
         Op::Softmax(op) => {
             let types = types();
             let length = last_axes(&types[0], &op.axes)?;
             rows::kernel(Rows::Softmax, length, &types, ty)
+        }
+        Op::Logsumexp(op) => {
+            let x = type_of(&inputs[0]);
+            let all: Vec<usize> = (0..x.shape.rank()).collect();
+            let length = last_axes(&x, op.axes.as_deref().unwrap_or(&all))?;
+            rows::logsumexp(length, &x, ty)
         }
         Op::Norm(op, attrs) => {
             let types = types();
             let length = *types[0].shape.last()?;
             rows::kernel(Rows::Norm(*op, attrs.value()?), length, &types, ty)
         }
+        Op::ArgReduce(op, attrs) => choice::kernel(*op, attrs, &type_of(&inputs[0]), ty),
+        Op::Cumulative(op, attrs) => scan::kernel(*op, attrs, ty),
         Op::Reduce(op, attrs) => reduce::kernel(*op, attrs, &type_of(&inputs[0]), ty),
         Op::AllClose(_)
-        | Op::ArgReduce(..)
         | Op::Argsort(_)
         | Op::AsType(_)
         | Op::Bitcast(_)
@@ -144,8 +162,6 @@ fn kernel(op: &Op, inputs: &[impl Typed], ty: &TensorType) -> Option<mlx::Kernel
         | Op::Clip(_)
         | Op::Concatenate(_)
         | Op::Constant(_)
-        | Op::Conv(_)
-        | Op::Cumulative(..)
         | Op::Dequantize(_)
         | Op::Determinant(_)
         | Op::DynamicPutSlice(_)
@@ -164,7 +180,6 @@ fn kernel(op: &Op, inputs: &[impl Typed], ty: &TensorType) -> Option<mlx::Kernel
         | Op::GatherQmm(_)
         | Op::Indexed(..)
         | Op::Iota(_)
-        | Op::Logsumexp(_)
         | Op::Lu(_)
         | Op::Pad(_)
         | Op::PutSlice(_)
@@ -175,7 +190,6 @@ fn kernel(op: &Op, inputs: &[impl Typed], ty: &TensorType) -> Option<mlx::Kernel
         | Op::Reshape(_)
         | Op::Reverse(_)
         | Op::Rope(_)
-        | Op::ScaledDotProductAttention(_)
         | Op::Select(_)
         | Op::Slice(_)
         | Op::Solve(_)
@@ -230,8 +244,11 @@ mod tests {
             })
             .collect();
         let ty = op.infer(&types).unwrap().remove(0);
-        let kernel = kernel(&op, &inputs, &ty).expect("the host has it");
-        let result = mlx::lazy(&inputs, &ty, kernel).unwrap();
+        let built = match &op {
+            Op::Sort(op) => sort(&inputs[0], op.axis, op.direction),
+            op => build(op, &inputs, &ty),
+        };
+        let result = built.expect("the host has it").unwrap();
         result.eval().unwrap();
         let elements = result.as_slice::<f32>().iter();
         elements.map(|x| x.to_bits()).collect()
@@ -259,6 +276,16 @@ mod tests {
             bits("softmax", json!({"axes": [1]}), &[&[300, 301]]),
             bits("layer_norm", json!({}), &[&[300, 301], &[301], &[301]]),
             bits("dot", dot, &[&[301, 500], &[500, 303]]),
+            bits(
+                "scaled_dot_product_attention",
+                json!({"causal": true}),
+                &[&[1, 4, 301, 40], &[1, 2, 250, 40], &[1, 2, 250, 30]],
+            ),
+            bits(
+                "conv",
+                json!({"low": [1], "high": [1]}),
+                &[&[3, 40, 500], &[50, 40, 9]],
+            ),
         ]
     }
 

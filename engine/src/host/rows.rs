@@ -1,5 +1,5 @@
-//! Functions of whole rows, along the last axes: softmax, norms. Sums are in `f64`, each element is
-//! rounded once.
+//! Functions of whole rows, along the last axes: softmax, norms, logarithms of sums of exponentials. Sums are in
+//! `f64`, each element is rounded once.
 
 use emily_spec::{Norm, TensorType};
 
@@ -95,6 +95,52 @@ impl<T: Float> Task for RowsTask<'_, T> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The kernel of ln Σ e^x over rows of so many elements, if there is one.
+pub(super) fn logsumexp(length: usize, x: &TensorType, ty: &TensorType) -> Option<Kernel> {
+    if length == 0 || x.dtype != ty.dtype {
+        return None;
+    }
+    of_float!(ty.dtype, logs(length))
+}
+
+fn logs<T: Float>(length: usize) -> Kernel {
+    Box::new(move |operands, place| {
+        let x = dense::<T>(&operands[0]);
+        let together = CHUNK.div_ceil(length);
+        pool::for_each_chunk(place.into_elements::<T>(), together, |part, result| {
+            let start = part * together * length;
+            dispatch(LogsTask {
+                length,
+                x: &x[start..start + result.len() * length],
+                result,
+            });
+        });
+    })
+}
+
+struct LogsTask<'a, T> {
+    length: usize,
+    x: &'a [T],
+    result: &'a mut [T],
+}
+
+impl<T: Float> Task for LogsTask<'_, T> {
+    #[inline(always)]
+    fn run<L: Level>(self) {
+        let rows = self.x.chunks_exact(self.length);
+        for (x, result) in rows.zip(self.result) {
+            let largest = f64::from(lanes::largest(x));
+            let power = |x: T| math::exp::<L>(f64::from(x.widen()) - largest);
+            // Beside an infinity nothing counts, and a NaN is the largest.
+            let log = match largest.is_finite() {
+                true => largest + lanes::sum(x, power).ln(),
+                false => largest,
+            };
+            *result = T::narrow(log as f32);
         }
     }
 }

@@ -140,6 +140,20 @@ impl<const N: usize> Runs<'_, N> {
     }
 }
 
+/// `f::<T>(…)` with the unsigned integer of this many bytes.
+macro_rules! by_width {
+    ($bytes:expr, $f:ident($($argument:expr),*)) => {
+        match $bytes {
+            1 => $f::<u8>($($argument),*),
+            2 => $f::<u16>($($argument),*),
+            4 => $f::<u32>($($argument),*),
+            _ => $f::<u64>($($argument),*),
+        }
+    };
+}
+
+pub(super) use by_width;
+
 /// An operand's elements in row-major order: a copy only where they do not lie so.
 pub(super) fn dense<'a, T: Element>(operand: &Operand<'a>) -> Cow<'a, [T]> {
     if operand.is_dense() {

@@ -75,6 +75,19 @@ pub(crate) struct Operand<'a> {
 unsafe impl Sync for Operand<'_> {}
 
 impl<'a> Operand<'a> {
+    /// What its elements are.
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The same bits as unsigned integers.
+    pub(crate) fn as_bits(&self) -> Operand<'a> {
+        Operand {
+            dtype: bits(self.dtype),
+            ..*self
+        }
+    }
+
     /// The number of elements.
     pub(crate) fn size(&self) -> usize {
         self.shape.iter().map(|&dim| dim as usize).product()
@@ -127,6 +140,14 @@ pub(crate) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
+    /// For bits, as unsigned integers.
+    pub(crate) fn into_bits(self) -> Place<'a> {
+        Place {
+            dtype: bits(self.dtype),
+            ..self
+        }
+    }
+
     /// The result's elements, in row-major order; what stands there before is of no meaning.
     ///
     /// # Panics
@@ -139,6 +160,16 @@ impl<'a> Place<'a> {
         // SAFETY: MLX gave a buffer for so many elements of type T, which nobody else has; any bytes are a
         // value of T. It is used up here.
         unsafe { slice::from_raw_parts_mut(self.data.cast(), self.elements) }
+    }
+}
+
+/// The unsigned integer of as many bytes.
+fn bits(dtype: DType) -> DType {
+    match dtype.size() {
+        1 => DType::U8,
+        2 => DType::U16,
+        4 => DType::U32,
+        _ => DType::U64,
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) use dtype::{dtype_of, to_mlx};
 pub(crate) use error::{from_mlx, refusal};
 #[cfg(test)]
 pub(crate) use kernel::marks;
-pub(crate) use kernel::{Element, Kernel, Operand, Viewed, computed, lazy, lie_of, view};
+pub(crate) use kernel::{Element, Kernel, Operand, Place, Viewed, computed, lazy, lie_of, view};
 pub(crate) use raw::{
     arange, bitwise_and, bitwise_or, bitwise_xor, conjugate, conv_general, gather, gather_mm,
     left_shift, right_shift, scatter, scatter_add, scatter_max, slice, slice_axis, slice_dynamic,

@@ -11,8 +11,8 @@ use mlx_rs::{Array, Dtype};
 use super::cast::{cast, operand};
 use super::float::widened;
 use super::{Cx, axes as mlx_axes, dims};
-use crate::Device;
 use crate::mlx::{self, clone_array, dtype_of, integer, shape_of, to_mlx};
+use crate::{Device, host};
 
 /// A view. Starts are clamped so that the window fits.
 pub(super) fn slice(op: &Slice, x: &Array) -> Result<Array> {
@@ -126,6 +126,11 @@ pub(super) fn gather(op: &Gather, inputs: &[Array], ty: &TensorType, cx: &mut Cx
         // Nothing to read, or nothing to write; what indices there are have been refused.
         return zeros_dtype(&shape, to_mlx(ty.dtype));
     }
+    if cx.device == Device::Cpu
+        && let Some(array) = host::gather(x, &parts, axes, 0, ty)
+    {
+        return array;
+    }
     let mut size = x.shape().to_vec();
     axes.iter().for_each(|&axis| size[axis] = 1);
     let read = |x: &Array| mlx::gather(x, &parts, &mlx_axes(axes), &size);
@@ -156,6 +161,12 @@ pub(super) fn take(op: &Take, inputs: &[Array], ty: &TensorType, cx: &mut Cx) ->
     if inputs[0].size() == 0 || ty.shape.contains(&0) {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
+    if cx.device == Device::Cpu {
+        let indices = std::slice::from_ref(&index);
+        if let Some(array) = host::gather(&inputs[0], indices, &[op.axis], op.axis, ty) {
+            return array;
+        }
+    }
     as_bits(&inputs[0], cx, |x| x.take_axis(index, op.axis as i32))
 }
 
@@ -169,6 +180,11 @@ pub(super) fn take_along_axis(
     let index = inside(&inputs[0], &inputs[1], op.axis, cx)?;
     if inputs[0].size() == 0 || ty.shape.contains(&0) {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    if cx.device == Device::Cpu
+        && let Some(array) = host::along(&inputs[0], &index, op.axis, ty)
+    {
+        return array;
     }
     as_bits(&inputs[0], cx, |x| {
         x.take_along_axis(index, Some(op.axis as i32))
@@ -258,7 +274,7 @@ fn components(x: &Array, indices: &Array, axes: &[usize], cx: &mut Cx) -> Result
     let component = |(i, &axis): (usize, &usize)| {
         let i = i as i32;
         let index = mlx::slice_axis(indices, indices.ndim() - 1, i..i + 1)?.squeeze_axes(&[-1])?;
-        nearest(x, &index, axis)
+        nearest(x, &index, axis, cx)
     };
     axes.iter().enumerate().map(component).collect()
 }
@@ -267,19 +283,32 @@ fn components(x: &Array, indices: &Array, axes: &[usize], cx: &mut Cx) -> Result
 /// nearest index stands there.
 pub(super) fn inside(x: &Array, index: &Array, axis: usize, cx: &mut Cx) -> Result<Array> {
     refuse_outside(x, index, &[axis], cx)?;
-    nearest(x, index, axis)
+    nearest(x, index, axis, cx)
 }
 
-fn nearest(x: &Array, index: &Array, axis: usize) -> Result<Array> {
-    clamp(index, (x.shape()[axis] - 1).max(0))
+fn nearest(x: &Array, index: &Array, axis: usize, cx: &Cx) -> Result<Array> {
+    let size = x.shape()[axis];
+    if cx.device == Device::Cpu
+        && let Some(array) = host::nearest(index, size)
+    {
+        return array;
+    }
+    clamp(index, (size - 1).max(0))
 }
 
 /// Makes an index that `x` does not have an error. Along their last axis the indices are of these axes
 /// of `x`, over and over.
 fn refuse_outside(x: &Array, indices: &Array, axes: &[usize], cx: &mut Cx) -> Result<()> {
+    let sizes: Vec<i32> = axes.iter().map(|&axis| x.shape()[axis]).collect();
+    if cx.device == Device::Cpu
+        && let Some(outside) = host::outside(indices, &sizes)
+    {
+        cx.fail_outside(outside?, indices, axes, shape_of(x));
+        return Ok(());
+    }
     let wide = comparable(indices)?;
     let number = |value: i32| integer(dtype_of(&wide), value.into());
-    let sizes: Vec<Array> = axes.iter().map(|&axis| number(x.shape()[axis])).collect();
+    let sizes: Vec<Array> = sizes.into_iter().map(number).collect();
     let sizes = match &sizes[..] {
         [size] => clone_array(size),
         sizes => stack(sizes, 0)?,

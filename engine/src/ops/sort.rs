@@ -8,8 +8,8 @@ use mlx_rs::{Array, Axes};
 use super::cast::cast;
 use super::float::order_keys;
 use super::{Cx, dims};
-use crate::Device;
 use crate::mlx::{clone_array, dtype_of, integer, shape_of, slice_axis, to_mlx};
+use crate::{Device, host};
 
 /// Stable in both directions.
 ///
@@ -20,6 +20,11 @@ use crate::mlx::{clone_array, dtype_of, integer, shape_of, slice_axis, to_mlx};
 pub(super) fn argsort(op: &Argsort, x: &Array, ty: &TensorType, cx: &Cx) -> Result<Array> {
     if x.ndim() == 0 || x.size() == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
+    }
+    if cx.device == Device::Cpu
+        && let Some(array) = host::argsort(x, op.axis, op.direction, x.shape()[op.axis] as usize)
+    {
+        return cast(&array?, ty.dtype);
     }
     let keys = order_keys(x)?;
     let keys = match op.direction {
@@ -41,6 +46,11 @@ pub(super) fn sort(op: &Sort, x: &Array, cx: &Cx) -> Result<Array> {
     if x.ndim() == 0 || x.size() == 0 {
         return Ok(clone_array(x));
     }
+    if cx.device == Device::Cpu
+        && let Some(array) = host::sort(x, op.axis, op.direction)
+    {
+        return array;
+    }
     let axis = op.axis as i32;
     let turned = |x: &Array| match op.direction {
         Direction::Asc => Ok(clone_array(x)),
@@ -61,6 +71,14 @@ pub(super) fn top_k(op: &TopK, x: &Array, results: &[TensorType], cx: &Cx) -> Re
         return results.iter().map(empty).collect();
     }
     let axis = x.ndim() - 1;
+    if cx.device == Device::Cpu
+        && let Some(first) = host::argsort(x, axis, Direction::Desc, op.k)
+    {
+        let first = first?;
+        let elements = host::along(x, &first, axis, &results[0]);
+        let along = || x.take_along_axis(&first, Some(axis as i32));
+        return Ok(vec![elements.unwrap_or_else(along)?, first]);
+    }
     let sorted = Argsort {
         axis,
         direction: Direction::Desc,
