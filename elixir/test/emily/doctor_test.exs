@@ -55,6 +55,13 @@ defmodule Emily.DoctorTest do
     refute detail =~ "/etc/passwd.so"
   end
 
+  test "what chooses kernels is shown where it is set" do
+    unset = Emily.Doctor.examine() |> Enum.find(&(&1.check == :processor))
+    refute unset.detail =~ "EMILY_"
+    set = examine([{"EMILY_EXECUTOR", "mlx"}, {"EMILY_CPU", "avx2"}]).processor
+    assert set.detail =~ "EMILY_EXECUTOR=mlx, EMILY_CPU=avx2"
+  end
+
   test "without the library, Nx calls say why" do
     peer = TestNode.start([{"EMILY_NIF", "/no/such/libemily_nif.so"}])
 
