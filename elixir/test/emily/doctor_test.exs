@@ -62,6 +62,12 @@ defmodule Emily.DoctorTest do
     assert set.detail =~ "EMILY_EXECUTOR=mlx, EMILY_CPU=avx2"
   end
 
+  test "an argument is refused by name" do
+    assert_raise Mix.Error, ~r/takes no arguments, got: bar/, fn ->
+      Mix.Tasks.Emily.Doctor.run(["bar"])
+    end
+  end
+
   test "without the library, Nx calls say why" do
     peer = TestNode.start([{"EMILY_NIF", "/no/such/libemily_nif.so"}])
 

@@ -22,7 +22,12 @@ defmodule Mix.Tasks.Emily.Doctor do
 
   @impl true
   def run(args) do
-    {options, []} = OptionParser.parse!(args, strict: [json: :boolean])
+    {options, rest} = OptionParser.parse!(args, strict: [json: :boolean])
+
+    if rest != [] do
+      Mix.raise("mix emily.doctor takes no arguments, got: #{Enum.join(rest, " ")}")
+    end
+
     findings = Emily.Doctor.examine()
 
     if options[:json] do
