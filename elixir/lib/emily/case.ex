@@ -21,9 +21,9 @@ defmodule Emily.Case do
   Runs `fun` with `args` and writes what it called; gives the files, one per operation.
 
   Tensors among the arguments are copied to `Emily.Backend` unless they are there. An error that
-  `fun` raises is what the last case is about, and is not raised again; where it throws or exits, nothing
-  is written. What it calls in other processes is not recorded, nor is a function that `Emily.Compiler` compiled before:
-  compile it within `fun`.
+  `fun` raises is what the last case is about, and is not raised again, unless nothing was called before;
+  where it throws or exits, nothing is written. What it calls in other processes is not recorded, nor is a
+  function that `Emily.Compiler` compiled before: compile it within `fun`.
 
   A file is named after its operation, with a number where one of that name is there: what was
   recorded before stays.
@@ -112,7 +112,7 @@ defmodule Emily.Case do
       try do
         apply(fun, args)
       rescue
-        _error -> :recorded
+        error -> if Process.get(@calls) == [], do: reraise(error, __STACKTRACE__)
       end
 
       @calls |> Process.get() |> Enum.reverse()

@@ -35,6 +35,9 @@ defmodule Emily.Doctor do
   ]
   @needs_library [:blas, :device, :smoke]
 
+  # What chooses the kernels of the CPU.
+  @kernels ["EMILY_EXECUTOR", "EMILY_CPU"]
+
   # What MLX's own library asks for.
   @glibc {2, 35}
 
@@ -98,12 +101,20 @@ defmodule Emily.Doctor do
 
   defp examine(:processor) do
     cores = "#{System.schedulers_online()} cores"
+    set = for name <- @kernels, value = System.get_env(name), do: ", #{name}=#{value}"
 
     case Machine.vectors() do
-      nil -> finding(:processor, :ok, cores, nil)
-      [_avx512, "AVX2" | _] = names -> finding(:processor, :ok, "#{cores}, #{hd(names)}", nil)
-      ["AVX2" | _] -> finding(:processor, :ok, "#{cores}, AVX2", nil)
-      _older -> finding(:processor, :warning, "#{cores} without AVX2", "expect slow products")
+      nil ->
+        finding(:processor, :ok, "#{cores}#{set}", nil)
+
+      [_avx512, "AVX2" | _] = names ->
+        finding(:processor, :ok, "#{cores}, #{hd(names)}#{set}", nil)
+
+      ["AVX2" | _] ->
+        finding(:processor, :ok, "#{cores}, AVX2#{set}", nil)
+
+      _older ->
+        finding(:processor, :warning, "#{cores} without AVX2#{set}", "expect slow products")
     end
   end
 

@@ -43,6 +43,10 @@ defmodule Emily.Lane do
     end
   end
 
+  @doc "Whether this process has a stream."
+  @spec stream?() :: boolean()
+  def stream?, do: Process.get(@key) != nil
+
   @doc "Runs `fun` with this process's operations on `lane`."
   @spec within(t(), (-> result)) :: result when result: var
   def within(%__MODULE__{} = lane, fun) do

@@ -41,6 +41,16 @@ defmodule Emily.CaseTest do
     assert File.read!(file) =~ ~s(in = ["s32[] #00000000", "s32[] #00000000"])
   end
 
+  test "an error before anything was called is raised", %{tmp_dir: folder} do
+    tensor = Nx.tensor([1, 2], backend: Emily.Backend)
+
+    assert_raise BadArityError, fn -> Emily.Case.record(&Nx.add/2, [tensor], to: folder) end
+
+    assert_raise ArgumentError, ~r/cannot reshape/, fn ->
+      Emily.Case.record(&Nx.reshape(&1, {7}), [tensor], to: folder)
+    end
+  end
+
   test "tensors of another backend are copied to Emily", %{tmp_dir: folder} do
     tensor = Nx.tensor([1, 2], type: :u8, backend: Nx.BinaryBackend)
     [file] = Emily.Case.record(&Nx.negate/1, [tensor], to: folder)

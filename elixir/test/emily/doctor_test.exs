@@ -37,6 +37,37 @@ defmodule Emily.DoctorTest do
     assert findings.smoke.status == :skipped
   end
 
+  @tag :tmp_dir
+  test "a library that was cut short, or has no such name, is not loaded", %{tmp_dir: dir} do
+    loaded = :persistent_term.get({Emily.Native.NIF, :library})
+    ending = if match?({:unix, :darwin}, :os.type()), do: ".dylib", else: ".so"
+    cut = Path.join(dir, "libemily_nif" <> ending)
+    {:ok, start} = File.open!(loaded <> ".so", [:read, :raw], &:file.read(&1, 1_000_000))
+    File.write!(cut, start)
+
+    if ending == ".so" do
+      assert %{status: :error, detail: detail} = examine([{"EMILY_NIF", cut}]).load
+      assert detail =~ cut and detail =~ "cut short"
+    end
+
+    assert %{status: :error, detail: detail} = examine([{"EMILY_NIF", "/etc/passwd"}]).load
+    assert detail =~ "/etc/passwd" and detail =~ ".dylib"
+    refute detail =~ "/etc/passwd.so"
+  end
+
+  test "what chooses kernels is shown where it is set" do
+    unset = Emily.Doctor.examine() |> Enum.find(&(&1.check == :processor))
+    refute unset.detail =~ "EMILY_"
+    set = examine([{"EMILY_EXECUTOR", "mlx"}, {"EMILY_CPU", "avx2"}]).processor
+    assert set.detail =~ "EMILY_EXECUTOR=mlx, EMILY_CPU=avx2"
+  end
+
+  test "an argument is refused by name" do
+    assert_raise Mix.Error, ~r/takes no arguments, got: bar/, fn ->
+      Mix.Tasks.Emily.Doctor.run(["bar"])
+    end
+  end
+
   test "without the library, Nx calls say why" do
     peer = TestNode.start([{"EMILY_NIF", "/no/such/libemily_nif.so"}])
 

@@ -198,6 +198,16 @@ defmodule Emily.ErrorTest do
       assert error.message =~ ~r/worker \d+ on (cpu|gpu)/
     end
 
+    test "are there for attributes that are no map" do
+      {:ok, worker} = Native.start_worker(:cpu)
+      tensor = tensor(worker, :u8, [1])
+
+      for attrs <- [5, [1 | 2], :none] do
+        {:error, error} = Native.add(worker, [tensor, tensor], attrs)
+        assert Exception.message(error) =~ ~r/^add\(u8\[1\], u8\[1\]\): /
+      end
+    end
+
     test "give the first cause, however far away the read is" do
       bad = Nx.remainder(emily([1]), 0)
       far = Enum.reduce(1..20, bad, fn _, t -> Nx.add(t, 1) end)

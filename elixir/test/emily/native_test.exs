@@ -219,6 +219,19 @@ defmodule Emily.NativeTest do
       refute_received _
     end
 
+    test "takes no time that a process cannot wait for", %{worker: worker} do
+      {:ok, tensor} = Native.from_binary(worker, :u8, {1}, <<1>>)
+      async = Async.read(tensor)
+
+      for timeout <- [-5, 1.5, :never, 2 ** 32] do
+        for wait <- [&Native.read(tensor, &1), &Native.eval(tensor, &1), &Async.await(async, &1)] do
+          assert_raise ArgumentError, ~r/expected the timeout to be/, fn -> wait.(timeout) end
+        end
+      end
+
+      assert Async.await(async) == {:ok, <<1>>}
+    end
+
     test "gives up in time, and nothing comes later", %{worker: worker} do
       product = slow(worker)
       assert {:error, %Error{kind: :timeout}} = Native.read(product, 0)

@@ -18,6 +18,23 @@ defmodule Emily.StreamTest do
     assert Lane.for_options([]).worker == default
   end
 
+  test "without the application an operation says what to start" do
+    script = """
+    :ok = Application.stop(:emily)
+
+    try do
+      Nx.tensor([1], backend: Emily.Backend)
+    rescue
+      error in Emily.Error -> {error.kind, Exception.message(error)}
+    end
+    """
+
+    peer = Emily.TestNode.start()
+    {{kind, message}, _bindings} = :peer.call(peer, Code, :eval_string, [script], 60_000)
+    assert kind == :stopped
+    assert message =~ "Application.ensure_all_started(:emily)"
+  end
+
   test "nested streams come back to the outer one, also after an exception" do
     [outer, inner] = for _ <- 1..2, do: Emily.Stream.new()
 

@@ -20,6 +20,19 @@ defmodule Emily.TypeTest do
         do: assert_raise(ArgumentError, expected, make)
   end
 
+  test "on a stream the way out is a stream with f64" do
+    third = Nx.tensor([1 / 3], type: :f64, backend: @f64)
+    add = fn -> Nx.add(third, third) end
+    expected = ~r/Emily.Stream.new\(device: :cpu, f64: true\)/
+
+    assert_raise ArgumentError, expected, fn ->
+      Emily.Stream.with_stream(Emily.Stream.new(:cpu), add)
+    end
+
+    wide = Emily.Stream.new(device: :cpu, f64: true)
+    assert Nx.to_list(Emily.Stream.with_stream(wide, add)) == [2 / 3]
+  end
+
   test "f64 that was opted in to is real f64, and is inherited" do
     third = Nx.divide(Nx.tensor(1.0, type: :f64, backend: @f64), 3)
     assert Nx.to_number(third) == 1 / 3

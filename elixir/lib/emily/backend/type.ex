@@ -18,8 +18,7 @@ defmodule Emily.Backend.Type do
   def to_dtype!({:f, 64}, false) do
     raise ArgumentError,
           "Emily.Backend does not support f64: MLX has it on the CPU only, Metal not at all. " <>
-            "Use f32, as in Nx.as_type(tensor, :f32) or type: :f32; or, on the CPU, opt in with " <>
-            "{Emily.Backend, device: :cpu, f64: true}"
+            "Use f32, as in Nx.as_type(tensor, :f32) or type: :f32; or, on the CPU, " <> opt_in()
   end
 
   def to_dtype!(type, _f64?) do
@@ -32,6 +31,15 @@ defmodule Emily.Backend.Type do
   @spec from_dtype(Emily.Native.dtype()) :: Nx.Type.t()
   for {type, dtype} <- Map.put(@dtypes, {:f, 64}, :f64) do
     def from_dtype(unquote(dtype)), do: unquote(type)
+  end
+
+  # A process's stream comes before what its tensors opted in to.
+  defp opt_in do
+    if Emily.Lane.stream?() do
+      "make this process's stream by Emily.Stream.new(device: :cpu, f64: true)"
+    else
+      "opt in with {Emily.Backend, device: :cpu, f64: true}"
+    end
   end
 
   defp name({:f, 8}), do: "f8"

@@ -54,6 +54,13 @@ defmodule Emily.MlxStream.Default do
 
   defp start_lane(device, f64) do
     __MODULE__ |> GenServer.call({:lane, device, f64}, :infinity) |> Reply.ok!()
+  catch
+    :exit, {:noproc, {GenServer, :call, [__MODULE__ | _]}} ->
+      raise Emily.Error,
+        kind: :stopped,
+        message:
+          "the application :emily is not started, or was stopped; start it with " <>
+            "Application.ensure_all_started(:emily)"
   end
 
   @doc false

@@ -25,6 +25,9 @@ defmodule Emily.Native.Async do
   alias Emily.Error
   alias Emily.Native.NIF
 
+  # The most milliseconds that a `receive` waits.
+  @longest 0xFFFF_FFFF
+
   @enforce_keys [:ref, :request]
   defstruct [:ref, :request]
 
@@ -85,6 +88,8 @@ defmodule Emily.Native.Async do
   """
   @spec await(t(), timeout()) :: {:ok, term()} | :ok | {:error, Error.t()}
   def await(%__MODULE__{ref: ref, request: request}, timeout \\ :infinity) do
+    check!(timeout)
+
     receive do
       {^ref, reply} -> result(reply)
     after
@@ -135,6 +140,7 @@ defmodule Emily.Native.Async do
   # reference was made, however much that is.
   @spec call(ask(), timeout()) :: {:ok, term()} | :ok | {:error, Error.t()}
   def call(ask, timeout \\ :infinity) do
+    check!(timeout)
     ref = make_ref()
     request = ask.(ref)
 
@@ -143,6 +149,15 @@ defmodule Emily.Native.Async do
     after
       timeout -> give_up(ref, request, timeout)
     end
+  end
+
+  defp check!(:infinity), do: :ok
+  defp check!(timeout) when is_integer(timeout) and timeout in 0..@longest, do: :ok
+
+  defp check!(timeout) do
+    raise ArgumentError,
+          "expected the timeout to be :infinity or milliseconds from 0 to #{@longest}, " <>
+            "got: #{inspect(timeout)}"
   end
 
   defp give_up(ref, request, timeout) do

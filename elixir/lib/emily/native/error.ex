@@ -11,7 +11,8 @@ defmodule Emily.Error do
       * `:memory` - the result would not fit in memory;
       * `:device` - the device asked for is not there;
       * `:numeric` - the values have no answer, as in an integer division by zero;
-      * `:stopped` - the worker was stopped before it came to this;
+      * `:stopped` - the worker was stopped before it came to this, or the application is not
+        started;
       * `:timeout` - the caller stopped waiting;
       * `:internal` - a fault of Emily or MLX.
     * `:message` - what is wrong, and the remedy.

@@ -61,7 +61,37 @@ defmodule Emily.Native.NIF do
 
     case Enum.find(candidates, &File.regular?/1) do
       nil -> {:error, missing(candidates)}
-      path -> {:ok, without_ending(path)}
+      path -> loadable(path)
+    end
+  end
+
+  defp loadable(path) do
+    cond do
+      Path.extname(path) not in [".so", ".dylib"] ->
+        {:error,
+         "#{path} is no library by its name, which ends in .so or .dylib; correct EMILY_NIF"}
+
+      cut_short?(path) ->
+        {:error, "the library #{path} is cut short; copy or install it again"}
+
+      true ->
+        {:ok, without_ending(path)}
+    end
+  end
+
+  # The loader maps pages that the file does not have, and touching one ends the VM. What ELF has last is
+  # its table of sections, and where that is and how long stands in its first bytes.
+  defp cut_short?(path) do
+    with {:ok, file} <- :file.open(path, [:read, :raw, :binary]),
+         start = :file.read(file, 64),
+         {:ok, size} = :file.position(file, :eof),
+         :ok <- :file.close(file),
+         {:ok, <<0x7F, "ELF", 2, 1, _::binary-size(34), offset::64-little, rest::binary>>} <-
+           start,
+         <<_::binary-size(10), entry::16-little, count::16-little, _::binary>> <- rest do
+      offset + entry * count > size
+    else
+      _unreadable_or_not_elf -> false
     end
   end
 

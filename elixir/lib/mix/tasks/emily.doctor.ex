@@ -7,7 +7,7 @@ defmodule Mix.Tasks.Emily.Doctor do
       $ mix emily.doctor
       $ mix emily.doctor --json
 
-  It looks at the platform, the processor, Nx, the variant of MLX, the files and their hashes, who may
+  It looks at the platform, the processor (with `EMILY_EXECUTOR` and `EMILY_CPU` where set), Nx, the variant of MLX, the files and their hashes, who may
   change the cache, whether the library loads, its BLAS and the device, and runs a small computation
   that must not fall back to `Nx.BinaryBackend`. Where one of them fails, the task exits with status 1.
 
@@ -22,7 +22,12 @@ defmodule Mix.Tasks.Emily.Doctor do
 
   @impl true
   def run(args) do
-    {options, []} = OptionParser.parse!(args, strict: [json: :boolean])
+    {options, rest} = OptionParser.parse!(args, strict: [json: :boolean])
+
+    if rest != [] do
+      Mix.raise("mix emily.doctor takes no arguments, got: #{Enum.join(rest, " ")}")
+    end
+
     findings = Emily.Doctor.examine()
 
     if options[:json] do
