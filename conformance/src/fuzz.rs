@@ -255,7 +255,7 @@ mod tests {
     use crate::case;
     use crate::layer::{Absent, Oracle, Question, Reference};
 
-    /// An oracle whose 16-bit sums lose everything beyond 100.
+    /// An oracle whose sums of u8 lose everything beyond 100.
     struct Saturating;
 
     impl Layer for Saturating {

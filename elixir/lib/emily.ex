@@ -46,10 +46,20 @@ defmodule Emily do
   """
   @spec from_binary(binary(), Nx.Tensor.shape(), Nx.Type.t() | atom(), keyword()) ::
           Native.tensor()
-  def from_binary(binary, shape, type, opts \\ []) when is_binary(binary) and is_tuple(shape) do
+  def from_binary(binary, shape, type, opts \\ [])
+
+  def from_binary(binary, shape, type, opts) when is_binary(binary) and is_tuple(shape) do
     lane = Lane.for_options(opts)
     dtype = type |> Nx.Type.normalize!() |> Type.to_dtype!(lane.f64)
     ok!(Native.from_binary(lane.worker, dtype, shape, binary))
+  end
+
+  def from_binary(binary, shape, _type, _opts) when is_binary(binary) do
+    raise ArgumentError, "a shape is a tuple, as {2, 2}, got: #{inspect(shape)}"
+  end
+
+  def from_binary(binary, _shape, _type, _opts) do
+    raise ArgumentError, "expected the elements' bytes in a binary, got: #{inspect(binary)}"
   end
 
   @doc """
@@ -148,6 +158,11 @@ defmodule Emily do
     raise ArgumentError,
           "expected a tensor of Emily.Backend, got one of #{inspect(backend)}; " <>
             "copy it first: Nx.backend_copy(tensor, Emily.Backend)"
+  end
+
+  defp ref(other) do
+    raise ArgumentError,
+          "expected a tensor of Emily.Backend, or its handle, got: #{inspect(other)}"
   end
 
   defp metadata(ref) do

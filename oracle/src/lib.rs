@@ -44,7 +44,8 @@ pub struct Answer {
 ///
 /// # Errors
 /// Those of [`Op::infer`]; [`ErrorKind::Index`] for an index out of range;
-/// [`ErrorKind::Numeric`] for an integer remainder by zero and a negative integer exponent;
+/// [`ErrorKind::Numeric`] for integers whose values have no answer, such as a zero divisor;
+/// [`ErrorKind::Argument`] for values that the op does not take, such as a negative shift;
 /// [`ErrorKind::Memory`] for a result of more than 2²⁶ elements, too many for a reference.
 pub fn run(op: &Op, inputs: &[Tensor]) -> Result<Vec<Answer>> {
     let types: Vec<_> = inputs.iter().map(|input| input.ty().clone()).collect();

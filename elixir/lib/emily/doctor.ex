@@ -135,8 +135,8 @@ defmodule Emily.Doctor do
     if variant in supported do
       finding(:variant, :ok, variant, nil)
     else
-      remedy = "set EMILY_MLX_VARIANT to one of #{Enum.join(supported, ", ")}, or unset it"
-      finding(:variant, :error, "#{variant} is not built for this platform", remedy)
+      detail = "#{variant} is not built for this platform"
+      finding(:variant, :error, detail, other_variant(published(), Variant.told(), supported))
     end
   end
 
@@ -286,15 +286,29 @@ defmodule Emily.Doctor do
     end
   end
 
-  # That of the archive which was installed; else what a build was told.
+  # That of the archive which was installed; else what a build is told.
   defp variant do
-    named = System.get_env("EMILY_MLX_VARIANT", "")
-
-    case {published(), named, Variant.configured()} do
-      {{:ok, %{archive: archive}}, "", _configured} -> archive |> String.split("-") |> Enum.at(2)
-      {_published, "", configured} -> mlx_name(configured || :default)
-      {_published, named, _configured} -> named
+    case {published(), Variant.told()} do
+      {{:ok, %{archive: archive}}, _told} -> archive |> String.split("-") |> Enum.at(2)
+      {:none, :machine} -> mlx_name(:default)
+      {:none, {:config, configured}} -> mlx_name(configured)
+      {:none, {:env, name}} -> name
     end
+  end
+
+  # Where what was told stands.
+  defp other_variant({:ok, _archive}, _told, _supported), do: "install again: " <> @reinstall
+
+  defp other_variant(:none, {:config, _configured}, supported) do
+    names =
+      if supported == ["metal"], do: [:aot, :jit], else: Enum.map(supported, &String.to_atom/1)
+
+    named = Enum.map_join(names, ", ", &inspect/1)
+    "set `config :emily, variant:` to one of #{named}, or leave it out; then #{@reinstall}"
+  end
+
+  defp other_variant(:none, _told, supported) do
+    "set EMILY_MLX_VARIANT to one of #{Enum.join(supported, ", ")}, or unset it"
   end
 
   defp mlx_name(:default), do: if(match?({:unix, :darwin}, :os.type()), do: "metal", else: "cpu")

@@ -95,7 +95,8 @@ defmodule Emily.Native do
   @spec start_worker(:cpu | :gpu | :default, f64: boolean()) ::
           {:ok, worker()} | {:error, Error.t()}
   def start_worker(device \\ :default, opts \\ []) when device in [:cpu, :gpu, :default] do
-    NIF.start_worker(device, Keyword.get(opts, :f64, false)) |> result()
+    opts = Keyword.validate!(opts, f64: false)
+    NIF.start_worker(device, opts[:f64]) |> result()
   end
 
   @doc """

@@ -81,6 +81,15 @@ defmodule Emily.Stream do
     Lane.within(lane, fun)
   end
 
+  def with_stream(%__MODULE__{}, fun) do
+    raise ArgumentError, "expected a function without arguments, got: #{inspect(fun)}"
+  end
+
+  def with_stream(other, _fun) do
+    raise ArgumentError,
+          "expected a stream, as Emily.Stream.new/1 gives, got: #{inspect(other)}"
+  end
+
   @doc """
   Closes the stream: what was called on it before is still done, what is called later is an
   `Emily.Error` of kind `:stopped`. Tensors that it computed stay.

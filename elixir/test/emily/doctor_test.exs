@@ -85,6 +85,36 @@ defmodule Emily.DoctorTest do
     assert finding.remedy =~ "EMILY_MLX_VARIANT"
   end
 
+  test "the configuration goes before EMILY_MLX_VARIANT, as in a build, and the remedy names it" do
+    peer = TestNode.start([{"EMILY_MLX_VARIANT", "cpu"}])
+    :ok = :peer.call(peer, Application, :put_env, [:emily, :variant, :rocm])
+
+    finding =
+      Enum.find(:peer.call(peer, Emily.Doctor, :examine, [], 60_000), &(&1.check == :variant))
+
+    assert %{status: :error, detail: ":rocm" <> _, remedy: remedy} = finding
+    assert remedy =~ "config :emily, variant:"
+    refute remedy =~ "EMILY_MLX_VARIANT"
+
+    :ok = :peer.call(peer, Application, :put_env, [:emily, :variant, :cpu])
+
+    finding =
+      Enum.find(:peer.call(peer, Emily.Doctor, :examine, [], 60_000), &(&1.check == :variant))
+
+    assert %{status: :ok, detail: "cpu"} = finding
+  end
+
+  test "the doctor and mix.exs ask for the same Nx" do
+    doctor = File.read!(Path.expand("../../lib/emily/doctor.ex", __DIR__))
+    [_, asked] = Regex.run(~r/@nx "(.*)"/, doctor)
+
+    [_ | _] =
+      found =
+      Regex.scan(~r/"(~> [^"]* or ~> [^"]*)"/, File.read!(Path.expand("../../mix.exs", __DIR__)))
+
+    for [_, named] <- found, do: assert(named == asked)
+  end
+
   test "the task prints every finding, and its exit status tells" do
     Mix.shell(Mix.Shell.Process)
     Mix.Tasks.Emily.Doctor.run([])

@@ -166,6 +166,12 @@ defmodule Emily.NativeTest do
       assert message.(Native.apply_op(worker, :no_such_op, [], %{})) =~ "no_such_op"
     end
 
+    test "of a worker's options" do
+      assert_raise ArgumentError, ~r/unknown keys \[:f65\]/, fn ->
+        Native.start_worker(:cpu, f65: true)
+      end
+    end
+
     test "of bytes, shapes and dtypes", %{worker: worker} do
       assert {:error, %Error{kind: :argument}} = Native.from_binary(worker, :u8, {3}, <<1>>)
       assert {:error, %Error{kind: :argument}} = Native.from_binary(worker, :u8, {-1}, <<1>>)

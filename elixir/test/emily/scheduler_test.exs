@@ -175,6 +175,21 @@ defmodule Emily.SchedulerTest do
       assert_raise ArgumentError, fn -> NIF.apply_op(worker, :concatenate, %{axis: 0}, many) end
     end
 
+    test "as many operands as the library takes there are read there, and one more is not", %{
+      worker: worker,
+      small: small
+    } do
+      few = List.duplicate(small, 256)
+      assert {:ok, [_all]} = NIF.apply_op(worker, :concatenate, %{axis: 0}, few)
+      more = [small | few]
+      assert_raise ArgumentError, fn -> NIF.apply_op(worker, :concatenate, %{axis: 0}, more) end
+
+      for operands <- [few, more] do
+        assert {:ok, [all]} = Native.concatenate(worker, operands, %{axis: 0})
+        assert Native.type(all) == {:u8, {length(operands)}}
+      end
+    end
+
     test "many operands that are none", %{worker: worker, small: small} do
       none = Enum.to_list(0..@many)
       refute long_with?(none, &catch_error(Native.concatenate(worker, &1, %{axis: 0})))

@@ -209,6 +209,20 @@ defmodule Emily.TypeTest do
     end
   end
 
+  test "what is no shape, binary, tensor, stream or function is told, with what fits" do
+    for {sentence, ask} <- [
+          {~r/a shape is a tuple, as {2, 2}, got: \[2, 2\]/,
+           fn -> Emily.from_binary(<<1, 2, 3, 4>>, [2, 2], :u8) end},
+          {~r/bytes in a binary, got: \[1\]/, fn -> Emily.from_binary([1], {1}, :u8) end},
+          {~r/tensor of Emily.Backend, or its handle, got: :x/, fn -> Emily.eval(:x) end},
+          {~r/expected a stream.*got: :x/, fn -> Emily.Stream.with_stream(:x, fn -> :ok end) end},
+          {~r/function without arguments, got: :x/,
+           fn -> Emily.Stream.with_stream(Emily.Stream.new(), :x) end}
+        ] do
+      assert_raise ArgumentError, sentence, ask
+    end
+  end
+
   test "a tensor of another backend is no operand of Emily's own functions" do
     assert_raise ArgumentError, ~r/got one of Nx.BinaryBackend.*backend_copy/, fn ->
       Emily.eval(Nx.tensor(1))

@@ -13,6 +13,18 @@ defmodule Emily.Install.Variant do
   @spec configured() :: term()
   def configured, do: Application.get_env(:emily, :variant)
 
+  @doc """
+  What a build is told, and by whom: the configuration, else `EMILY_MLX_VARIANT`, else nobody.
+  """
+  @spec told() :: {:config, term()} | {:env, String.t()} | :machine
+  def told do
+    case {configured(), System.get_env("EMILY_MLX_VARIANT", "")} do
+      {nil, ""} -> :machine
+      {nil, name} -> {:env, name}
+      {configured, _name} -> {:config, configured}
+    end
+  end
+
   @doc "The variant to install for a target: the one that is named, or the machine's own."
   @spec choose(term(), String.t()) :: {:ok, t()} | {:error, String.t()}
   def choose(nil, target), do: {:ok, default(target)}

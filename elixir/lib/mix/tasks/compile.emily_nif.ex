@@ -97,13 +97,16 @@ defmodule Mix.Tasks.Compile.EmilyNif do
     end
   end
 
-  # EMILY_MLX_VARIANT is for those who build without a configuration.
+  # EMILY_MLX_VARIANT is for those who build without a configuration; mlx-runtime reads it.
   defp mlx_variant do
-    case Variant.configured() do
-      nil ->
+    case Variant.told() do
+      :machine ->
         {:ok, []}
 
-      :jit ->
+      {:env, _name} ->
+        {:ok, []}
+
+      {:config, :jit} ->
         if System.get_env("MLX_HOME") do
           {:ok, [{"EMILY_MLX_VARIANT", Variant.mlx(:jit)}]}
         else
@@ -112,7 +115,7 @@ defmodule Mix.Tasks.Compile.EmilyNif do
              "set MLX_HOME to one (CMake: -DMLX_METAL_JIT=ON; macOS 26.2 or newer)"}
         end
 
-      configured ->
+      {:config, configured} ->
         with {:ok, variant} <- Variant.choose(configured, ""),
              do: {:ok, [{"EMILY_MLX_VARIANT", Variant.mlx(variant)}]}
     end
