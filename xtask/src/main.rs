@@ -58,7 +58,7 @@ enum Command {
     Soak(soak::Args),
     /// Say what moved from one soak's report to another, and whether that is beyond noise.
     Drift(drift::Args),
-    /// Measure the promised figures: a row each, a ratio within one run.
+    /// Measure the figures of xtask/src/bench: a row each, a ratio within one run.
     Bench(bench::Args),
     /// Make what users install: an archive with the native library and all that it loads.
     Package(package::Args),
