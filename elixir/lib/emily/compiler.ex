@@ -8,6 +8,10 @@ defmodule Emily.Compiler do
   The expression is traced once, when the function is compiled, and becomes a program: one call into the engine runs
   it, with its branches and loops. Hooks, `Nx.runtime_call/4` and reductions by a function of the caller's are Elixir's; the
   function is then several programs with those calls between them.
+
+  A program runs on its worker without a break, its loops too: what other processes ask of the same worker waits until it
+  ends. Where that is long, give each process an `Emily.Stream`.
+
   Arguments of other backends are copied in, and results are tensors of `Emily.Backend`. Any
   process may call what was compiled, and a copy for another is small.
 
@@ -19,7 +23,7 @@ defmodule Emily.Compiler do
       become calls of `Emily.Fast`, whose documentation says which do ("Rewriting"). What they give differs in
       its last digits, mostly for the better. `Emily.Fast.rewrites/2` counts them. Defaults to `false`.
     * `:hooks` - functions that replace named hooks, as a map.
-    * `:garbage_collect` - collect garbage after every operation.
+    * `:garbage_collect` - collect garbage after every program and call of Elixir's.
     * `:max_concurrency` - accepted, and taken as 1: one device runs one computation at a time. For
       more at once, give each process an `Emily.Stream`.
     * `:batch_keys` - accepted, and not used: `Nx.Serving` hands it on with the options that it was
