@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, bail};
+use clap::builder::PossibleValuesParser;
 use xshell::{Shell, cmd};
 
 use crate::beam::{self, Beam};
@@ -14,16 +16,16 @@ pub(crate) struct Args {
     #[arg(long)]
     layer: Vec<String>,
     /// Run this op only (repeatable).
-    #[arg(long)]
+    #[arg(long, value_parser = ops(), hide_possible_values = true)]
     op: Vec<String>,
     /// Run this dtype only (repeatable).
-    #[arg(long)]
+    #[arg(long, value_parser = dtypes())]
     dtype: Vec<String>,
     /// Run on this device (repeatable): cpu gpu.
-    #[arg(long)]
+    #[arg(long, value_parser = ["cpu", "gpu"])]
     device: Vec<String>,
     /// Run part I of N of the ops, for a machine that is there for less time.
-    #[arg(long, value_name = "I/N")]
+    #[arg(long, value_name = "I/N", value_parser = shard)]
     shard: Option<String>,
     /// Run the one trial of this name.
     #[arg(long, value_name = "NAME")]
@@ -44,6 +46,29 @@ pub(crate) struct Args {
     report: Option<PathBuf>,
     /// Run the trials whose names contain this.
     filter: Option<String>,
+}
+
+/// The layers that there are where no other backend is judged.
+const LAYERS: [&str; 8] = [
+    "oracle", "native", "nx", "nif", "backend", "compiler", "grad", "slices",
+];
+
+fn ops() -> PossibleValuesParser {
+    PossibleValuesParser::new(emily_spec::ROWS.iter().map(|row| row.name))
+}
+
+fn dtypes() -> PossibleValuesParser {
+    PossibleValuesParser::new(emily_spec::DType::ALL.map(emily_spec::DType::name))
+}
+
+fn shard(text: &str) -> Result<String, String> {
+    let parts = text
+        .split_once('/')
+        .and_then(|(index, of)| Some((index.parse().ok()?, of.parse::<usize>().ok()?)));
+    match parts {
+        Some((index, of)) if (1..=of).contains(&index) => Ok(text.to_owned()),
+        _ => Err("a shard is I/N, as 1/4: from 1/N to N/N".to_owned()),
+    }
 }
 
 /// A backend that is no part of Emily; docs/judge-your-backend.md describes them.
@@ -91,6 +116,22 @@ impl PeerArgs {
 }
 
 impl Args {
+    /// Looks at what the trials would refuse, before minutes go into building them.
+    fn check(&self, report: &Path) -> anyhow::Result<()> {
+        let layers = self.layer.iter().chain(&self.require);
+        let unknown = |layer: &&String| !LAYERS.contains(&without_device(layer));
+        if self.peer.nx_backend.is_none()
+            && let Some(layer) = layers.into_iter().find(unknown)
+        {
+            bail!("unknown layer {layer:?}; known are {}", LAYERS.join(" "));
+        }
+        if let Some(file) = self.case.iter().find(|file| !file.is_file()) {
+            bail!("--case {}: there is no such file", file.display());
+        }
+        let folder = shell::root().join(report);
+        std::fs::create_dir_all(folder).with_context(|| format!("--report {}", report.display()))
+    }
+
     /// False where every trial asked for is of a layer that needs no Elixir.
     fn asks_the_beam(&self) -> bool {
         let rust = |layer: &str| matches!(without_device(layer), "oracle" | "native");
@@ -110,15 +151,16 @@ fn without_device(layer: &str) -> &str {
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
+    let report = args
+        .report
+        .clone()
+        .unwrap_or_else(|| shell::target_dir().join("conformance"));
+    args.check(&report)?;
     let beam = args
         .asks_the_beam()
         .then(|| beam::prepare(shell))
         .transpose()?;
     shell::step("replaying the cases");
-    let report = args
-        .report
-        .clone()
-        .unwrap_or_else(|| shell::target_dir().join("conformance"));
     let mut flags = Vec::new();
     for (flag, values) in [
         ("--layer", &args.layer),
@@ -201,6 +243,48 @@ mod tests {
         }
         assert!(!layers(&["oracle", "native@gpu"]).asks_the_beam());
         assert!(layers(&["backend@gpu"]).asks_the_beam());
+    }
+
+    #[derive(clap::Parser)]
+    struct Parsed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// Whether these flags are taken.
+    fn taken(flags: &[&str]) -> bool {
+        let folder = std::env::temp_dir();
+        let flags = ["conformance"].iter().chain(flags);
+        let parsed = <Parsed as clap::Parser>::try_parse_from(flags);
+        parsed.is_ok_and(|parsed| parsed.args.check(&folder).is_ok())
+    }
+
+    #[test]
+    fn what_is_misspelt_is_refused_before_anything_is_built() {
+        for refused in [
+            "--layer=nosuch",
+            "--require=nosuch",
+            "--op=nosuch",
+            "--dtype=f99",
+            "--device=tpu",
+            "--shard=4/3",
+            "--case=/no/such.toml",
+        ] {
+            assert!(!taken(&[refused]), "{refused}");
+        }
+        let flags = [
+            "--layer=native@gpu",
+            "--op=add",
+            "--dtype=f32",
+            "--device=cpu",
+        ];
+        assert!(taken(&flags) && taken(&["--shard=3/3"]));
+        assert!(taken(&["--nx-backend=My.Backend", "--layer=my"]));
+        assert!(
+            Args::default()
+                .check(Path::new("/dev/null/report"))
+                .is_err()
+        );
     }
 
     #[test]

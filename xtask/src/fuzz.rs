@@ -10,7 +10,7 @@ use crate::{beam, shell};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Calls to try per op.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     cases: u32,
     /// Then go round the ops again with other seeds, until this many minutes are over.
     #[arg(long, default_value_t = 0)]
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long)]
     nif: bool,
     /// How many of these calls.
-    #[arg(long, default_value_t = 1_000_000, requires = "nif")]
+    #[arg(long, default_value_t = 1_000_000, requires = "nif", value_parser = clap::value_parser!(u64).range(1..))]
     calls: u64,
 }
 

@@ -42,6 +42,14 @@ On every backend alike:
 
 ";
 
+/// What Nx does to a whole function, which no case is. ExUnit holds it (`compiler_test.exs`).
+const TRACED: &str = "\
+- `broadcast` of a `broadcast`: under defn Nx makes one of two, and takes axes of length 1 for others than the \
+inner one stretched: f32[1,3] to {3,3} to {2,3,3} is wrong, and other shapes raise
+- `slice` of a `slice`: under defn Nx adds the starts of two up before the outer one is clamped to what the \
+inner one left: `y |> Nx.slice([2], [1]) |> Nx.slice([i], [1])` with `i` a tensor of 1 is element 3, not 2
+";
+
 const BINARY_BACKEND: &str = "
 ## What changes for somebody coming from Nx.BinaryBackend
 
@@ -75,6 +83,7 @@ pub fn divergences_markdown(entries: impl IntoIterator<Item = Recorded>) -> Stri
     if !before.is_empty() {
         page += IN_NX;
         page += &summary(&before, "");
+        page += TRACED;
     }
     if !nx.is_empty() {
         page += BINARY_BACKEND;

@@ -37,6 +37,22 @@ defmodule Emily.CompilerTest do
     end
   end
 
+  # What DIVERGENCES.md says of whole functions. Where this fails, Nx has mended it: take the line away.
+  test "what Nx's tracing makes of a function is the same wrong on every backend" do
+    row = Nx.tensor([[-1.0, 4.125, 0.0]], backend: Nx.BinaryBackend)
+    broadcast = &(&1 |> Nx.broadcast({3, 3}) |> Nx.broadcast({2, 3, 3}))
+    y = Nx.tensor([1, 2, 3, 4], backend: Nx.BinaryBackend)
+    slice = fn y, i -> y |> Nx.slice([2], [1]) |> Nx.slice([i], [1]) end
+
+    for {fun, args} <- [{broadcast, [row]}, {slice, [y, Nx.tensor(1)]}] do
+      called = Nx.to_flat_list(apply(fun, args))
+      emily = fun |> compiled() |> apply(args) |> Nx.to_flat_list()
+      nx = fun |> Nx.Defn.jit(compiler: Nx.Defn.Evaluator) |> apply(args) |> Nx.to_flat_list()
+      assert emily == nx
+      assert emily != called
+    end
+  end
+
   test "results are the backend's own, to the bit" do
     t = Nx.iota({2, 3}, type: :f32, backend: Emily.Backend)
     eager = Nx.with_default_backend(Emily.Backend, fn -> softmax(t) end)
