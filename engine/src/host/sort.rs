@@ -34,7 +34,7 @@ pub(crate) fn sort(x: &Array, axis: usize, direction: Direction) -> Option<Resul
     })
 }
 
-/// The `s32` indices of the first so many in order. None where MLX does it.
+/// The `s32` indices of the first so many in order. None where MLX does it, as `f64`.
 pub(crate) fn argsort(
     x: &Array,
     axis: usize,
@@ -44,8 +44,8 @@ pub(crate) fn argsort(
     let mut shape = mlx::shape_of(x).to_vec();
     shape[axis] = count;
     let ty = TensorType::new(DType::S32, shape);
-    let is_real = !mlx::dtype_of(x).is_complex();
-    (is_on() && is_real).then(|| {
+    let is_small = !mlx::dtype_of(x).is_complex() && mlx::dtype_of(x) != DType::F64;
+    (is_on() && is_small).then(|| {
         let kernel = move |operands: &[Operand<'_>], place: Place<'_>| {
             let rows = Rows::new(&operands[0], axis);
             of_real!(
