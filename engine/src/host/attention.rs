@@ -98,7 +98,9 @@ fn of<T: Float>(op: ScaledDotProductAttention, sizes: Sizes, scale: f32) -> Kern
             key: Side::new(data[1], [&[0, 1], &[2], &[3]]),
             value: Side::new(data[2], [&[0, 1], &[3], &[2]]),
             mask: mask.map(Mask::new),
-            sinks: sinks.map(|sinks| numbers(sinks).read(0, 1, sizes.shared * sizes.per_key)),
+            sinks: sinks.map(|sinks| {
+                numbers(sinks).read(0, sinks.strides[0], sizes.shared * sizes.per_key)
+            }),
         };
         let result = place.into_elements::<T>();
         match level::chosen() {

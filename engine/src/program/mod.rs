@@ -161,10 +161,11 @@ impl Prepared {
 
     /// Refuses what is over the limits for certain.
     pub(crate) fn check_sizes(&self, device: Device) -> Result<()> {
-        if let Some(call) = &self.largest
-            && call.need() > memory::limit()
-        {
-            return Err(call.here(memory::refusal(call.bytes, call.on_the_way)));
+        if let Some(call) = &self.largest {
+            memory::check(call.bytes).map_err(|error| call.here(error))?;
+            if call.need() > memory::limit() {
+                return Err(call.here(memory::refusal(call.bytes, call.on_the_way)));
+            }
         }
         if let Some(call) = &self.longest {
             ops::check_count(call.elements, device).map_err(|error| call.here(error))?;

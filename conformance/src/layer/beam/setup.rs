@@ -124,6 +124,7 @@ fn compile(elixir: &Elixir) -> Result<PathBuf, Absent> {
     elixirc.current_dir(project()).arg("-o").arg(&out).args([
         "lib/emily/native.ex",
         "lib/emily/native/*.ex",
+        "lib/emily/error.ex",
         "conformance/server.ex",
         "conformance/nif.ex",
     ]);

@@ -152,7 +152,7 @@ defmodule Emily.Native.Async do
   end
 
   defp check!(:infinity), do: :ok
-  defp check!(timeout) when is_integer(timeout) and timeout in 0..@longest, do: :ok
+  defp check!(timeout) when is_integer(timeout) and timeout >= 0 and timeout <= @longest, do: :ok
 
   defp check!(timeout) do
     raise ArgumentError,
