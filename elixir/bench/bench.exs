@@ -46,7 +46,12 @@ defmodule Emily.Bench do
       row("of which Nx's own share", nxs, nxs)
     end
 
-    row("Nx.add of two small tensors, against 2.5 µs", each(fn -> Nx.add(small, small) end), 2_500)
+    row(
+      "Nx.add of two small tensors, against 2.5 µs",
+      each(fn -> Nx.add(small, small) end),
+      2_500
+    )
+
     row("of which the native call, against 2 µs", native_add(), 2_000)
 
     eager = fn -> small |> chain() |> Nx.to_binary() end

@@ -214,6 +214,8 @@ defmodule Emily.Native do
   """
   @spec read(tensor(), timeout()) :: {:ok, binary()} | {:error, Error.t()}
   def read(tensor, timeout \\ :infinity) do
+    Async.check_timeout!(timeout)
+
     case NIF.read_now(tensor) do
       nil -> Async.call(&NIF.read(tensor, &1), timeout)
       read -> result(read)

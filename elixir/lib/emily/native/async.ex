@@ -88,7 +88,7 @@ defmodule Emily.Native.Async do
   """
   @spec await(t(), timeout()) :: {:ok, term()} | :ok | {:error, Error.t()}
   def await(%__MODULE__{ref: ref, request: request}, timeout \\ :infinity) do
-    check!(timeout)
+    check_timeout!(timeout)
 
     receive do
       {^ref, reply} -> result(reply)
@@ -140,7 +140,7 @@ defmodule Emily.Native.Async do
   # reference was made, however much that is.
   @spec call(ask(), timeout()) :: {:ok, term()} | :ok | {:error, Error.t()}
   def call(ask, timeout \\ :infinity) do
-    check!(timeout)
+    check_timeout!(timeout)
     ref = make_ref()
     request = ask.(ref)
 
@@ -151,10 +151,15 @@ defmodule Emily.Native.Async do
     end
   end
 
-  defp check!(:infinity), do: :ok
-  defp check!(timeout) when is_integer(timeout) and timeout >= 0 and timeout <= @longest, do: :ok
+  @doc false
+  @spec check_timeout!(term()) :: :ok
+  def check_timeout!(:infinity), do: :ok
 
-  defp check!(timeout) do
+  def check_timeout!(timeout)
+      when is_integer(timeout) and timeout >= 0 and timeout <= @longest,
+      do: :ok
+
+  def check_timeout!(timeout) do
     raise ArgumentError,
           "expected the timeout to be :infinity or milliseconds from 0 to #{@longest}, " <>
             "got: #{inspect(timeout)}"
