@@ -244,9 +244,10 @@ mod tests {
             })
             .collect();
         let ty = op.infer(&types).unwrap().remove(0);
-        let built = match &op {
-            Op::Sort(op) => sort(&inputs[0], op.axis, op.direction),
-            op => build(op, &inputs, &ty),
+        let built = if let Op::Sort(op) = &op {
+            sort(&inputs[0], op.axis, op.direction)
+        } else {
+            build(&op, &inputs, &ty)
         };
         let result = built.expect("the host has it").unwrap();
         result.eval().unwrap();
