@@ -73,14 +73,14 @@ fn too_many_elements_may_be_sliced_and_computed_in_parts() {
 #[test]
 fn what_an_op_has_on_its_way_is_counted_too() {
     let worker = worker();
-    let f32s = |shape: &str| {
+    // A matrix for each of 65,536 indices is 2^32 elements, and the result 65,536.
+    let ones = |shape: &str| {
         let shape = format!(r#"{{"op": "broadcast", "attrs": {{"shape": {shape}, "axes": []}}}}"#);
-        let one = r#"{"op": "as_type", "attrs": {"dtype": "f32"}}"#;
-        let one = apply(&worker, one, &[&scalar(&worker)])?;
-        apply(&worker, &shape, &[&one])
+        apply(&worker, &shape, &[&scalar(&worker)]).expect("a view")
     };
-    let f32s = |shape| f32s(shape).expect("a view");
-    let (query, key) = (f32s("[1, 1, 65536, 1]"), f32s("[1, 1, 65536, 1]"));
-    let attention = r#"{"op": "scaled_dot_product_attention"}"#;
-    refused(apply(&worker, attention, &[&query, &key, &key]));
+    let (rows, columns) = (ones("[8, 1, 65536]"), ones("[8, 65536, 1]"));
+    let indices = ones("[65536]");
+    let product = r#"{"op": "gather_mm"}"#;
+    let inputs = [&rows, &columns, &indices, &indices];
+    refused(apply(&worker, product, &inputs));
 }

@@ -3,36 +3,13 @@
 //! To give it back MLX waits for every stream on the CPU, and whoever waits for a stream is told of the kernel that
 //! failed on it, once, in place of the stream's own thread. So such failures are kept here for all threads.
 
-use std::sync::{Once, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use emily_spec::{Error, Result};
 use mlx_rs::error::Result as MlxResult;
 
-use super::limit;
-use crate::Device;
 use crate::mlx::from_mlx;
 use crate::reaper;
-
-/// The part of the memory limit that the cache may be on a CPU, and the most that it may be. The system takes longer
-/// to clear a new page than most operations take to fill it.
-const SHARE: usize = 16;
-const MOST: usize = 1 << 30;
-
-/// Lets the cache be a share of the memory limit, where it is some 30 MiB by default: on a CPU. Once, before there
-/// are streams to wait for.
-///
-/// # Errors
-/// [`emily_spec::ErrorKind::Internal`] when MLX refuses.
-pub(crate) fn widen_cache() -> Result<()> {
-    static WIDENED: Once = Once::new();
-    let mut widened = Ok(());
-    WIDENED.call_once(|| {
-        if Device::preferred() == Device::Cpu {
-            widened = set_cache_limit((limit() / SHARE).min(MOST)).map(drop);
-        }
-    });
-    widened
-}
 
 /// How many failures there were, and the last one. Locked for writing while MLX waits, so that whoever reads
 /// after it has waited for its own stream misses none.

@@ -17,8 +17,8 @@ use crate::reaper;
 
 pub use budget::on_pressure;
 pub(crate) use budget::{Reserved, claim, crowded, given, note, refusal, relieve, trim};
+pub(crate) use cache::failures_since;
 pub use cache::{clear_cache, set_cache_limit};
-pub(crate) use cache::{failures_since, widen_cache};
 pub(crate) use threads::{check_threads, threads};
 
 /// What the allocator holds, in bytes.

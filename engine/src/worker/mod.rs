@@ -74,7 +74,6 @@ impl Worker {
         }
         // It is looked for once, which takes a while, and uploads need it.
         let _limit = memory::limit();
-        memory::widen_cache()?;
         let (thread, lane) = pool::join(config.device)?;
         Ok(Worker {
             thread,
