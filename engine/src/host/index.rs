@@ -8,25 +8,22 @@ use mlx_rs::error::Result;
 
 use super::matmul::offsets;
 use super::order::{Ordered, of_real};
+use super::pool;
 use super::walk::{by_width, dense};
-use super::{is_on, pool};
 use crate::mlx::{self, Element, Operand, Place};
 
 /// The elements that one thread copies at a time, in whole rows.
 const CHUNK: usize = 1 << 14;
 
 /// The elements of `x` at indices, or at tuples of them, one array for each of these axes; in the result their axes
-/// come behind the first `outer` axes of `x`, and before the rest. None where MLX does it.
+/// come behind the first `outer` axes of `x`, and before the rest.
 pub(crate) fn gather(
     x: &Array,
     indices: &[Array],
     axes: &[usize],
     outer: usize,
     ty: &TensorType,
-) -> Option<Result<Array>> {
-    if !is_on() {
-        return None;
-    }
+) -> Result<Array> {
     let rest: Vec<usize> = (0..x.ndim()).filter(|axis| !axes.contains(axis)).collect();
     let (outer, inner) = rest.split_at(outer);
     let reading = Reading {
@@ -38,20 +35,11 @@ pub(crate) fn gather(
     let kernel = move |operands: &[Operand<'_>], place: Place<'_>| {
         by_width!(operands[0].dtype().size(), copy(&reading, operands, place));
     };
-    Some(mlx::lazy(&operands, ty, Box::new(kernel)))
+    mlx::lazy(&operands, ty, Box::new(kernel))
 }
 
-/// For each index the element of `x` there along this axis, at the index's own place along the others. None where
-/// MLX does it.
-pub(crate) fn along(
-    x: &Array,
-    index: &Array,
-    axis: usize,
-    ty: &TensorType,
-) -> Option<Result<Array>> {
-    if !is_on() {
-        return None;
-    }
+/// For each index the element of `x` there along this axis, at the index's own place along the others.
+pub(crate) fn along(x: &Array, index: &Array, axis: usize, ty: &TensorType) -> Result<Array> {
     let operands = operands(x, std::slice::from_ref(index));
     let kernel = move |operands: &[Operand<'_>], place: Place<'_>| {
         by_width!(
@@ -59,7 +47,7 @@ pub(crate) fn along(
             copy_along(axis, operands, place)
         );
     };
-    Some(mlx::lazy(&operands, ty, Box::new(kernel)))
+    mlx::lazy(&operands, ty, Box::new(kernel))
 }
 
 fn operands(x: &Array, indices: &[Array]) -> Vec<Array> {
@@ -147,8 +135,8 @@ fn copy_along<T: Element>(axis: usize, operands: &[Operand<'_>], place: Place<'_
     });
 }
 
-/// The nearest index that an axis of this size has, as `s32`, for each integer. None where MLX does it.
-pub(crate) fn nearest(index: &Array, size: i32) -> Option<Result<Array>> {
+/// The nearest index that an axis of this size has, as `s32`, for each integer.
+pub(crate) fn nearest(index: &Array, size: i32) -> Result<Array> {
     fn all<T: Ordered>(index: &Operand<'_>, place: Place<'_>, last: i64) {
         let result = place.into_elements();
         each::<T, i32>(index, result, |_, index| index.clamp(0, last) as i32);
@@ -158,12 +146,11 @@ pub(crate) fn nearest(index: &Array, size: i32) -> Option<Result<Array>> {
     let kernel = move |operands: &[Operand<'_>], place: Place<'_>| {
         of_real!(operands[0].dtype(), all(&operands[0], place, last));
     };
-    is_on().then(|| mlx::lazy(&[mlx::clone_array(index)], &ty, Box::new(kernel)))
+    mlx::lazy(&[mlx::clone_array(index)], &ty, Box::new(kernel))
 }
 
 /// `u8` 1 for each integer that is no index: along their last axis they are of axes of these sizes, over and over.
-/// None where MLX does it.
-pub(crate) fn outside(index: &Array, sizes: &[i32]) -> Option<Result<Array>> {
+pub(crate) fn outside(index: &Array, sizes: &[i32]) -> Result<Array> {
     fn all<T: Ordered>(index: &Operand<'_>, place: Place<'_>, sizes: &[i64]) {
         let result = place.into_elements();
         match *sizes {
@@ -180,7 +167,7 @@ pub(crate) fn outside(index: &Array, sizes: &[i32]) -> Option<Result<Array>> {
     let kernel = move |operands: &[Operand<'_>], place: Place<'_>| {
         of_real!(operands[0].dtype(), all(&operands[0], place, &sizes));
     };
-    is_on().then(|| mlx::lazy(&[mlx::clone_array(index)], &ty, Box::new(kernel)))
+    mlx::lazy(&[mlx::clone_array(index)], &ty, Box::new(kernel))
 }
 
 /// A function of each integer and its place.

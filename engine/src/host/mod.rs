@@ -36,28 +36,29 @@ mod walk;
 
 use std::sync::OnceLock;
 
-use emily_spec::{Error, ErrorKind, Op, TensorType};
+use emily_spec::{
+    ArgReduce, ArgReduction, Arithmetic, Compare, Conv, Cumulative, Dot, Epsilon, Error, ErrorKind,
+    Logsumexp, Norm, Op, Reduce, Reduction, ScaledDotProductAttention, Scan, Softmax, TensorType,
+    Unary,
+};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 
 pub(crate) use index::{along, gather, nearest, outside};
 use rows::Rows;
-pub(crate) use sort::{argsort, sort};
-
 pub(crate) use small::is_small;
+pub(crate) use sort::{argsort, sort};
 
 use crate::mlx;
 
 /// The result of an op on these operands, not evaluated, if the host computes it: on a CPU stream.
 pub(crate) fn build(op: &Op, inputs: &[Array], ty: &TensorType) -> Option<Result<Array>> {
-    if !is_on() {
-        return None;
-    }
     let kernel = kernel(op, inputs, ty)?;
     Some(mlx::lazy(inputs, ty, kernel))
 }
 
-/// The same, computed now, on this thread alone: of operands that are evaluated, and of these types. The bits are those of [`build`].
+/// The same, computed now, on this thread alone: of operands that are evaluated, and of these types. The bits are
+/// those of [`build`].
 ///
 /// # Panics
 /// Where the kernel does.
@@ -67,14 +68,12 @@ pub(crate) fn compute(
     types: &[TensorType],
     ty: &TensorType,
 ) -> Option<Result<Array>> {
-    if !is_on() {
-        return None;
-    }
-    let kernel = kernel(op, types, ty)?;
+    let kernel = is_on().then(|| kernel(op, types, ty)).flatten()?;
     Some(pool::alone(|| mlx::computed(inputs, ty, &*kernel)))
 }
 
-fn is_on() -> bool {
+/// Whether the host computes anything: unless `EMILY_EXECUTOR` says otherwise.
+pub(crate) fn is_on() -> bool {
     static ON: OnceLock<bool> = OnceLock::new();
     *ON.get_or_init(|| !std::env::var("EMILY_EXECUTOR").is_ok_and(|name| name == "mlx"))
 }
@@ -122,88 +121,124 @@ impl Typed for TensorType {
     }
 }
 
+/// An op that the host has a kernel of, for some operands.
+enum Own<'a> {
+    Unary(Unary),
+    Arithmetic(Arithmetic),
+    Compare(Compare),
+    Dot(&'a Dot),
+    Conv(&'a Conv),
+    Attention(&'a ScaledDotProductAttention),
+    Softmax(&'a Softmax),
+    Logsumexp(&'a Logsumexp),
+    Norm(Norm, &'a Epsilon),
+    ArgReduce(ArgReduce, &'a ArgReduction),
+    Cumulative(Cumulative, &'a Scan),
+    Reduce(Reduce, &'a Reduction),
+}
+
+impl Own<'_> {
+    /// `None` for those that are MLX's whatever they are asked of.
+    fn of(op: &Op) -> Option<Own<'_>> {
+        Some(match op {
+            Op::Unary(op) => Own::Unary(*op),
+            Op::Arithmetic(op, _) => Own::Arithmetic(*op),
+            Op::Compare(op) => Own::Compare(*op),
+            Op::Dot(op) => Own::Dot(op),
+            Op::Conv(op) => Own::Conv(op),
+            Op::ScaledDotProductAttention(op) => Own::Attention(op),
+            Op::Softmax(op) => Own::Softmax(op),
+            Op::Logsumexp(op) => Own::Logsumexp(op),
+            Op::Norm(op, attrs) => Own::Norm(*op, attrs),
+            Op::ArgReduce(op, attrs) => Own::ArgReduce(*op, attrs),
+            Op::Cumulative(op, attrs) => Own::Cumulative(*op, attrs),
+            Op::Reduce(op, attrs) => Own::Reduce(*op, attrs),
+            Op::AllClose(_)
+            | Op::Argsort(_)
+            | Op::AsType(_)
+            | Op::Bitcast(_)
+            | Op::Broadcast(_)
+            | Op::Cholesky(_)
+            | Op::Clip(_)
+            | Op::Concatenate(_)
+            | Op::Constant(_)
+            | Op::Dequantize(_)
+            | Op::Determinant(_)
+            | Op::DynamicPutSlice(_)
+            | Op::DynamicSlice(_)
+            | Op::Eigh(_)
+            | Op::Einsum(_)
+            | Op::Eye(_)
+            | Op::Fourier(..)
+            | Op::Fourier2(..)
+            | Op::FpDequantize(_)
+            | Op::FpGatherQmm(_)
+            | Op::FpQuantize(_)
+            | Op::FpQuantizedMatmul(_)
+            | Op::Gather(_)
+            | Op::GatherMm(_)
+            | Op::GatherQmm(_)
+            | Op::Indexed(..)
+            | Op::Iota(_)
+            | Op::Lu(_)
+            | Op::Pad(_)
+            | Op::PutSlice(_)
+            | Op::Qr(_)
+            | Op::Quantifier(..)
+            | Op::Quantize(_)
+            | Op::QuantizedMatmul(_)
+            | Op::Reshape(_)
+            | Op::Reverse(_)
+            | Op::Rope(_)
+            | Op::Select(_)
+            | Op::Slice(_)
+            | Op::Solve(_)
+            | Op::Sort(_)
+            | Op::Squeeze(_)
+            | Op::Stack(_)
+            | Op::Svd(_)
+            | Op::Take(_)
+            | Op::TakeAlongAxis(_)
+            | Op::TopK(_)
+            | Op::Transpose(_)
+            | Op::TriangularSolve(_)
+            | Op::Window(..)
+            | Op::WindowScatter(..) => return None,
+        })
+    }
+}
+
 /// The kernel for an op on these operands, if there is one. Their types are made only for ops that have one: lists of
 /// operands may be long, and most ops are views.
 fn kernel(op: &Op, inputs: &[impl Typed], ty: &TensorType) -> Option<mlx::Kernel> {
     let type_of = Typed::ty;
     let types = || inputs.iter().map(type_of).collect::<Vec<_>>();
-    match op {
-        Op::Unary(op) => unary::kernel(*op, &type_of(&inputs[0]), ty),
-        Op::Arithmetic(op, _) => binary::arithmetic(*op, &types(), ty),
-        Op::Compare(op) => binary::compare(*op, &types(), ty),
-        Op::Dot(op) => matmul::kernel(op, &types(), ty),
-        Op::Conv(op) => conv::kernel(op, &types(), ty),
-        Op::ScaledDotProductAttention(op) => attention::kernel(op, &types(), ty),
-        Op::Softmax(op) => {
+    match Own::of(op)? {
+        Own::Unary(op) => unary::kernel(op, &type_of(&inputs[0]), ty),
+        Own::Arithmetic(op) => binary::arithmetic(op, &types(), ty),
+        Own::Compare(op) => binary::compare(op, &types(), ty),
+        Own::Dot(op) => matmul::kernel(op, &types(), ty),
+        Own::Conv(op) => conv::kernel(op, &types(), ty),
+        Own::Attention(op) => attention::kernel(op, &types(), ty),
+        Own::Softmax(op) => {
             let types = types();
             let length = last_axes(&types[0], &op.axes)?;
             rows::kernel(Rows::Softmax, length, &types, ty)
         }
-        Op::Logsumexp(op) => {
+        Own::Logsumexp(op) => {
             let x = type_of(&inputs[0]);
             let all: Vec<usize> = (0..x.shape.rank()).collect();
             let length = last_axes(&x, op.axes.as_deref().unwrap_or(&all))?;
             rows::logsumexp(length, &x, ty)
         }
-        Op::Norm(op, attrs) => {
+        Own::Norm(op, attrs) => {
             let types = types();
             let length = *types[0].shape.last()?;
-            rows::kernel(Rows::Norm(*op, attrs.value()?), length, &types, ty)
+            rows::kernel(Rows::Norm(op, attrs.value()?), length, &types, ty)
         }
-        Op::ArgReduce(op, attrs) => choice::kernel(*op, attrs, &type_of(&inputs[0]), ty),
-        Op::Cumulative(op, attrs) => scan::kernel(*op, attrs, ty),
-        Op::Reduce(op, attrs) => reduce::kernel(*op, attrs, &type_of(&inputs[0]), ty),
-        Op::AllClose(_)
-        | Op::Argsort(_)
-        | Op::AsType(_)
-        | Op::Bitcast(_)
-        | Op::Broadcast(_)
-        | Op::Cholesky(_)
-        | Op::Clip(_)
-        | Op::Concatenate(_)
-        | Op::Constant(_)
-        | Op::Dequantize(_)
-        | Op::Determinant(_)
-        | Op::DynamicPutSlice(_)
-        | Op::DynamicSlice(_)
-        | Op::Eigh(_)
-        | Op::Einsum(_)
-        | Op::Eye(_)
-        | Op::Fourier(..)
-        | Op::Fourier2(..)
-        | Op::FpDequantize(_)
-        | Op::FpGatherQmm(_)
-        | Op::FpQuantize(_)
-        | Op::FpQuantizedMatmul(_)
-        | Op::Gather(_)
-        | Op::GatherMm(_)
-        | Op::GatherQmm(_)
-        | Op::Indexed(..)
-        | Op::Iota(_)
-        | Op::Lu(_)
-        | Op::Pad(_)
-        | Op::PutSlice(_)
-        | Op::Qr(_)
-        | Op::Quantifier(..)
-        | Op::Quantize(_)
-        | Op::QuantizedMatmul(_)
-        | Op::Reshape(_)
-        | Op::Reverse(_)
-        | Op::Rope(_)
-        | Op::Select(_)
-        | Op::Slice(_)
-        | Op::Solve(_)
-        | Op::Sort(_)
-        | Op::Squeeze(_)
-        | Op::Stack(_)
-        | Op::Svd(_)
-        | Op::Take(_)
-        | Op::TakeAlongAxis(_)
-        | Op::TopK(_)
-        | Op::Transpose(_)
-        | Op::TriangularSolve(_)
-        | Op::Window(..)
-        | Op::WindowScatter(..) => None,
+        Own::ArgReduce(op, attrs) => choice::kernel(op, attrs, &type_of(&inputs[0]), ty),
+        Own::Cumulative(op, attrs) => scan::kernel(op, attrs, ty),
+        Own::Reduce(op, attrs) => reduce::kernel(op, attrs, &type_of(&inputs[0]), ty),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use emily_spec::{Arithmetic, Dot, Op, Shape, TensorType, Unary};
 
+use super::Own;
 use super::level::{self, Set};
 
 /// The most that a call may take which is computed where it is made, in nanoseconds.
@@ -20,68 +21,23 @@ pub(crate) fn is_small(op: &Op, inputs: &[TensorType], results: &[TensorType]) -
     };
     let largest = inputs.iter().chain(results).map(|ty| elements(&ty.shape));
     let elements = largest.max().unwrap_or(0);
-    let tenths = match op {
-        Op::Unary(op) => elements.saturating_mul(unary(*op)),
-        Op::Arithmetic(op, _) => elements.saturating_mul(arithmetic(*op)),
-        Op::Compare(_) | Op::Reduce(..) => elements.saturating_mul(MOVED),
-        Op::Softmax(_) | Op::Norm(..) => elements.saturating_mul(FUNCTION),
-        Op::Dot(op) => products(op, inputs, results).saturating_add(elements.saturating_mul(MOVED)),
-        Op::AllClose(_)
-        | Op::ArgReduce(..)
-        | Op::Argsort(_)
-        | Op::AsType(_)
-        | Op::Bitcast(_)
-        | Op::Broadcast(_)
-        | Op::Cholesky(_)
-        | Op::Clip(_)
-        | Op::Concatenate(_)
-        | Op::Constant(_)
-        | Op::Conv(_)
-        | Op::Cumulative(..)
-        | Op::Dequantize(_)
-        | Op::Determinant(_)
-        | Op::DynamicPutSlice(_)
-        | Op::DynamicSlice(_)
-        | Op::Eigh(_)
-        | Op::Einsum(_)
-        | Op::Eye(_)
-        | Op::Fourier(..)
-        | Op::Fourier2(..)
-        | Op::FpDequantize(_)
-        | Op::FpGatherQmm(_)
-        | Op::FpQuantize(_)
-        | Op::FpQuantizedMatmul(_)
-        | Op::Gather(_)
-        | Op::GatherMm(_)
-        | Op::GatherQmm(_)
-        | Op::Indexed(..)
-        | Op::Iota(_)
-        | Op::Logsumexp(_)
-        | Op::Lu(_)
-        | Op::Pad(_)
-        | Op::PutSlice(_)
-        | Op::Qr(_)
-        | Op::Quantifier(..)
-        | Op::Quantize(_)
-        | Op::QuantizedMatmul(_)
-        | Op::Reshape(_)
-        | Op::Reverse(_)
-        | Op::Rope(_)
-        | Op::ScaledDotProductAttention(_)
-        | Op::Select(_)
-        | Op::Slice(_)
-        | Op::Solve(_)
-        | Op::Sort(_)
-        | Op::Squeeze(_)
-        | Op::Stack(_)
-        | Op::Svd(_)
-        | Op::Take(_)
-        | Op::TakeAlongAxis(_)
-        | Op::TopK(_)
-        | Op::Transpose(_)
-        | Op::TriangularSolve(_)
-        | Op::Window(..)
-        | Op::WindowScatter(..) => return false,
+    let tenths = match Own::of(op) {
+        Some(Own::Unary(op)) => elements.saturating_mul(unary(op)),
+        Some(Own::Arithmetic(op)) => elements.saturating_mul(arithmetic(op)),
+        Some(Own::Compare(_) | Own::Reduce(..)) => elements.saturating_mul(MOVED),
+        Some(Own::Softmax(_) | Own::Norm(..)) => elements.saturating_mul(FUNCTION),
+        Some(Own::Dot(op)) => {
+            products(op, inputs, results).saturating_add(elements.saturating_mul(MOVED))
+        }
+        // Of these nobody has estimated it.
+        Some(
+            Own::Conv(_)
+            | Own::Attention(_)
+            | Own::Logsumexp(_)
+            | Own::ArgReduce(..)
+            | Own::Cumulative(..),
+        )
+        | None => return false,
     };
     tenths.saturating_mul(slower) <= LIMIT * 10
 }

@@ -8,8 +8,8 @@ use mlx_rs::Array;
 use mlx_rs::error::Result;
 
 use super::order::{Digits, Key, Ordered, of_real};
+use super::pool;
 use super::walk::dense;
-use super::{is_on, pool};
 use crate::mlx::{self, Element, Operand, Place};
 
 /// Rows from here on are sorted by digits.
@@ -18,11 +18,11 @@ const LONG: usize = 1 << 11;
 /// The elements that one thread sorts at a time, in whole rows.
 const CHUNK: usize = 1 << 12;
 
-/// The elements in order. None where MLX does it.
+/// The elements in order. None of complex numbers, which MLX sorts.
 pub(crate) fn sort(x: &Array, axis: usize, direction: Direction) -> Option<Result<Array>> {
     let ty = TensorType::new(mlx::dtype_of(x), mlx::shape_of(x));
     let is_real = !ty.dtype.is_complex();
-    (is_on() && is_real).then(|| {
+    is_real.then(|| {
         let kernel = move |operands: &[Operand<'_>], place: Place<'_>| {
             let rows = Rows::new(&operands[0], axis);
             of_real!(
@@ -34,7 +34,7 @@ pub(crate) fn sort(x: &Array, axis: usize, direction: Direction) -> Option<Resul
     })
 }
 
-/// The `s32` indices of the first so many in order. None where MLX does it, as `f64`.
+/// The `s32` indices of the first so many in order. None of complex numbers and of `f64`, which MLX sorts.
 pub(crate) fn argsort(
     x: &Array,
     axis: usize,
@@ -45,7 +45,7 @@ pub(crate) fn argsort(
     shape[axis] = count;
     let ty = TensorType::new(DType::S32, shape);
     let is_small = !mlx::dtype_of(x).is_complex() && mlx::dtype_of(x) != DType::F64;
-    (is_on() && is_small).then(|| {
+    is_small.then(|| {
         let kernel = move |operands: &[Operand<'_>], place: Place<'_>| {
             let rows = Rows::new(&operands[0], axis);
             of_real!(

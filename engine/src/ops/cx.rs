@@ -5,8 +5,8 @@ use mlx_rs::error::{ConversionError, Result as MlxResult};
 use mlx_rs::ops::indexing::argmax;
 use mlx_rs::{Array, Stream, with_stream};
 
-use crate::Device;
 use crate::mlx::{clone_array, dtype_of, from_mlx, private, slice_axis};
+use crate::{Device, host};
 
 /// The worker's side of one op: where it runs, and the conditions its answer stands under.
 pub(crate) struct Cx<'a> {
@@ -102,6 +102,11 @@ impl<'a> Cx<'a> {
             cpu,
             conditions: Vec::new(),
         }
+    }
+
+    /// Whether kernels of the engine's own may take the place of MLX's.
+    pub(crate) fn has_host(&self) -> bool {
+        self.device == Device::Cpu && host::is_on()
     }
 
     /// Makes the op's results an error where any element of `failed` is true.

@@ -126,10 +126,8 @@ pub(super) fn gather(op: &Gather, inputs: &[Array], ty: &TensorType, cx: &mut Cx
         // Nothing to read, or nothing to write; what indices there are have been refused.
         return zeros_dtype(&shape, to_mlx(ty.dtype));
     }
-    if cx.device == Device::Cpu
-        && let Some(array) = host::gather(x, &parts, axes, 0, ty)
-    {
-        return array;
+    if cx.has_host() {
+        return host::gather(x, &parts, axes, 0, ty);
     }
     let mut size = x.shape().to_vec();
     axes.iter().for_each(|&axis| size[axis] = 1);
@@ -161,11 +159,9 @@ pub(super) fn take(op: &Take, inputs: &[Array], ty: &TensorType, cx: &mut Cx) ->
     if inputs[0].size() == 0 || ty.shape.contains(&0) {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
-    if cx.device == Device::Cpu {
+    if cx.has_host() {
         let indices = std::slice::from_ref(&index);
-        if let Some(array) = host::gather(&inputs[0], indices, &[op.axis], op.axis, ty) {
-            return array;
-        }
+        return host::gather(&inputs[0], indices, &[op.axis], op.axis, ty);
     }
     as_bits(&inputs[0], cx, |x| x.take_axis(index, op.axis as i32))
 }
@@ -181,10 +177,8 @@ pub(super) fn take_along_axis(
     if inputs[0].size() == 0 || ty.shape.contains(&0) {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
-    if cx.device == Device::Cpu
-        && let Some(array) = host::along(&inputs[0], &index, op.axis, ty)
-    {
-        return array;
+    if cx.has_host() {
+        return host::along(&inputs[0], &index, op.axis, ty);
     }
     as_bits(&inputs[0], cx, |x| {
         x.take_along_axis(index, Some(op.axis as i32))
@@ -288,10 +282,8 @@ pub(super) fn inside(x: &Array, index: &Array, axis: usize, cx: &mut Cx) -> Resu
 
 fn nearest(x: &Array, index: &Array, axis: usize, cx: &Cx) -> Result<Array> {
     let size = x.shape()[axis];
-    if cx.device == Device::Cpu
-        && let Some(array) = host::nearest(index, size)
-    {
-        return array;
+    if cx.has_host() {
+        return host::nearest(index, size);
     }
     clamp(index, (size - 1).max(0))
 }
@@ -300,10 +292,9 @@ fn nearest(x: &Array, index: &Array, axis: usize, cx: &Cx) -> Result<Array> {
 /// of `x`, over and over.
 fn refuse_outside(x: &Array, indices: &Array, axes: &[usize], cx: &mut Cx) -> Result<()> {
     let sizes: Vec<i32> = axes.iter().map(|&axis| x.shape()[axis]).collect();
-    if cx.device == Device::Cpu
-        && let Some(outside) = host::outside(indices, &sizes)
-    {
-        cx.fail_outside(outside?, indices, axes, shape_of(x));
+    if cx.has_host() {
+        let outside = host::outside(indices, &sizes)?;
+        cx.fail_outside(outside, indices, axes, shape_of(x));
         return Ok(());
     }
     let wide = comparable(indices)?;

@@ -42,8 +42,8 @@ pub(crate) use cx::{Condition, Cx};
 pub(crate) use layout::{Layout, check_count, check_counts};
 pub(crate) use view::{constant, view};
 
+use crate::host;
 use crate::mlx::{dtype_of, from_mlx, refusal, shape_of, to_mlx};
-use crate::{Device, host};
 
 /// The op's results, not evaluated, of exactly the types `results`, which `Op::infer` gave.
 ///
@@ -71,7 +71,7 @@ fn build(
     cx: &mut Cx,
 ) -> mlx_rs::error::Result<Vec<Array>> {
     let ty = &results[0];
-    if cx.device == Device::Cpu
+    if cx.has_host()
         && let [ty] = results
         && let Some(array) = host::build(op, inputs, ty)
     {

@@ -21,7 +21,7 @@ pub(super) fn argsort(op: &Argsort, x: &Array, ty: &TensorType, cx: &Cx) -> Resu
     if x.ndim() == 0 || x.size() == 0 {
         return zeros_dtype(&dims(&ty.shape), to_mlx(ty.dtype));
     }
-    if cx.device == Device::Cpu
+    if cx.has_host()
         && let Some(array) = host::argsort(x, op.axis, op.direction, x.shape()[op.axis] as usize)
     {
         return cast(&array?, ty.dtype);
@@ -46,7 +46,7 @@ pub(super) fn sort(op: &Sort, x: &Array, cx: &Cx) -> Result<Array> {
     if x.ndim() == 0 || x.size() == 0 {
         return Ok(clone_array(x));
     }
-    if cx.device == Device::Cpu
+    if cx.has_host()
         && let Some(array) = host::sort(x, op.axis, op.direction)
     {
         return array;
@@ -71,13 +71,11 @@ pub(super) fn top_k(op: &TopK, x: &Array, results: &[TensorType], cx: &Cx) -> Re
         return results.iter().map(empty).collect();
     }
     let axis = x.ndim() - 1;
-    if cx.device == Device::Cpu
+    if cx.has_host()
         && let Some(first) = host::argsort(x, axis, Direction::Desc, op.k)
     {
         let first = first?;
-        let elements = host::along(x, &first, axis, &results[0]);
-        let along = || x.take_along_axis(&first, Some(axis as i32));
-        return Ok(vec![elements.unwrap_or_else(along)?, first]);
+        return Ok(vec![host::along(x, &first, axis, &results[0])?, first]);
     }
     let sorted = Argsort {
         axis,
