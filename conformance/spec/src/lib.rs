@@ -33,7 +33,7 @@ pub use family::Family;
 pub use fnv::fnv1a;
 pub use listing::fingerprint;
 pub use op::*;
-pub use panic::{caught, panic_text};
+pub use panic::{caught, panic_text, panicked};
 pub use program::{Id, Node, Program, Region, Step};
 pub use row::{Arity, Domain, Dtypes, Grad, Judged, Promise, Range, ResultDType, Role, Row};
 pub use scalar::Scalar;

@@ -7,11 +7,14 @@ use crate::{Error, ErrorKind, Result};
 
 /// What `run` gives. A panic in it is an error as well, of kind internal, that says who panicked and what with.
 pub fn caught<T>(who: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic_text(&*panic);
-        let message = format!("the {who} panicked: {text}; please report it");
-        Err(Error::new(ErrorKind::Internal, message))
-    })
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(panicked(who, &*panic)))
+}
+
+/// The error that a caught panic is, of kind internal.
+pub fn panicked(who: &str, payload: &(dyn Any + Send)) -> Error {
+    let text = panic_text(payload);
+    let message = format!("the {who} panicked: {text}; please report it");
+    Error::new(ErrorKind::Internal, message)
 }
 
 /// The text that a caught panic was raised with.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use emily_spec::{Context, Error, ErrorKind, Result, TensorType, panic_text};
+use emily_spec::{Context, Error, ErrorKind, Result, TensorType};
 use mlx_rs::{Array, Stream, with_stream};
 use smallvec::SmallVec;
 
@@ -642,11 +642,7 @@ fn of(error: Error, value: &Value) -> Error {
 }
 
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic_text(panic);
-    Error::new(
-        ErrorKind::Internal,
-        format!("the worker panicked: {text}; please report it"),
-    )
+    emily_spec::panicked("worker", panic)
 }
 
 #[cfg(test)]
