@@ -5,19 +5,18 @@
 //! `{results, name, attrs, operands}`, `{results, :if, predicate, then, else}` or
 //! `{results, :while, initial, state, condition, body}`.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use emily_engine::{Handle, Prepared, Worker, memory, optimised};
-use emily_spec::{
-    Error, ErrorKind, Id, Node, Program, Region, Result, Step, Tensor, TensorType, panic_text,
-};
+use emily_spec::{Error, ErrorKind, Id, Node, Program, Region, Result, Step, Tensor, TensorType};
 use rustler::{Binary, Encoder, Env, Resource, ResourceArc, Term};
 
 use crate::atoms;
 use crate::decode::{self, Operands, argument, parts};
 use crate::encode::guarded;
-use crate::request;
-use crate::resource::{TensorRef, WorkerRef};
+use crate::resource::WorkerRef;
+use crate::worker::queued;
 
 /// A program, checked and ready to run.
 pub(crate) struct ProgramRef(Arc<Prepared>);
@@ -86,21 +85,7 @@ fn run<'a>(
     program: &Arc<Prepared>,
     inputs: Result<Vec<Handle>>,
 ) -> Term<'a> {
-    guarded(env, || {
-        let (outputs, backlog) = worker
-            .run(program, &inputs?)
-            .map_err(|error| error.on(worker.name()))?;
-        let tensors: Vec<_> = outputs
-            .into_iter()
-            .map(|handle| ResourceArc::new(TensorRef(handle)))
-            .collect();
-        let wait = backlog
-            .and_then(|backlog| request::notice(env, atoms::room(), |room| backlog.notify(room)));
-        Ok(match wait {
-            Some(tag) => (atoms::wait(), tag, tensors).encode(env),
-            None => (atoms::ok(), tensors).encode(env),
-        })
-    })
+    guarded(env, || queued(env, worker, worker.run(program, &inputs?)))
 }
 
 /// What `f` gives on a stack as large as regions within regions need; a scheduler's may be a small one.
@@ -111,11 +96,7 @@ fn with_room<T: Send>(f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let thread = thread.spawn_scoped(scope, f).map_err(|error| {
             Error::new(ErrorKind::Memory, format!("no room for a thread: {error}"))
         })?;
-        thread.join().unwrap_or_else(|panic| {
-            let text = panic_text(&*panic);
-            let text = format!("the native library panicked: {text}; please report it");
-            Err(Error::new(ErrorKind::Internal, text))
-        })
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
@@ -221,9 +202,5 @@ fn constant(term: Term<'_>) -> Result<Arc<Tensor>> {
         .decode()
         .map_err(|_| argument("a constant's bytes are a binary"))?;
     ty.check_byte_count(binary.len())?;
-    let mut bytes = Vec::new();
-    let reserved = bytes.try_reserve_exact(binary.len());
-    reserved.map_err(memory::none_for(binary.len()))?;
-    bytes.extend_from_slice(&binary);
-    Tensor::new(ty, bytes).map(Arc::new)
+    Tensor::new(ty, memory::copied(&binary)?).map(Arc::new)
 }

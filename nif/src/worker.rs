@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use emily_engine::{Config, Device, Handle, Worker};
+use emily_engine::{Backlog, Config, Device, Handle, Worker};
 use emily_spec::Result;
 use rustler::{Atom, Encoder, Env, Reference, ResourceArc, Term};
 
@@ -104,19 +104,26 @@ fn submit<'a>(
     guarded(env, || {
         let inputs = inputs?;
         let op = decode::op(name, attrs)?;
-        let (outputs, backlog) = worker
-            .submit(op, &inputs)
-            .map_err(|error| error.on(worker.name()))?;
-        let tensors: Vec<_> = outputs
-            .into_iter()
-            .map(|handle| ResourceArc::new(TensorRef(handle)))
-            .collect();
-        let wait = backlog
-            .and_then(|backlog| request::notice(env, atoms::room(), |room| backlog.notify(room)));
-        Ok(match wait {
-            Some(tag) => (atoms::wait(), tag, tensors).encode(env),
-            None => (atoms::ok(), tensors).encode(env),
-        })
+        queued(env, worker, worker.submit(op, &inputs))
+    })
+}
+
+/// What the worker queued: `{:ok, tensors}`, or `{:wait, ref, tensors}`.
+pub(crate) fn queued<'a>(
+    env: Env<'a>,
+    worker: &Worker,
+    queued: Result<(Vec<Handle>, Option<Backlog>)>,
+) -> Result<Term<'a>> {
+    let (outputs, backlog) = queued.map_err(|error| error.on(worker.name()))?;
+    let tensors: Vec<_> = outputs
+        .into_iter()
+        .map(|handle| ResourceArc::new(TensorRef(handle)))
+        .collect();
+    let wait = backlog
+        .and_then(|backlog| request::notice(env, atoms::room(), |room| backlog.notify(room)));
+    Ok(match wait {
+        Some(tag) => (atoms::wait(), tag, tensors).encode(env),
+        None => (atoms::ok(), tensors).encode(env),
     })
 }
 

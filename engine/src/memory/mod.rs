@@ -114,7 +114,7 @@ pub fn none_for<E>(count: usize) -> impl FnOnce(E) -> Error {
 ///
 /// # Errors
 /// [`ErrorKind::Memory`].
-pub(crate) fn copied(bytes: &[u8]) -> Result<Vec<u8>> {
+pub fn copied(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut copy = Vec::new();
     let reserved = copy.try_reserve_exact(bytes.len());
     reserved.map_err(none_for(bytes.len()))?;
