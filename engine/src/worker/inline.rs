@@ -1,8 +1,8 @@
 //! Small ops, computed in the call on the caller's thread: no queue, no wake, and a handle on what is there.
 //!
 //! That is for calls on the CPU whose operands are computed, without conditions, and which are views ([`ops::view`]) or
-//! for which the host has a kernel that takes a moment ([`host::is_small`]). What cannot be had so is queued as ever, with its errors: this says
-//! `None` and has done nothing.
+//! for which the host has a kernel that takes a moment ([`host::is_small`]). What cannot be had so is queued as ever,
+//! with its errors: this says `None` and has done nothing.
 //!
 //! **Operands.** Another thread's graph may use the same arrays, and MLX writes over what nobody else has. So a call
 //! takes a share of each operand first, under its slot's lock, and holds it until the kernel is done: MLX counts two
@@ -23,7 +23,6 @@ use super::runner::{Origin, at, is_wasteful, panicked};
 use super::slot::{Slot, State, Value};
 use super::{Handle, Worker};
 use crate::bytes::Bytes;
-use crate::memory::Reserved;
 use crate::{Device, host, memory, mlx, ops};
 
 /// Whether workers of this device compute small ops in the call, and whether what is there is read so.
@@ -61,7 +60,9 @@ impl Worker {
         }
         let arrays = inputs.iter().map(|input| Some(input.0.computed()?.0));
         let arrays = arrays.collect::<Option<SmallVec<[Array; 3]>>>()?;
-        let room = self.room_now(bytes.saturating_add(on_the_way))?;
+        // A queued op has room made.
+        let room = self.claim(bytes.saturating_add(on_the_way), true);
+        let room = room.ok().flatten()?;
         let computed = || host::compute(op, &arrays, types, ty);
         let state = match catch_unwind(AssertUnwindSafe(computed)) {
             Ok(made) => State::Ready(Value::computed(made?.ok()?, bytes)),
@@ -99,16 +100,6 @@ impl Worker {
     fn ready(&self, ty: &TensorType, value: Value) -> Handle {
         let state = State::Ready(value);
         Handle(Slot::new(ty.clone(), self.thread.clone(), state))
-    }
-
-    /// Room for so many bytes, where there is some now: a queued op has it made.
-    fn room_now(&self, bytes: usize) -> Option<Reserved> {
-        let room = memory::claim(bytes, 0).ok().flatten()?;
-        if memory::crowded(bytes) {
-            // That takes more than a moment.
-            self.call(memory::trim);
-        }
-        Some(room)
     }
 }
 

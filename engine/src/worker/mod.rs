@@ -148,14 +148,8 @@ impl Worker {
 
     /// Room for so many bytes, where there is some now.
     fn room(&self, bytes: usize) -> Result<Option<Reserved>> {
-        if let Some(room) = memory::claim(bytes, 0)? {
-            if memory::crowded(bytes) {
-                // Who brings few bytes has less time than that takes.
-                match bytes < SMALL {
-                    true => self.call(memory::trim),
-                    false => memory::trim(),
-                }
-            }
+        // Who brings few bytes has less time than giving memory back takes.
+        if let Some(room) = self.claim(bytes, bytes < SMALL)? {
             return Ok(Some(room));
         }
         if bytes > memory::limit() {
@@ -166,6 +160,19 @@ impl Worker {
             true => memory::claim(bytes, reaper::waiting()),
             false => Ok(None),
         }
+    }
+
+    /// Room for so many bytes, where there is some now and nothing else has to go. What the C library keeps is given
+    /// back where that is time, by the worker's thread for who is in haste.
+    fn claim(&self, bytes: usize, is_hasty: bool) -> Result<Option<Reserved>> {
+        let room = memory::claim(bytes, 0)?;
+        if room.is_some() && memory::crowded(bytes) {
+            match is_hasty {
+                true => self.call(memory::trim),
+                false => memory::trim(),
+            }
+        }
+        Ok(room)
     }
 
     /// Queues an op and returns its results' handles, without waiting for anything. A small one on a CPU, whose

@@ -11,10 +11,10 @@ use smallvec::SmallVec;
 
 use super::{Asked, Known, Origin, Runner, fill, panicked};
 use crate::program::{Block, Call, Planned, Work};
+use crate::worker::Handle;
 use crate::worker::failure::Failure;
 use crate::worker::slot::{Slot, State, Value};
 use crate::worker::thread::{Input, Run};
-use crate::worker::{Guards, Handle};
 use crate::{ending, memory, mlx};
 
 /// A program under way.
@@ -95,14 +95,7 @@ impl Runner {
         let array = mlx::upload(tensor.ty(), bytes)?;
         memory::given(bytes.len());
         drop(room);
-        Ok(Value {
-            array,
-            guards: Guards::default(),
-            evaluated: true,
-            origin: None,
-            kept: bytes.len(),
-            era: self.poison.era(),
-        })
+        Ok(Value::computed(array, bytes.len()))
     }
 
     fn block(
