@@ -3,18 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use emily_spec::{Id, Op, Program, Region, Result, Step};
+use emily_spec::{Id, Op, Region, Step};
 
 use super::Renamed;
 
 /// An op on operands.
 type Computation = (Arc<Op>, Vec<Id>);
 
-/// The program with each computation once where it is seen.
-pub(super) fn once(program: Program) -> Result<Program> {
-    let (parameters, constants, body) = program.into_parts();
-    let body = Seen::default().region(body);
-    Program::new(parameters, constants, body)
+/// The body with each computation once where it is seen.
+pub(super) fn once(body: Region) -> Region {
+    Seen::default().region(body)
 }
 
 #[derive(Default)]

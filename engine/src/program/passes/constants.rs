@@ -3,19 +3,22 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use emily_spec::{Id, Program, Region, Result, Tensor};
+use emily_spec::{Id, Region, Tensor};
 
 use super::Renamed;
 
-/// The program with each constant once.
-pub(super) fn once(program: Program) -> Result<Program> {
-    if program.constants().is_empty() {
-        return Ok(program);
+/// The constants, which come after so many parameters, each once, and the body that uses these.
+pub(super) fn once(
+    parameters: usize,
+    constants: Vec<Arc<Tensor>>,
+    mut body: Region,
+) -> (Vec<Arc<Tensor>>, Region) {
+    if constants.is_empty() {
+        return (constants, body);
     }
-    let (parameters, constants, mut body) = program.into_parts();
     let mut used = HashSet::new();
     collect(&body, &mut used);
-    let id = |place: usize| Id(u32::try_from(parameters.len() + place).unwrap_or(u32::MAX));
+    let id = |place: usize| Id(u32::try_from(parameters + place).unwrap_or(u32::MAX));
     let mut kept: Vec<Arc<Tensor>> = Vec::new();
     let mut seen: HashMap<Arc<Tensor>, Id> = HashMap::new();
     let mut renamed = Renamed::default();
@@ -30,7 +33,7 @@ pub(super) fn once(program: Program) -> Result<Program> {
         renamed.0.insert(id(place), new);
     }
     rename(&mut body, &renamed);
-    Program::new(parameters, kept, body)
+    (kept, body)
 }
 
 fn collect(region: &Region, used: &mut HashSet<Id>) {

@@ -2,13 +2,11 @@
 
 use std::collections::HashSet;
 
-use emily_spec::{Id, Program, Region, Result, Step};
+use emily_spec::{Id, Region, Step};
 
-/// The program without the nodes of which nothing is used.
-pub(super) fn removed(program: Program) -> Result<Program> {
-    let (parameters, constants, body) = program.into_parts();
-    let body = region(body, &mut HashSet::new());
-    Program::new(parameters, constants, body)
+/// The body without the nodes of which nothing is used.
+pub(super) fn removed(body: Region) -> Region {
+    region(body, &mut HashSet::new())
 }
 
 /// Goes through a region from its end; `live` is what is used after it, and then what is used from its beginning on.

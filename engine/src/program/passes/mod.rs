@@ -1,4 +1,5 @@
-//! What makes a program smaller without changing a bit of what it gives: functions from program to program.
+//! What makes a program smaller without changing a bit of what it gives: functions of its parts, which are checked and
+//! numbered anew once they are done.
 
 mod common;
 mod constants;
@@ -13,9 +14,9 @@ use emily_spec::{Id, Program, Result, Step};
 /// # Errors
 /// None that the program does not have.
 pub fn optimised(program: Program) -> Result<Program> {
-    let program = constants::once(program)?;
-    let program = common::once(program)?;
-    dead::removed(program)
+    let (parameters, constants, body) = program.into_parts();
+    let (constants, body) = constants::once(parameters.len(), constants, body);
+    Program::new(parameters, constants, dead::removed(common::once(body)))
 }
 
 /// Values that stand for others.
