@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::mpsc;
 
-use emily_spec::{DType, Op, TensorType, Unary};
+use emily_spec::{DType, ErrorKind, Op, TensorType, Unary};
 
 use super::*;
 
