@@ -8,22 +8,8 @@
 
 Code.require_file("turns.exs", __DIR__)
 
-defmodule Emily.Bench.Prepared do
-  @moduledoc "A backend whose sum is there already: what a call costs is Nx's own share."
-  defstruct []
-
-  def add(out, _left, _right), do: %{out | data: %__MODULE__{}}
-  def reshape(out, _tensor), do: %{out | data: %__MODULE__{}}
-  def multiply(out, _left, _right), do: %{out | data: %__MODULE__{}}
-  def subtract(out, _left, _right), do: %{out | data: %__MODULE__{}}
-  def max(out, _left, _right), do: %{out | data: %__MODULE__{}}
-  def transpose(out, _tensor, _axes), do: %{out | data: %__MODULE__{}}
-  def sum(out, _tensor, _options), do: %{out | data: %__MODULE__{}}
-  def to_binary(_tensor, _limit), do: <<>>
-end
-
 defmodule Emily.Bench.Ops do
-  alias Emily.Bench.{Peers, Prepared, Turns}
+  alias Emily.Bench.{Peers, Turns}
 
   # Sums of the same numbers in 16 bits agree in four digits.
   @agreement 1.0e-3
@@ -157,36 +143,18 @@ defmodule Emily.Bench.Ops do
     fn -> Nx.from_binary(binary, :f32) end
   end
 
-  # What Nx itself takes is measured with a backend that does nothing, and the bar is that and so much more.
+  # What stands by itself; calls beside Nx's own share are bench.exs's.
   defp own(rounds) do
-    ours = [Emily.eval(wave({16})), Emily.eval(wave({4, 4}))]
-    nothing = Enum.map(ours, &%{&1 | data: %Prepared{}})
+    inputs = [Emily.eval(wave({16})), Emily.eval(wave({4, 4}))]
+    compiled = Nx.Defn.compile(&mixed_chain/2, inputs, compiler: Emily.Compiler)
+    mixed = fn -> compiled |> apply(inputs) |> Nx.to_binary() end
     megabytes = Emily.eval(wave({1_048_576}))
-    read = fn result -> Nx.to_binary(result) end
-    compiled = Nx.Defn.compile(&mixed_chain/2, ours, compiler: Emily.Compiler)
 
     [
-      share("Nx.add of 16, bar Nx's share + 0.5 µs", &add/2, ours, nothing, 500, rounds),
-      share("with to_binary, + 2 µs", &read.(add(&1, &2)), ours, nothing, 2_000, rounds),
-      share(
-        "150 mixed eager ops and a read, + 100 µs",
-        &read.(mixed_chain(&1, &2)),
-        ours,
-        nothing,
-        100_000,
-        rounds
-      ),
-      at_most(
-        "the same compiled, bar 30 µs",
-        fn -> read.(apply(compiled, ours)) end,
-        30_000,
-        rounds
-      ),
-      at_most("to_binary of 4 MB, bar 30 µs", fn -> read.(megabytes) end, 30_000, rounds)
+      at_most("150 mixed ops, compiled, and a read, bar 30 µs", mixed, 30_000, rounds),
+      at_most("to_binary of 4 MB, bar 30 µs", fn -> Nx.to_binary(megabytes) end, 30_000, rounds)
     ]
   end
-
-  defp add(one, _matrix), do: Nx.add(one, one)
 
   # Thirty times five operations.
   defp mixed_chain(one, matrix) do
@@ -196,31 +164,12 @@ defmodule Emily.Bench.Ops do
     end)
   end
 
-  defp share(title, fun, ours, nothing, more, rounds) do
-    medians =
-      turns(
-        [{"emily", fn -> apply(fun, ours) end}, {"nx", fn -> apply(fun, nothing) end}],
-        rounds
-      )
-
-    bar = 1 + more / medians["nx"]
-    %{name: title, by: medians, ratio: medians["emily"] / medians["nx"], bar: bar}
-  end
-
   defp at_most(title, call, ns, rounds) do
-    medians = turns([{"emily", call}], rounds)
+    # Calls of microseconds are timed a thousand at a time.
+    many = fn -> Enum.each(1..1000, fn _ -> call.() end) end
+    ways = [{"emily", fn -> Turns.time(many, @sampled_ns) / 1000 end, nil}]
+    medians = Turns.medians(ways, rounds)
     %{name: title, by: medians, ratio: medians["emily"] / ns, bar: 1.0}
-  end
-
-  # Calls of microseconds are timed a thousand at a time.
-  defp turns(ways, rounds) do
-    many = fn call -> fn -> Enum.each(1..1000, fn _ -> call.() end) end end
-
-    for(
-      {way, call} <- ways,
-      do: {way, fn -> Turns.time(many.(call), @sampled_ns) / 1000 end, nil}
-    )
-    |> Turns.medians(rounds)
   end
 end
 
