@@ -23,11 +23,8 @@ defmodule Emily.Compiler.Lowering do
   written down, as a call that would be an error whenever it is made.
   """
   def lower(expression, hooks, options) do
-    device = options[:device] || :cpu
-    f64 = true
-
     {plan, segments} =
-      Recorder.record(device, f64, fn ->
+      Recorder.record(options[:device] || :cpu, fn ->
         state = %{scopes: %{}, plans: %{}, at: nil, hooks: hooks, options: options}
         {plan, _state} = plan(expression, root(expression), state)
         plan
@@ -115,17 +112,26 @@ defmodule Emily.Compiler.Lowering do
 
   # A plan of its own: the values of a container, in a list.
   defp plan(container, scope, state) do
-    number = Recorder.number()
-    state = put_in(state.plans[number], %{open: nil, steps: []})
+    {number, state} = new_plan(state)
     scope = %{scope | place: {:plan, number}}
 
     within(scope, state, fn state ->
       {container, state} = composite(container, state)
       results = leaves(container)
       Enum.each(results, &Recorder.export/1)
-      steps = Enum.reverse(state.plans[number].steps)
-      {%Plan{steps: steps, results: results}, state}
+      {written(number, results, state), state}
     end)
+  end
+
+  defp new_plan(state) do
+    number = Recorder.number()
+    {number, emptied(number, state)}
+  end
+
+  defp emptied(number, state), do: put_in(state.plans[number], %{open: nil, steps: []})
+
+  defp written(number, results, state) do
+    %Plan{steps: Enum.reverse(state.plans[number].steps), results: results}
   end
 
   # Ends the open segment with a step of Elixir's: of so many results like these.
@@ -150,8 +156,11 @@ defmodule Emily.Compiler.Lowering do
 
   defp export(other), do: Recorder.export(other)
 
-  defp values(of, templates) do
-    for {template, id} <- Enum.with_index(templates), do: symbolic(template, of, id)
+  # A step's results.
+  defp values(of, templates), do: values(of, 0..(length(templates) - 1)//1, templates)
+
+  defp values(of, ids, templates) do
+    for {template, id} <- Enum.zip(templates, ids), do: symbolic(template, of, id)
   end
 
   defp symbolic(template, of, id) do
@@ -359,8 +368,7 @@ defmodule Emily.Compiler.Lowering do
       ids = Recorder.fresh(length(templates))
       Recorder.append({ids, :if, Recorder.operand(pred), then, otherwise})
 
-      {for({id, template} <- Enum.zip(ids, templates), do: symbolic(template, segment, id)),
-       state}
+      {values(segment, ids, templates), state}
     end)
   end
 
@@ -386,13 +394,12 @@ defmodule Emily.Compiler.Lowering do
       templates = Enum.map(initial, &Nx.to_template/1)
       operands = Enum.map(initial, &Recorder.operand/1)
       ids = Recorder.fresh(length(initial))
-      values = for {id, template} <- Enum.zip(ids, templates), do: symbolic(template, segment, id)
 
       scope = %{
         parent: state.at,
         own: Tree.scope_ids({pred, body}),
         known: %{},
-        params: values,
+        params: values(segment, ids, templates),
         place: {segment, level + 1}
       }
 
@@ -414,11 +421,7 @@ defmodule Emily.Compiler.Lowering do
       {condition, body} = regions
       results = Recorder.fresh(length(initial))
       Recorder.append({results, :while, operands, ids, condition, body})
-
-      values =
-        for {id, template} <- Enum.zip(results, templates), do: symbolic(template, segment, id)
-
-      {values, state}
+      {values(segment, results, templates), state}
     end)
   end
 
@@ -440,13 +443,12 @@ defmodule Emily.Compiler.Lowering do
   end
 
   defp else_plan([{pred, _body} | _rest] = clauses, last, state) do
-    number = Recorder.number()
-    state = put_in(state.plans[number], %{open: nil, steps: []})
+    {number, state} = new_plan(state)
     scope = branch(state, {:plan, number}, pred)
 
     within(scope, state, fn state ->
       {results, state} = walked_cond(clauses, last, state)
-      {%Plan{steps: Enum.reverse(state.plans[number].steps), results: results}, state}
+      {written(number, results, state), state}
     end)
   end
 
@@ -454,8 +456,7 @@ defmodule Emily.Compiler.Lowering do
     number = Recorder.number()
     Enum.each(initial, &Recorder.export/1)
     templates = Enum.map(initial, &Nx.to_template/1)
-    plan = Recorder.number()
-    state = put_in(state.plans[plan], %{open: nil, steps: []})
+    {plan, state} = new_plan(state)
 
     scope = %{
       parent: state.at,
@@ -469,13 +470,11 @@ defmodule Emily.Compiler.Lowering do
       within(scope, state, fn state ->
         {pred, state} = value(pred, state)
         Recorder.export(pred)
-        condition = %Plan{steps: Enum.reverse(state.plans[plan].steps), results: pred}
-        state = put_in(state.plans[plan], %{open: nil, steps: []})
-        {next, state} = composite(body, state)
+        condition = written(plan, pred, state)
+        {next, state} = composite(body, emptied(plan, state))
         next = leaves(next)
         Enum.each(next, &Recorder.export/1)
-        body = %Plan{steps: Enum.reverse(state.plans[plan].steps), results: next}
-        {{condition, body}, state}
+        {{condition, written(plan, next, state)}, state}
       end)
 
     {values(number, templates), add_step({:while, number, initial, condition, body}, state)}

@@ -18,9 +18,10 @@ defmodule Emily.Compiler.Recorder do
   @results Map.new(Ops.all(), &{&1.name, &1.results})
 
   @doc "Runs `fun` while operations are written down; gives its result and the segments."
-  def record(device, f64, fun) do
+  def record(device, fun) do
     before = Process.put(@key, %{segments: %{}, at: nil, count: 0, notes: []})
-    lane = %Lane{worker: __MODULE__, device: device, f64: f64}
+    # Whether there may be `f64` is seen where it runs.
+    lane = %Lane{worker: __MODULE__, device: device, f64: true}
 
     try do
       result = Lane.within(lane, fun)
