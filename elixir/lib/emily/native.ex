@@ -479,11 +479,7 @@ defmodule Emily.Native do
   """
   @spec run_program(worker(), reference(), [tensor()]) :: {:ok, [tensor()]} | {:error, Error.t()}
   def run_program(worker, program, inputs) do
-    case queue_program(worker, program, inputs) do
-      {:ok, _tensors} = ok -> ok
-      {:wait, ref, tensors} -> wait_for_room(ref, tensors)
-      {:error, error} -> {:error, Error.from_native(error)}
-    end
+    queued(queue_program(worker, program, inputs))
   end
 
   defp queue_program(worker, program, inputs) when length(inputs) <= @read_at_once do
@@ -508,12 +504,15 @@ defmodule Emily.Native do
   @spec apply_op(worker(), atom(), [tensor()], attrs()) ::
           {:ok, [tensor()]} | {:error, Error.t()}
   def apply_op(worker, name, inputs, attrs) do
-    case queue(worker, name, attrs, inputs) do
-      {:ok, _tensors} = ok -> ok
-      {:wait, ref, tensors} -> wait_for_room(ref, tensors)
-      {:error, error} -> {:error, error |> Error.from_native() |> at_call(name, attrs, inputs)}
+    with {:error, error} <- queued(queue(worker, name, attrs, inputs)) do
+      {:error, at_call(error, name, attrs, inputs)}
     end
   end
+
+  # What was queued, once there is room for more.
+  defp queued({:ok, _tensors} = ok), do: ok
+  defp queued({:wait, ref, tensors}), do: wait_for_room(ref, tensors)
+  defp queued({:error, error}), do: {:error, Error.from_native(error)}
 
   defp queue(worker, name, attrs, inputs) when length(inputs) <= @read_at_once do
     NIF.apply_op(worker, name, attrs, inputs)

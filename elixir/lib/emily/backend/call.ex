@@ -48,10 +48,16 @@ defmodule Emily.Backend.Call do
     attrs = dtype_attr(attrs, lane)
     refs = Enum.map(tensors, &ref(&1, lane))
     Emily.Case.note(op, attrs, refs)
+    queue!(refs, fn -> Native.apply_op(lane.worker, op, refs, attrs) end)
+  end
 
+  @doc "Queues what `fun` queues with these handles, and gives those of its results, computed if dispatch is synchronous."
+  @spec queue!([Native.tensor()], (-> {:ok, [Native.tensor()]} | {:error, Exception.t()})) ::
+          [Native.tensor()]
+  def queue!(refs, fun) do
     results =
       try do
-        Native.apply_op(lane.worker, op, refs, attrs)
+        fun.()
       rescue
         error in ArgumentError -> reraise explain(error, refs), __STACKTRACE__
       end
@@ -72,21 +78,22 @@ defmodule Emily.Backend.Call do
 
   defp dtype_attr(attrs, _lane), do: attrs
 
-  @doc "The lane for these operands: the first tensor of ours decides, and `f64` if any has it."
-  @spec lane([term()]) :: Lane.t()
-  def lane(tensors), do: lane(tensors, nil, false)
-
-  defp lane([%T{data: %Backend{device: device, f64: f64}} | rest], nil, _f64?) do
-    lane(rest, device, f64)
+  @doc """
+  The lane for these operands: the first tensor of ours decides, and `f64` if any has it, or the backend's options; where
+  there is none of ours, the options.
+  """
+  @spec lane([term()], keyword()) :: Lane.t()
+  def lane(tensors, options \\ []) do
+    lane(tensors, nil, Keyword.get(options, :f64, false), options)
   end
 
-  defp lane([%T{data: %Backend{f64: f64}} | rest], device, f64?) do
-    lane(rest, device, f64 or f64?)
+  defp lane([%T{data: %Backend{device: device, f64: f64}} | rest], found, f64?, options) do
+    lane(rest, found || device, f64 or f64?, options)
   end
 
-  defp lane([_other | rest], device, f64?), do: lane(rest, device, f64?)
-  defp lane([], nil, _f64?), do: Lane.for_options([])
-  defp lane([], device, f64?), do: Lane.for_device(device, f64?)
+  defp lane([_other | rest], found, f64?, options), do: lane(rest, found, f64?, options)
+  defp lane([], nil, _f64?, options), do: Lane.for_options(options)
+  defp lane([], found, f64?, _options), do: Lane.for_device(found, f64?)
 
   @doc "The tensor's handle; a tensor of another backend is copied in first."
   @spec ref(T.t(), Lane.t()) :: Native.tensor()

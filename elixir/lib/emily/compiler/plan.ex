@@ -5,9 +5,7 @@ defmodule Emily.Compiler.Plan do
   # Steps run in order, on values by their `Emily.Compiler.Value`. A plan within a step, a branch or a loop's body,
   # sees the values of the plan around it.
 
-  import Emily.Reply, only: [ok!: 1, explain: 2]
-
-  alias Emily.{Backend, Config, Lane, Native}
+  alias Emily.{Backend, Native}
   alias Emily.Backend.Call
   alias Emily.Compiler.Value
   alias Nx.Tensor, as: T
@@ -41,7 +39,7 @@ defmodule Emily.Compiler.Plan do
 
   defp step({:program, number, program, inputs, outputs, notes}, env, context) do
     {tensors, env} = resolve(inputs, env, context)
-    lane = lane(tensors, context.options)
+    lane = Call.lane(tensors, context.options)
     refs = Enum.map(tensors, &Call.ref(&1, lane))
 
     for {event, measurements, metadata} <- notes,
@@ -49,15 +47,7 @@ defmodule Emily.Compiler.Plan do
 
     started = System.monotonic_time()
 
-    results =
-      try do
-        Native.run_program(lane.worker, program, refs)
-      rescue
-        error in ArgumentError -> reraise explain(error, refs), __STACKTRACE__
-      end
-
-    results = ok!(results)
-    if Config.dispatch() == :sync, do: Enum.each(results, &ok!(Native.eval(&1)))
+    results = Call.queue!(refs, fn -> Native.run_program(lane.worker, program, refs) end)
     duration = System.monotonic_time() - started
     :telemetry.execute([:emily, :program, :run], %{duration: duration}, %{device: lane.device})
     collect(context)
@@ -109,17 +99,6 @@ defmodule Emily.Compiler.Plan do
 
   defp collect(%{gc: true}), do: :erlang.garbage_collect()
   defp collect(_context), do: :ok
-
-  defp lane(tensors, options) do
-    case for %T{data: %Backend{} = data} <- tensors, do: data do
-      [%Backend{device: device} | _] = ours ->
-        f64 = Keyword.get(options, :f64, false) or Enum.any?(ours, & &1.f64)
-        Lane.for_device(device, f64)
-
-      [] ->
-        Lane.for_options(options)
-    end
-  end
 
   # Tensors for values, wherever they stand. A parameter is asked for once, when it is needed.
   defp resolve(%T{data: %Backend{ref: %Value{of: :parameter, id: id}}}, env, context) do
