@@ -88,10 +88,15 @@ defmodule Emily.MixProject do
       places = %{nx: nx, rustler: rustler}
 
       for app <- [:nx | apps] do
-        {app, path: places[app] || Path.join(folder, "#{app}"), override: true}
+        place = places[app] || Path.join(folder, "#{app}")
+        {app, [path: place, override: true] ++ checkout_options(app)}
       end
     end
   end
+
+  # A checkout has a mix task that its Hex package leaves out, and that needs an application named outside `:prod` only.
+  defp checkout_options(:castore), do: [env: :test]
+  defp checkout_options(_app), do: []
 
   defp apps(:slices), do: @model_apps
   defp apps(:docs), do: @docs_apps
