@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use emily_engine::{Device, Worker, memory};
-use emily_spec::{DType, TensorType};
+use emily_spec::{DType, Op, TensorType};
 
 use crate::harness::{Harness, Tally, Work};
 use crate::metric::Metric;
@@ -118,10 +118,13 @@ fn rehearse(plan: &Plan) -> anyhow::Result<BTreeMap<Metric, f64>> {
     for _ in 0..plan.harness.rehearsal() {
         work.turn(&mut tally);
     }
-    // The engine starts a thread for large buffers when the first of them ends.
+    // The engine starts threads for its kernels with the first large one, and one for large buffers when the first of
+    // them ends.
     if let Some(worker) = work.workers().first() {
-        let ty = TensorType::new(DType::U8, [LARGE]);
-        drop(worker.from_bytes(ty, &vec![0; LARGE])?);
+        let ty = TensorType::new(DType::F32, [LARGE / 4]);
+        let x = worker.from_bytes(ty, &vec![0; LARGE])?;
+        let largest = Op::read("reduce_max", serde_json::json!({}))?;
+        worker.apply(&largest, &[x])?.swap_remove(0).eval()?;
     }
     // What goes wrong already does so again, where it is told.
     end(work, plan.patience)
