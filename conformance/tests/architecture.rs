@@ -252,12 +252,86 @@ fn the_contract_s_macros_stand_in_one_file() {
     }
 }
 
+/// Variables by which one of our programs tells another something, and that nobody sets by hand.
+const AMONG_OURSELVES: [&str; 6] = [
+    // A test starts itself again.
+    "EMILY_END",
+    "EMILY_TEST_ALONE",
+    "EMILY_TEST_LIMITED",
+    // Xtask tells a build script, and reads what a VM that ended left.
+    "EMILY_NIF_RPATH",
+    "EMILY_NIF_FUZZ_NOTE",
+    // Cargo's, of the engine's `links`.
+    "EMILY_ENGINE_LIB_DIR",
+];
+
+#[test]
+fn each_variable_stands_in_a_table() {
+    let tables: String = ["OPERATING.md", "CONTRIBUTING.md"]
+        .map(|page| std::fs::read_to_string(repository().join(page)).expect("the page is there"))
+        .concat();
+    let listed: String = tables.lines().filter(|l| l.starts_with("| `")).collect();
+    let mut open = vec![repository()];
+    let mut missing = BTreeSet::new();
+    while let Some(path) = open.pop() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() {
+            let built = ["target", "_build", "deps", "doc", "tmp", "priv"].contains(&&*name);
+            if !built && (!name.starts_with('.') || path == repository()) {
+                let entries = std::fs::read_dir(&path).expect("the folder can be read");
+                open.extend(entries.map(|entry| entry.expect("the entry can be read").path()));
+            }
+        } else if ["rs", "ex", "exs", "livemd"]
+            .iter()
+            .any(|e| path.extension() == Some(e.as_ref()))
+        {
+            let text = std::fs::read_to_string(&path).expect("the file can be read");
+            let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            missing.extend(
+                words
+                    .filter(|word| word.len() > "EMILY_".len() && word.starts_with("EMILY_"))
+                    .filter(|word| !AMONG_OURSELVES.contains(word))
+                    .filter(|word| !listed.contains(&format!("`{word}`")))
+                    .map(|word| format!("{word} in {}", shown(&path))),
+            );
+        }
+    }
+    assert!(missing.is_empty(), "no table has {missing:#?}");
+}
+
+#[test]
+fn what_a_red_means_is_told_of_each_file_of_tests() {
+    let page = std::fs::read_to_string(repository().join("CI.md")).expect("the page is there");
+    let names: String = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .collect();
+    // Those of the trials have sections of their own.
+    let trials = ["conformance", "slices"];
+    for folder in ["conformance/tests", "engine/tests", "soak/tests"] {
+        let missing: Vec<_> = std::fs::read_dir(repository().join(folder))
+            .expect("the folder can be read")
+            .map(|entry| entry.expect("the entry can be read").path())
+            .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+            .filter_map(|path| path.file_stem()?.to_str().map(str::to_owned))
+            .filter(|name| {
+                !trials.contains(&name.as_str()) && !names.contains(&format!("**{name}**"))
+            })
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "CI.md does not say what a red means in {folder}: {missing:?}"
+        );
+    }
+}
+
 #[test]
 fn engine_and_oracle_open_side_by_side() {
     let names = |folder: &str| -> BTreeSet<String> {
-        sources(folder)
-            .iter()
-            .filter_map(|(path, _)| path.file_stem()?.to_str().map(str::to_owned))
+        let entries = std::fs::read_dir(repository().join(folder)).expect("the folder can be read");
+        entries
+            .map(|entry| entry.expect("the entry can be read").path())
+            .filter_map(|path| path.file_stem()?.to_str().map(str::to_owned))
             .collect()
     };
     let families: BTreeSet<&str> = emily_spec::ROWS
@@ -268,6 +342,8 @@ fn engine_and_oracle_open_side_by_side() {
         "oracle/src/ops",
         "engine/src/ops",
         "conformance/spec/src/op",
+        "conformance/src/fuzz/generate",
+        "elixir/lib/emily/backend",
     ] {
         let files = names(folder);
         let missing: Vec<_> = families

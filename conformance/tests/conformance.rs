@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use emily_conformance::fixtures::{Fixtures, OPEN, repository};
-use emily_conformance::layer::{self, Peer, Required, label};
+use emily_conformance::layer::{self, Layer, Peer, Required, label};
 use emily_conformance::outcome::{LayerState, Outcome, TrialResult};
 use emily_conformance::report;
 
@@ -98,6 +98,12 @@ fn main() -> ExitCode {
             return ExitCode::from(101);
         }
     };
+    if let Some(folder) = options.report.as_ref().filter(|_| !options.libtest.list)
+        && let Err(error) = std::fs::create_dir_all(repository().join(folder))
+    {
+        eprintln!("error: cannot make {}: {error}", folder.display());
+        return ExitCode::from(101);
+    }
     let filter = options.filter();
     let mut trials = trials(&run, &filter, !options.measures());
     trials.extend(of_models(&slices, &filter));
@@ -154,26 +160,25 @@ fn prepare(options: &Options, peer: Option<&Peer>) -> Result<Run, Vec<String>> {
     let texts = |problems: Vec<emily_conformance::case::Problem>| -> Vec<String> {
         problems.iter().map(ToString::to_string).collect()
     };
+    // What is misspelt is told before anything is read.
+    let mut layers = layer::all();
+    layers.extend(peer.map(layer::peer));
+    let unknown = options.unknown_names(&layers);
+    if !unknown.is_empty() {
+        return Err(unknown);
+    }
     let fixtures = match options.cases.as_slice() {
         [] => Fixtures::load(&repository()),
         files => Fixtures::of(files),
     };
     let mut fixtures = fixtures.map_err(texts)?;
-    let mut layers = layer::all();
     if let Some(peer) = peer {
         let open = options.cases.is_empty().then(|| repository().join(OPEN));
         for file in open.iter().chain(&options.peer.ledger) {
             fixtures.add_ledger(file, peer.name).map_err(texts)?;
         }
-        layers.push(layer::peer(peer));
     }
-    let run = Run::new(fixtures, layers, &options.filter()).map_err(texts)?;
-    let unknown = options.unknown_names(&run);
-    if unknown.is_empty() {
-        Ok(run)
-    } else {
-        Err(unknown)
-    }
+    Run::new(fixtures, layers, &options.filter()).map_err(texts)
 }
 
 /// The models of the layer `slices`; none where the cases of one file or another backend are looked at.
@@ -296,8 +301,10 @@ impl Options {
     }
 
     /// A misspelt name would silently run nothing.
-    fn unknown_names(&self, run: &Run) -> Vec<String> {
-        let layers = [run.layer_names(), vec![slices::LAYER]].concat();
+    fn unknown_names(&self, layers: &[Box<dyn Layer>]) -> Vec<String> {
+        let mut layers: Vec<&str> = layers.iter().map(|layer| layer.name()).collect();
+        layers.dedup();
+        layers.push(slices::LAYER);
         let ops: Vec<&str> = emily_spec::ROWS.iter().map(|row| row.name).collect();
         let dtypes = emily_spec::DType::ALL.map(emily_spec::DType::name);
         let layer = |name: &String| name.split('@').next().unwrap_or_default().to_owned();

@@ -23,7 +23,7 @@ use serde::forward_to_deserialize_any;
 use crate::atoms;
 use crate::resource::TensorRef;
 
-/// The op of this name with these attributes.
+/// The op of this name with these attributes. Its errors leave the name to the call that they are put at.
 pub(crate) fn op(name: Term<'_>, attrs: Term<'_>) -> Result<Op> {
     known::or_read(name, attrs, || read(name, attrs))
 }
@@ -32,12 +32,11 @@ fn read(name: Term<'_>, attrs: Term<'_>) -> Result<Op> {
     let name = text(name).ok_or_else(|| argument("an op's name is an atom"))?;
     if !attrs.is_map() {
         return Err(argument(format!(
-            "{name}'s attributes are a map, got {}",
+            "attributes are a map, got {}",
             shown(attrs)
         )));
     }
-    Op::read(&name, Value::new(attrs))
-        .map_err(|Fault(message)| argument(format!("{name}: {message}")))
+    Op::read(&name, Value::new(attrs)).map_err(|Fault(message)| argument(message))
 }
 
 /// A dtype and a shape.

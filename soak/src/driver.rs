@@ -85,7 +85,7 @@ pub fn run(plan: &Plan, mut out: impl Write) -> anyhow::Result<()> {
                 values,
             };
             Line::Sample(sample).write(&mut out)?;
-            samples = (done * f64::from(SAMPLES)) as u32 + 1;
+            samples = (done.min(1.0) * f64::from(SAMPLES)) as u32 + 1;
         }
         if done >= 1.0 || failed {
             break;

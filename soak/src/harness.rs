@@ -225,6 +225,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_beam_has_each_harness_and_its_share_of_the_minutes() {
+        let elixir = concat!(env!("CARGO_MANIFEST_DIR"), "/../elixir/test");
+        let read = |file: &str| std::fs::read_to_string(format!("{elixir}/{file}")).unwrap();
+        let runner = read("support/soak.ex");
+        let (_before, shares) = runner.split_once("@shares %{").unwrap();
+        let (shares, _after) = shares.split_once('}').unwrap();
+        let mut named: Vec<&str> = shares
+            .split(',')
+            .filter_map(|share| share.trim().split_once(':').map(|(name, _)| name))
+            .collect();
+        named.sort_unstable();
+        let mut all: Vec<String> = Harness::all().map(|harness| harness.to_string()).collect();
+        all.sort_unstable();
+        assert_eq!(named, all);
+        for name in all {
+            let test = read(&format!("soak/{name}_test.exs"));
+            assert!(test.contains(&format!("@tag soak: \"{name}\"")), "{name}");
+        }
+    }
+
+    #[test]
     fn a_harness_is_found_by_its_name() {
         for harness in Harness::all() {
             assert_eq!(harness.to_string().parse::<Harness>().unwrap(), harness);

@@ -16,34 +16,34 @@ enum Finding {
 }
 
 pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
-    let runtime = Variant::from_env().and_then(Runtime::ensure);
-    let mut checks = vec![
-        ("platform", platform()),
-        ("Rust", rust(shell)),
-        ("C++ compiler", compiler(shell)),
-    ];
-    match &runtime {
+    // Each is told as it is found, what takes long last.
+    let mut bad = 0;
+    let mut tell = |name: &str, finding: &Finding| bad += usize::from(print(name, finding));
+    tell("platform", &platform());
+    tell("Rust", &rust(shell));
+    tell("C++ compiler", &compiler(shell));
+    for (name, finding) in beam(shell) {
+        tell(name, &finding);
+    }
+    shell::step("MLX, which is fetched where it is not there yet");
+    match Variant::from_env().and_then(Runtime::ensure) {
         Ok(runtime) => {
             let what = format!("MLX {} ({})", runtime.version(), runtime.variant());
             let place = runtime.home().display();
-            checks.push(("MLX runtime", Finding::Good(format!("{what} in {place}"))));
-            checks.push(("BLAS", blas(runtime)));
-            checks.push(("device", device(shell)));
+            tell("MLX runtime", &Finding::Good(format!("{what} in {place}")));
+            tell("BLAS", &blas(&runtime));
+            shell::step("the device, by the engine, which is built for it");
+            tell("device", &device(shell));
         }
         Err(error) => {
             let text = error.to_string();
             let (what, remedy) = text.split_once('\n').unwrap_or((&text, ""));
-            checks.push((
+            tell(
                 "MLX runtime",
-                Finding::Bad(what.to_owned(), remedy.to_owned()),
-            ));
+                &Finding::Bad(what.to_owned(), remedy.to_owned()),
+            );
         }
     }
-    checks.extend(beam(shell));
-    let bad = checks
-        .iter()
-        .filter(|(name, finding)| print(name, finding))
-        .count();
     anyhow::ensure!(bad == 0, "{bad} checks failed");
     Ok(())
 }

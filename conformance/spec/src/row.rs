@@ -295,8 +295,7 @@ impl Row {
             return Err(Error::new(
                 ErrorKind::Argument,
                 format!(
-                    "{} takes {} operands ({}), got {}",
-                    self.name,
+                    "takes {} operands ({}), got {}",
                     self.arity,
                     self.operands.join(", "),
                     inputs.len()

@@ -18,7 +18,7 @@ use emily_spec::{ROWS, Row};
 #[derive(Debug, Parser)]
 struct Options {
     /// How many calls of each op.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     cases: u32,
     /// Then go round the ops again with other seeds, until this many minutes are over.
     #[arg(long, default_value_t = 0)]
@@ -99,4 +99,15 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Row>> {
     let named =
         |name: &String| Row::named(name).with_context(|| format!("there is no op {name:?}"));
     names.iter().map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_tried_agrees_with_nothing() {
+        assert!(Options::try_parse_from(["fuzz", "--cases", "0"]).is_err());
+        assert!(Options::try_parse_from(["fuzz", "--cases", "1"]).is_ok());
+    }
 }

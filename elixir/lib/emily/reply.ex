@@ -5,6 +5,8 @@ defmodule Emily.Reply do
   alias Emily.{Error, Native}
 
   @remedy "send a copy instead: Nx.backend_copy(tensor, Nx.BinaryBackend)"
+  @gpu "or install for the GPU: `config :emily, variant: :cuda13`, built with EMILY_BUILD=1 (Linux with an " <>
+         "NVIDIA GPU), or `variant: :aot` (a Mac)"
   @argument_kinds [:shape, :dtype, :argument, :index]
 
   @doc """
@@ -12,7 +14,8 @@ defmodule Emily.Reply do
 
   What Nx calls a wrong argument is an `ArgumentError`, a division by zero an `ArithmeticError`, and
   the rest, which Nx does not know, an `Emily.Error`. The message is the engine's in each case: the
-  operation, its operands, what is wrong and what to do.
+  operation, its operands, what is wrong and what to do. Of a device that is absent the engine says no
+  more than that: how to install for one is Elixir's.
   """
   @spec ok!(:ok | {:ok, value} | {:error, Error.t()}) :: :ok | value when value: term()
   def ok!(:ok), do: :ok
@@ -25,6 +28,10 @@ defmodule Emily.Reply do
 
   defp exception(%Error{kind: :numeric} = error) do
     ArithmeticError.exception(message: Exception.message(error))
+  end
+
+  defp exception(%Error{kind: :device, message: "no GPU" <> _} = error) do
+    %{error | message: "#{error.message}, #{@gpu}"}
   end
 
   defp exception(%Error{} = error), do: error

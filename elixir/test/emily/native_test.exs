@@ -150,7 +150,7 @@ defmodule Emily.NativeTest do
       tensor = s32(worker, [1, 2])
       assert_raise ArgumentError, fn -> Native.sum(worker, [tensor | tensor], %{}) end
       assert {:error, error} = Native.sum(worker, [tensor], %{axes: [0 | 1]})
-      assert %Error{kind: :argument, message: "sum: axes: a list that ends in 1"} = error
+      assert %Error{kind: :argument, message: "axes: a list that ends in 1"} = error
     end
 
     test "of attributes say which, and what is expected", %{worker: worker} do
@@ -162,7 +162,11 @@ defmodule Emily.NativeTest do
       assert message.(Native.round(worker, [t], %{to: 2})) =~ "no attributes"
       assert message.(Native.as_type(worker, [t])) =~ "missing"
       assert message.(Native.iota(worker, [], %{dtype: :u7, shape: {1}})) =~ "u7"
-      assert message.(Native.add(worker, [t])) =~ "takes 2 operands"
+      assert message.(Native.add(worker, [t])) =~ "add(s32[1]): takes 2 operands"
+
+      assert message.(Native.sum(worker, [t], %{axs: 0})) =~
+               ~r/^sum\(s32\[1\], axs: 0\): unknown attribute/
+
       assert message.(Native.apply_op(worker, :no_such_op, [], %{})) =~ "no_such_op"
     end
 

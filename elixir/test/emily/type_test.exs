@@ -193,7 +193,9 @@ defmodule Emily.TypeTest do
           error = assert_raise Emily.Error, ask
           assert error.kind == :device
           assert Exception.message(error) =~ "cpu"
-          assert Exception.message(error) =~ "EMILY_MLX_VARIANT"
+          assert Exception.message(error) =~ "config :emily, variant: :cuda13"
+          assert Exception.message(error) =~ "variant: :aot"
+          refute Exception.message(error) =~ "EMILY_MLX_VARIANT"
         end
       end
     end
