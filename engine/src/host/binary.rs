@@ -13,11 +13,11 @@ use crate::mlx::Kernel;
 pub(super) fn arithmetic(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
     let stays_with_mlx = ty.dtype == DType::F32 && is_instruction(op);
     if stays_with_mlx || inputs.iter().any(|input| input.dtype != ty.dtype) {
-        return exact::kernel(op, inputs, ty);
+        return exact::arithmetic(op, inputs, ty);
     }
     match of_float!(ty.dtype, arithmetic_of(op, ty)) {
         Some(kernel) => kernel,
-        None => exact::kernel(op, inputs, ty),
+        None => exact::arithmetic(op, inputs, ty),
     }
 }
 
@@ -44,7 +44,7 @@ pub(super) fn compare(op: Compare, inputs: &[TensorType], ty: &TensorType) -> Op
     if inputs[0].dtype != inputs[1].dtype {
         return None;
     }
-    of_float!(inputs[0].dtype, compare_of(op, ty))
+    of_float!(inputs[0].dtype, compare_of(op, ty)).or_else(|| exact::compare(op, inputs, ty))
 }
 
 /// Small floats are rounded twice, from the exact result to `f32` and on, which for these does no harm: 24

@@ -1,9 +1,12 @@
-//! Arithmetic of small tensors, one instruction an element: integers, which wrap, and `f32`, which rounds once.
+//! Arithmetic and comparisons of small tensors, one instruction an element: integers, which wrap, and `f32`, which
+//! rounds once.
 //!
 //! MLX computes large ones as fast, and the same bits. What these are for is that small ones need no graph. Operands
 //! of other dtypes are cast as they are read.
 
-use emily_spec::{Arithmetic, DType, TensorType};
+use std::array;
+
+use emily_spec::{Arithmetic, Compare, DType, TensorType};
 use half::{bf16, f16};
 
 use super::float::Float;
@@ -13,35 +16,61 @@ use crate::mlx::{Element, Kernel, Operand};
 /// The most elements of a small tensor.
 const SMALL: usize = 4096;
 
+/// Whether a result is of a small tensor.
+pub(super) fn is_small(ty: &TensorType) -> bool {
+    ty.shape.iter().product::<usize>() <= SMALL
+}
+
 /// The elements that are read at a time.
 const BLOCK: usize = 128;
 
+/// `f::<T>(…)` with the integer of this dtype; `None` for others.
+macro_rules! of_integer {
+    ($dtype:expr, $f:ident($($argument:expr),*)) => {
+        match $dtype {
+            emily_spec::DType::U8 => Some($f::<u8>($($argument),*)),
+            emily_spec::DType::U16 => Some($f::<u16>($($argument),*)),
+            emily_spec::DType::U32 => Some($f::<u32>($($argument),*)),
+            emily_spec::DType::U64 => Some($f::<u64>($($argument),*)),
+            emily_spec::DType::S8 => Some($f::<i8>($($argument),*)),
+            emily_spec::DType::S16 => Some($f::<i16>($($argument),*)),
+            emily_spec::DType::S32 => Some($f::<i32>($($argument),*)),
+            emily_spec::DType::S64 => Some($f::<i64>($($argument),*)),
+            emily_spec::DType::F16
+            | emily_spec::DType::Bf16
+            | emily_spec::DType::F32
+            | emily_spec::DType::F64
+            | emily_spec::DType::C64 => None,
+        }
+    };
+}
+
+pub(super) use of_integer;
+
 /// The kernel of arithmetic at the result's dtype, if there is one.
-pub(super) fn kernel(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
-    if ty.shape.iter().product::<usize>() > SMALL {
-        return None;
-    }
+pub(super) fn arithmetic(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
     match ty.dtype {
+        _ if !is_small(ty) => None,
         DType::F32 => floats(op, inputs, ty),
-        DType::U8 => integers::<u8>(op, inputs, ty),
-        DType::U16 => integers::<u16>(op, inputs, ty),
-        DType::U32 => integers::<u32>(op, inputs, ty),
-        DType::U64 => integers::<u64>(op, inputs, ty),
-        DType::S8 => integers::<i8>(op, inputs, ty),
-        DType::S16 => integers::<i16>(op, inputs, ty),
-        DType::S32 => integers::<i32>(op, inputs, ty),
-        DType::S64 => integers::<i64>(op, inputs, ty),
-        DType::F16 | DType::Bf16 | DType::F64 | DType::C64 => None,
+        dtype => of_integer!(dtype, integers(op, inputs, ty))?,
+    }
+}
+
+/// The kernel of a comparison of integers of one dtype, if there is one.
+pub(super) fn compare(op: Compare, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
+    match inputs[0].dtype {
+        _ if !is_small(ty) => None,
+        dtype => of_integer!(dtype, comparison(op, inputs, ty))?,
     }
 }
 
 fn floats(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
     let read = both(inputs, from_any)?;
     match op {
-        Arithmetic::Add => Some(pairs(ty, read, |a: f32, b| a + b)),
-        Arithmetic::Subtract => Some(pairs(ty, read, |a: f32, b| a - b)),
-        Arithmetic::Multiply => Some(pairs(ty, read, |a: f32, b| a * b)),
-        Arithmetic::Divide => Some(pairs(ty, read, |a: f32, b| a / b)),
+        Arithmetic::Add => Some(each(ty, read, |[a, b]: [f32; 2]| a + b)),
+        Arithmetic::Subtract => Some(each(ty, read, |[a, b]: [f32; 2]| a - b)),
+        Arithmetic::Multiply => Some(each(ty, read, |[a, b]: [f32; 2]| a * b)),
+        Arithmetic::Divide => Some(each(ty, read, |[a, b]: [f32; 2]| a / b)),
         Arithmetic::Max
         | Arithmetic::Min
         | Arithmetic::Pow
@@ -59,11 +88,11 @@ fn floats(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kern
 fn integers<T: Integer>(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
     let read = both(inputs, T::reader)?;
     match op {
-        Arithmetic::Add => Some(pairs(ty, read, T::plus)),
-        Arithmetic::Subtract => Some(pairs(ty, read, T::minus)),
-        Arithmetic::Multiply => Some(pairs(ty, read, T::times)),
-        Arithmetic::Max => Some(pairs(ty, read, |a: T, b| if b > a { b } else { a })),
-        Arithmetic::Min => Some(pairs(ty, read, |a: T, b| if b < a { b } else { a })),
+        Arithmetic::Add => Some(each(ty, read, |[a, b]: [T; 2]| a.plus(b))),
+        Arithmetic::Subtract => Some(each(ty, read, |[a, b]: [T; 2]| a.minus(b))),
+        Arithmetic::Multiply => Some(each(ty, read, |[a, b]: [T; 2]| a.times(b))),
+        Arithmetic::Max => Some(each(ty, read, |[a, b]: [T; 2]| a.max(b))),
+        Arithmetic::Min => Some(each(ty, read, |[a, b]: [T; 2]| a.min(b))),
         // Some fail on their operands' values, the others nobody asks of small tensors.
         Arithmetic::Divide
         | Arithmetic::Pow
@@ -78,8 +107,27 @@ fn integers<T: Integer>(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) 
     }
 }
 
+fn comparison<T: Integer>(op: Compare, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
+    let read = both(inputs, T::reader)?;
+    let zero = T::default();
+    Some(match op {
+        Compare::Equal => each(ty, read, |[a, b]: [T; 2]| u8::from(a == b)),
+        Compare::NotEqual => each(ty, read, |[a, b]: [T; 2]| u8::from(a != b)),
+        Compare::Greater => each(ty, read, |[a, b]: [T; 2]| u8::from(a > b)),
+        Compare::Less => each(ty, read, |[a, b]: [T; 2]| u8::from(a < b)),
+        Compare::GreaterEqual => each(ty, read, |[a, b]: [T; 2]| u8::from(a >= b)),
+        Compare::LessEqual => each(ty, read, |[a, b]: [T; 2]| u8::from(a <= b)),
+        Compare::LogicalAnd => each(ty, read, move |ab: [T; 2]| u8::from(!ab.contains(&zero))),
+        Compare::LogicalOr => each(ty, read, move |ab: [T; 2]| u8::from(ab != [zero; 2])),
+        Compare::LogicalXor => each(ty, read, move |ab: [T; 2]| {
+            let [a, b] = ab.map(|x| x == zero);
+            u8::from(a != b)
+        }),
+    })
+}
+
 /// Reads elements from an offset on, in this step.
-type Read<T> = fn(&Operand<'_>, i64, i64, &mut [T]);
+pub(super) type Read<T> = fn(&Operand<'_>, i64, i64, &mut [T]);
 
 /// How both operands are read, if they can be.
 fn both<T>(inputs: &[TensorType], of: fn(DType) -> Option<Read<T>>) -> Option<[Read<T>; 2]> {
@@ -89,7 +137,8 @@ fn both<T>(inputs: &[TensorType], of: fn(DType) -> Option<Read<T>>) -> Option<[R
     Some([of(a.dtype)?, of(b.dtype)?])
 }
 
-fn read<S: Element, T: Copy>(
+/// Reads elements as they are, or as `cast` makes them.
+pub(super) fn read<S: Element, T: Copy>(
     operand: &Operand<'_>,
     offset: i64,
     step: i64,
@@ -131,10 +180,10 @@ fn from_any(dtype: DType) -> Option<Read<f32>> {
 }
 
 /// An integer, whose arithmetic wraps.
-trait Integer: Element + PartialOrd {
-    fn plus(a: Self, b: Self) -> Self;
-    fn minus(a: Self, b: Self) -> Self;
-    fn times(a: Self, b: Self) -> Self;
+pub(super) trait Integer: Element + Ord {
+    fn plus(self, b: Self) -> Self;
+    fn minus(self, b: Self) -> Self;
+    fn times(self, b: Self) -> Self;
 
     /// Integers of this dtype, modulo 2^bits.
     fn reader(dtype: DType) -> Option<Read<Self>>;
@@ -144,16 +193,16 @@ macro_rules! integers {
     ($($t:ty),*) => {
         $(
             impl Integer for $t {
-                fn plus(a: $t, b: $t) -> $t {
-                    a.wrapping_add(b)
+                fn plus(self, b: $t) -> $t {
+                    self.wrapping_add(b)
                 }
 
-                fn minus(a: $t, b: $t) -> $t {
-                    a.wrapping_sub(b)
+                fn minus(self, b: $t) -> $t {
+                    self.wrapping_sub(b)
                 }
 
-                fn times(a: $t, b: $t) -> $t {
-                    a.wrapping_mul(b)
+                fn times(self, b: $t) -> $t {
+                    self.wrapping_mul(b)
                 }
 
                 #[expect(trivial_numeric_casts, reason = "one of them is to itself")]
@@ -177,32 +226,33 @@ macro_rules! integers {
 
 integers!(u8, u16, u32, u64, i8, i16, i32, i64);
 
-fn pairs<T: Element>(
+/// The kernel of a function of elements that stand at one place.
+pub(super) fn each<T: Element, R: Element, const N: usize>(
     ty: &TensorType,
-    [left, right]: [Read<T>; 2],
-    function: impl Fn(T, T) -> T + Send + Sync + 'static,
+    readers: [Read<T>; N],
+    function: impl Fn([T; N]) -> R + Send + Sync + 'static,
 ) -> Kernel {
     let shape = ty.shape.clone();
     Box::new(move |operands, place| {
-        let (a, b) = (&operands[0], &operands[1]);
         if shape.contains(&0) {
             return;
         }
-        let walk = Walk::new(&shape, [a, b]);
+        let operands: [&Operand<'_>; N] = array::from_fn(|side| &operands[side]);
+        let walk = Walk::new(&shape, operands);
         let steps = walk.steps();
-        let result = place.into_elements::<T>();
-        let [mut x, mut y] = [[T::default(); BLOCK]; 2];
+        let result = place.into_elements::<R>();
+        let mut blocks = [[T::default(); BLOCK]; N];
         for run in walk.runs(0..result.len()) {
-            let [mut at_left, mut at_right] = run.offsets;
+            let mut offsets = run.offsets;
             for result in result[run.range].chunks_mut(BLOCK) {
-                let (x, y) = (&mut x[..result.len()], &mut y[..result.len()]);
-                left(a, at_left, steps[0], x);
-                right(b, at_right, steps[1], y);
-                for ((result, x), y) in result.iter_mut().zip(x).zip(y) {
-                    *result = function(*x, *y);
+                for side in 0..N {
+                    let to = &mut blocks[side][..result.len()];
+                    readers[side](operands[side], offsets[side], steps[side], to);
+                    offsets[side] += steps[side] * result.len() as i64;
                 }
-                at_left += steps[0] * result.len() as i64;
-                at_right += steps[1] * result.len() as i64;
+                for (at, result) in result.iter_mut().enumerate() {
+                    *result = function(array::from_fn(|side| blocks[side][at]));
+                }
             }
         }
     })
@@ -224,7 +274,7 @@ mod tests {
         let arrays = [0, 1].map(|side: usize| mlx::upload(&types[side], bytes[side]).unwrap());
         let count = types[0].shape[0].max(types[1].shape[0]);
         let ty = TensorType::new(to, [count]);
-        let kernel = kernel(op, &types, &ty).expect("the host has it");
+        let kernel = arithmetic(op, &types, &ty).expect("the host has it");
         bytes_of(mlx::computed(&arrays, &ty, &*kernel).unwrap())
     }
 
@@ -315,7 +365,7 @@ mod tests {
         let turned = x.transpose_axes(&[1, 0]).unwrap();
         turned.eval().unwrap();
         let types = [[3usize, 2].to_vec(), vec![2]].map(|dims| TensorType::new(DType::F32, dims));
-        let kernel = kernel(Arithmetic::Add, &types, &types[0]).unwrap();
+        let kernel = arithmetic(Arithmetic::Add, &types, &types[0]).unwrap();
         let sum = mlx::computed(&[turned, row], &types[0], &*kernel).unwrap();
         assert_eq!(sum.as_slice::<f32>(), [11.0, 24.0, 12.0, 25.0, 13.0, 26.0]);
     }
@@ -324,7 +374,7 @@ mod tests {
     fn large_ones_stay_with_mlx() {
         let [small, large] = [SMALL, SMALL + 1].map(|count| TensorType::new(DType::F32, [count]));
         let has =
-            |ty: &TensorType| kernel(Arithmetic::Add, &[ty.clone(), ty.clone()], ty).is_some();
+            |ty: &TensorType| arithmetic(Arithmetic::Add, &[ty.clone(), ty.clone()], ty).is_some();
         assert_eq!([has(&small), has(&large)], [true, false]);
     }
 }

@@ -31,6 +31,7 @@ mod rows;
 mod scan;
 mod small;
 mod sort;
+mod ternary;
 mod unary;
 mod walk;
 
@@ -135,6 +136,8 @@ enum Own<'a> {
     ArgReduce(ArgReduce, &'a ArgReduction),
     Cumulative(Cumulative, &'a Scan),
     Reduce(Reduce, &'a Reduction),
+    Select,
+    Clip,
 }
 
 impl Own<'_> {
@@ -153,13 +156,14 @@ impl Own<'_> {
             Op::ArgReduce(op, attrs) => Own::ArgReduce(*op, attrs),
             Op::Cumulative(op, attrs) => Own::Cumulative(*op, attrs),
             Op::Reduce(op, attrs) => Own::Reduce(*op, attrs),
+            Op::Select(_) => Own::Select,
+            Op::Clip(_) => Own::Clip,
             Op::AllClose(_)
             | Op::Argsort(_)
             | Op::AsType(_)
             | Op::Bitcast(_)
             | Op::Broadcast(_)
             | Op::Cholesky(_)
-            | Op::Clip(_)
             | Op::Concatenate(_)
             | Op::Constant(_)
             | Op::Dequantize(_)
@@ -190,7 +194,6 @@ impl Own<'_> {
             | Op::Reshape(_)
             | Op::Reverse(_)
             | Op::Rope(_)
-            | Op::Select(_)
             | Op::Slice(_)
             | Op::Solve(_)
             | Op::Sort(_)
@@ -239,6 +242,8 @@ fn kernel(op: &Op, inputs: &[impl Typed], ty: &TensorType) -> Option<mlx::Kernel
         Own::ArgReduce(op, attrs) => choice::kernel(op, attrs, &type_of(&inputs[0]), ty),
         Own::Cumulative(op, attrs) => scan::kernel(op, attrs, ty),
         Own::Reduce(op, attrs) => reduce::kernel(op, attrs, &type_of(&inputs[0]), ty),
+        Own::Select => ternary::select(&types(), ty),
+        Own::Clip => ternary::clip(&types(), ty),
     }
 }
 

@@ -24,7 +24,9 @@ pub(crate) fn is_small(op: &Op, inputs: &[TensorType], results: &[TensorType]) -
     let tenths = match Own::of(op) {
         Some(Own::Unary(op)) => elements.saturating_mul(unary(op)),
         Some(Own::Arithmetic(op)) => elements.saturating_mul(arithmetic(op)),
-        Some(Own::Compare(_) | Own::Reduce(..)) => elements.saturating_mul(MOVED),
+        Some(Own::Compare(_) | Own::Reduce(..) | Own::Select | Own::Clip) => {
+            elements.saturating_mul(MOVED)
+        }
         Some(Own::Softmax(_) | Own::Norm(..)) => elements.saturating_mul(FUNCTION),
         Some(Own::Dot(op)) => {
             products(op, inputs, results).saturating_add(elements.saturating_mul(MOVED))
