@@ -45,7 +45,8 @@ impl Device {
             Device::Gpu if gpu_available() => Ok(()),
             Device::Gpu => Err(Error::new(
                 ErrorKind::Device,
-                "no GPU that this MLX can use; ask for the cpu",
+                "no GPU that this MLX can use; ask for the cpu, or build with \
+                 EMILY_MLX_VARIANT=cuda13 (Linux with an NVIDIA GPU) or metal (a Mac)",
             )),
         }
     }

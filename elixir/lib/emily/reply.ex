@@ -14,8 +14,8 @@ defmodule Emily.Reply do
 
   What Nx calls a wrong argument is an `ArgumentError`, a division by zero an `ArithmeticError`, and
   the rest, which Nx does not know, an `Emily.Error`. The message is the engine's in each case: the
-  operation, its operands, what is wrong and what to do. Of a device that is absent the engine says no
-  more than that: how to install for one is Elixir's.
+  operation, its operands, what is wrong and what to do. Only how to install for a device that is absent
+  is Elixir's: the engine's remedy is for who builds it.
   """
   @spec ok!(:ok | {:ok, value} | {:error, Error.t()}) :: :ok | value when value: term()
   def ok!(:ok), do: :ok
@@ -31,7 +31,7 @@ defmodule Emily.Reply do
   end
 
   defp exception(%Error{kind: :device, message: "no GPU" <> _} = error) do
-    %{error | message: "#{error.message}, #{@gpu}"}
+    %{error | message: "no GPU that this MLX can use; ask for the cpu, #{@gpu}"}
   end
 
   defp exception(%Error{} = error), do: error

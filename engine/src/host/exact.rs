@@ -49,19 +49,21 @@ pub(super) use of_integer;
 
 /// The kernel of arithmetic at the result's dtype, if there is one.
 pub(super) fn arithmetic(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
-    match ty.dtype {
-        _ if !is_small(ty) => None,
-        DType::F32 => floats(op, inputs, ty),
-        dtype => of_integer!(dtype, integers(op, inputs, ty))?,
+    if !is_small(ty) {
+        return None;
     }
+    if ty.dtype == DType::F32 {
+        return floats(op, inputs, ty);
+    }
+    of_integer!(ty.dtype, integers(op, inputs, ty))?
 }
 
 /// The kernel of a comparison of integers of one dtype, if there is one.
 pub(super) fn compare(op: Compare, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
-    match inputs[0].dtype {
-        _ if !is_small(ty) => None,
-        dtype => of_integer!(dtype, comparison(op, inputs, ty))?,
+    if !is_small(ty) {
+        return None;
     }
+    of_integer!(inputs[0].dtype, comparison(op, inputs, ty))?
 }
 
 fn floats(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
