@@ -21,7 +21,7 @@ mod promise;
 use element::{Apart, Size};
 pub use gradient::gradient;
 pub use model::{output, spread};
-pub use promise::{Triangle, promise};
+pub use promise::{Form, promise};
 
 /// The distance of values that differ in kind, as NaN and 1.
 pub const APART: f64 = f64::MAX;

@@ -5,20 +5,22 @@ use emily_spec::{Promise, Tensor};
 use super::{APART, Allowed, Comparison};
 use crate::number::{self, Format};
 
-/// What stands below R's diagonal.
+/// How much of a QR's form is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Triangle {
-    /// Zeros: the contract's.
-    Zero,
-    /// What elimination left there, as Nx promises no zeros: it counts as a residual.
+pub enum Form {
+    /// The contract's: zeros below R's diagonal, and the signs of reflections.
+    Exact,
+    /// Those signs; what elimination left below the diagonal counts as a residual.
     Rounded,
+    /// What Nx's documentation says: neither zeros nor signs.
+    Open,
 }
 
 /// Checks what a decomposition of `input` promises, in units of eps · dimension · norm.
 pub fn promise(
     promise: Promise,
     k: f64,
-    triangle: Triangle,
+    form: Form,
     input: &Tensor,
     results: &[Tensor],
 ) -> Comparison {
@@ -40,7 +42,7 @@ pub fn promise(
                 least: format.value(1),
             };
             let residuals = match promise {
-                Promise::Qr => qr(a, factors, ends, triangle),
+                Promise::Qr => qr(a, factors, ends, form),
                 Promise::Cholesky => cholesky(a, factors),
                 Promise::Lu => lu(a, factors, ends),
                 Promise::Eigh => eigh(a, factors, ends),
@@ -257,26 +259,20 @@ fn is_of<const N: usize>(factors: &[Matrix]) -> Result<&[Matrix; N], String> {
         .map_err(|_| format!("{found} factors, not {N},"))
 }
 
-/// A = Q·R, Qᵀ·Q = I, R upper triangular, with the signs of reflections; NaN of what is not finite.
-fn qr(a: &Matrix, factors: &[Matrix], ends: Ends, triangle: Triangle) -> Residuals {
+/// A = Q·R, Qᵀ·Q = I, R upper triangular, with the signs of reflections where they are owed; NaN of what is
+/// not finite.
+fn qr(a: &Matrix, factors: &[Matrix], ends: Ends, form: Form) -> Residuals {
     let [q, r] = is_of(factors)?;
     if !a.is_finite() {
         return all_nan(factors);
     }
     let lower = |i, j| if j < i { r.at(i, j) } else { 0.0 };
     let lower = Matrix::new(r.rows, r.columns, lower);
-    if triangle == Triangle::Zero {
+    if form == Form::Exact {
         lower.require("R is not upper triangular", |_, _, x| x != 0.0)?;
     }
-    let steps = a.columns.min(a.rows - 1);
-    let below = |j: usize| (j + 1..a.rows).any(|i| a.at(i, j) != 0.0);
-    let kept = (0..steps).take_while(|&j| !below(j)).count();
-    r.require("R's diagonal has another sign", |i, j, x| {
-        let sign = if j < kept { a.at(j, j) } else { 1.0 };
-        i == j && j < steps && x * sign < 0.0
-    })?;
-    if q.columns == steps + 1 && is_turned(q, r, kept) {
-        return Err("Q's last column has another sign".to_owned());
+    if form != Form::Open {
+        signs_of_reflections(a, q, r)?;
     }
     let r = ends.restored(r, || q.transposed().times(a));
     Ok(vec![
@@ -288,6 +284,22 @@ fn qr(a: &Matrix, factors: &[Matrix], ends: Ends, triangle: Triangle) -> Residua
         residual("A − Q·R", a, &q.times(&r), ends.rounding(&r)),
         orthonormal("QᵀQ − I", q),
     ])
+}
+
+/// A reflection leaves a positive element on R's diagonal. None is made before a column that has something
+/// below its diagonal.
+fn signs_of_reflections(a: &Matrix, q: &Matrix, r: &Matrix) -> Result<(), String> {
+    let steps = a.columns.min(a.rows - 1);
+    let below = |j: usize| (j + 1..a.rows).any(|i| a.at(i, j) != 0.0);
+    let kept = (0..steps).take_while(|&j| !below(j)).count();
+    r.require("R's diagonal has another sign", |i, j, x| {
+        let sign = if j < kept { a.at(j, j) } else { 1.0 };
+        i == j && j < steps && x * sign < 0.0
+    })?;
+    match q.columns == steps + 1 && is_turned(q, r, kept) {
+        true => Err("Q's last column has another sign".to_owned()),
+        false => Ok(()),
+    }
 }
 
 /// Whether a square Q is a product of reflections, one for each column from this one on but the last,
@@ -448,7 +460,7 @@ mod tests {
         let a = tensor("f32[2,2] 3 1 4 2");
         let judge = |q: &str, r: &str| {
             let factors = [tensor(q), tensor(r)];
-            promise(Promise::Qr, 8.0, Triangle::Zero, &a, &factors)
+            promise(Promise::Qr, 8.0, Form::Exact, &a, &factors)
         };
         let broken = |q: &str, r: &str| judge(q, r).broken.unwrap();
         let q = "f32[2,2] 0.6 0.8 0.8 -0.6";
@@ -477,14 +489,51 @@ mod tests {
     #[test]
     fn what_elimination_left_below_the_diagonal_is_a_residual_where_nx_s_own_is_judged() {
         let a = tensor("f32[2,2] 3 1 4 2");
-        let judge = |below: &str, triangle| {
+        let judge = |below: &str, form| {
             let r = format!("f32[2,2] 5 2.2 {below} -0.4");
             let factors = [tensor("f32[2,2] 0.6 0.8 0.8 -0.6"), tensor(&r)];
-            promise(Promise::Qr, 8.0, triangle, &a, &factors)
+            promise(Promise::Qr, 8.0, form, &a, &factors)
         };
-        assert!(judge("1e-7", Triangle::Rounded).agrees());
-        assert!(!judge("1e-7", Triangle::Zero).agrees());
-        assert!(!judge("0.5", Triangle::Rounded).agrees());
+        assert!(judge("1e-7", Form::Rounded).agrees());
+        assert!(!judge("1e-7", Form::Exact).agrees());
+        assert!(!judge("0.5", Form::Rounded).agrees());
+    }
+
+    #[test]
+    fn the_signs_of_a_qr_are_open_where_nx_s_documentation_is_owed() {
+        let a = tensor("f32[2,2] 3 1 4 2");
+        let judge = |q: &str, r: &str, form| {
+            let factors = [tensor(q), tensor(r)];
+            promise(Promise::Qr, 8.0, form, &a, &factors)
+        };
+        // A column of Q is turned with its row of R: the first, the last, and both.
+        let turned = [
+            ("f32[2,2] -0.6 0.8 -0.8 -0.6", "f32[2,2] -5 -2.2 0 -0.4"),
+            ("f32[2,2] 0.6 -0.8 0.8 0.6", "f32[2,2] 5 2.2 0 0.4"),
+            ("f32[2,2] -0.6 -0.8 -0.8 0.6", "f32[2,2] -5 -2.2 1e-7 0.4"),
+        ];
+        for (q, r) in turned {
+            assert!(judge(q, r, Form::Open).agrees());
+            assert!(!judge(q, r, Form::Rounded).agrees());
+        }
+        // One is turned without the other, and two columns are not orthogonal.
+        assert!(
+            !judge(
+                "f32[2,2] 0.6 -0.8 0.8 0.6",
+                "f32[2,2] 5 2.2 0 -0.4",
+                Form::Open
+            )
+            .agrees()
+        );
+        assert!(!judge("f32[2,2] 0.6 1 0.8 0", "f32[2,2] 5 2 0 -0.2", Form::Open).agrees());
+        assert!(
+            !judge(
+                "f32[2,2] -0.6 0.8 -0.8 -0.6",
+                "f32[2,2] -5 -2.2 0.5 -0.4",
+                Form::Open
+            )
+            .agrees()
+        );
     }
 
     #[test]
@@ -493,14 +542,14 @@ mod tests {
         let half = 0.5f32.sqrt();
         let judge = |r: &str| {
             let q = tensor(&format!("f32[2,1] {half} -{half}"));
-            promise(Promise::Qr, 8.0, Triangle::Zero, &a, &[q, tensor(r)])
+            promise(Promise::Qr, 8.0, Form::Exact, &a, &[q, tensor(r)])
         };
         assert!(judge("f32[1,1] inf").agrees());
         assert!(!judge("f32[1,1] 3.4e38").agrees());
         assert!(!judge("f32[1,1] -inf").agrees());
         let finite = [tensor("f32[1,1] 1"), tensor("f32[1,1] inf")];
         let a = tensor("f32[1,1] 3e38");
-        assert!(!promise(Promise::Qr, 8.0, Triangle::Zero, &a, &finite).agrees());
+        assert!(!promise(Promise::Qr, 8.0, Form::Exact, &a, &finite).agrees());
     }
 
     #[test]
@@ -508,7 +557,7 @@ mod tests {
         let a = tensor("f32[2,2] 1 2 4 6");
         let judge = |p: &str, l: &str, u: &str| {
             let factors = [tensor(p), tensor(l), tensor(u)];
-            promise(Promise::Lu, 1.5, Triangle::Zero, &a, &factors)
+            promise(Promise::Lu, 1.5, Form::Exact, &a, &factors)
         };
         let (p, l) = ("f32[2,2] 0 1 1 0", "f32[2,2] 1 0 0.25 1");
         assert!(judge(p, l, "f32[2,2] 4 6 0 0.5").agrees());
@@ -524,7 +573,7 @@ mod tests {
         let a = tensor("f32[2,2] 6 9 2 9");
         let judge = |values: &str, v: &str| {
             let factors = [tensor(values), tensor(v)];
-            promise(Promise::Eigh, 16.0, Triangle::Zero, &a, &factors)
+            promise(Promise::Eigh, 16.0, Form::Exact, &a, &factors)
         };
         let (values, r, s) = ("f32[2] 10 5", 0.2f32.sqrt(), 0.8f32.sqrt());
         assert!(judge(values, &format!("f32[2,2] {r} {s} {s} -{r}")).agrees());
@@ -539,7 +588,7 @@ mod tests {
         let a = tensor("f32[2,1] -3 4");
         let judge = |u: &str, s: &str, v: &str| {
             let factors = [tensor(u), tensor(s), tensor(v)];
-            promise(Promise::Svd, 20.0, Triangle::Zero, &a, &factors)
+            promise(Promise::Svd, 20.0, Form::Exact, &a, &factors)
         };
         assert!(judge("f32[2,1] -0.6 0.8", "f32[1] 5", "f32[1,1] 1").agrees());
         assert!(judge("f32[2,2] 0.6 0.8 -0.8 0.6", "f32[1] 5", "f32[1,1] -1").agrees());

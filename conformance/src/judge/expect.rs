@@ -251,8 +251,8 @@ impl Judge<'_> {
             .inputs
             .first()
             .ok_or("a decomposition needs an operand")?;
-        let (triangle, input) = (layer.triangle(), &input.tensor);
-        Ok(compare::promise(promise, k, triangle, input, results))
+        let (form, input) = (layer.form(), &input.tensor);
+        Ok(compare::promise(promise, k, form, input, results))
     }
 }
 

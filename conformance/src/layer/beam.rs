@@ -22,7 +22,7 @@ use std::time::Duration;
 use emily_spec::{DType, Error, ErrorKind, Op, Result, Tensor};
 
 use super::{Absent, Layer, Question, Raised, Reference};
-use crate::compare::Triangle;
+use crate::compare::Form;
 use crate::plan::Call;
 use crate::view::Input;
 use batch::Deaths;
@@ -267,10 +267,11 @@ impl Layer for Beam {
         matches!(self.kind, Kind::Peer(_))
     }
 
-    fn triangle(&self) -> Triangle {
+    fn form(&self) -> Form {
         match self.kind {
-            Kind::Nx | Kind::Peer(_) => Triangle::Rounded,
-            Kind::Nif | Kind::Backend | Kind::Compiler | Kind::Grad => Triangle::Zero,
+            Kind::Nx => Form::Rounded,
+            Kind::Peer(_) => Form::Open,
+            Kind::Nif | Kind::Backend | Kind::Compiler | Kind::Grad => Form::Exact,
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use emily_spec::{Error, ErrorKind, Op, Result, Tensor, TensorType};
 
-use crate::compare::Triangle;
+use crate::compare::Form;
 use crate::plan::Call;
 use crate::view::Input;
 
@@ -37,9 +37,9 @@ pub trait Layer: Send + Sync {
         false
     }
 
-    /// What is below the diagonal of its R: only what is Emily's owes zeros there.
-    fn triangle(&self) -> Triangle {
-        Triangle::Zero
+    /// What its QR owes beside the product: Nx promises no zeros below the diagonal, and no signs.
+    fn form(&self) -> Form {
+        Form::Exact
     }
 
     /// What the command line needs to have it, with a blank before it.
