@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::case::{self, Case, Location, Problem};
+use crate::case::{self, Body, Case, Location, Problem, Refusal, Want};
 use crate::gradients;
+use crate::judge;
 use crate::ledger::Ledger;
 
 /// Everything in `fixtures/`, read and checked.
@@ -61,7 +62,8 @@ impl Fixtures {
 }
 
 impl Fixtures {
-    /// These case files alone, wherever they are, without a ledger.
+    /// These case files alone, wherever they are, without a ledger. A recorded call comes without an answer:
+    /// where the reference refuses it, so does every layer.
     ///
     /// # Errors
     /// Every problem of every file.
@@ -72,7 +74,7 @@ impl Fixtures {
             let cases =
                 read(Path::new(""), file).and_then(|text| case::parse_anywhere(file, &text));
             match cases {
-                Ok(cases) => fixtures.cases.extend(cases),
+                Ok(cases) => fixtures.cases.extend(cases.into_iter().map(refused)),
                 Err(more) => problems.extend(more),
             }
         }
@@ -82,6 +84,23 @@ impl Fixtures {
             Err(problems)
         }
     }
+}
+
+/// The case, with the refusal stated that the reference has for it.
+fn refused(mut case: Case) -> Case {
+    for reading in &mut case.readings {
+        if let Body::Fact { call, want } = &mut reading.body
+            && *want == Want::Oracle
+            && let Err(error) = judge::oracle(call)
+        {
+            *want = Want::Error(Refusal {
+                kind: error.kind,
+                raises: None,
+                says: None,
+            });
+        }
+    }
+    case
 }
 
 /// What Nx leaves open, of every foreign backend.
@@ -151,6 +170,7 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer;
     use crate::ledger::Record;
 
     #[test]
@@ -175,6 +195,41 @@ mod tests {
             fixtures.add_ledger(&file, "My.Backend").unwrap();
             assert!(!fixtures.ledger.entries.is_empty(), "{}", file.display());
         }
+    }
+
+    #[test]
+    fn what_was_recorded_is_refused_where_the_reference_refuses_it() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("take.toml");
+        let case = |name: &str, index: &str| {
+            let operands = format!("[\"u8[2] 4 5\", \"s32[1] {index}\"]");
+            format!("[[case]]\nname = \"{name}\"\nattrs = {{ axis = 0 }}\nin = {operands}\n")
+        };
+        let head = "op = \"take\"\ndoc = \"d\"\n";
+        std::fs::write(
+            &file,
+            [head, &case("far", "9"), &case("near", "1")].concat(),
+        )
+        .unwrap();
+        let fixtures = Fixtures::of(&[file]).unwrap();
+        let wants: Vec<_> = fixtures
+            .cases
+            .iter()
+            .map(|case| &case.readings[0].body)
+            .collect();
+        let [Body::Fact { want: far, .. }, Body::Fact { want: near, .. }] = wants[..] else {
+            panic!("{wants:?}");
+        };
+        let refusal = Refusal {
+            kind: emily_spec::ErrorKind::Index,
+            raises: None,
+            says: None,
+        };
+        assert_eq!((far, near), (&Want::Error(refusal), &Want::Oracle));
+        let case = &fixtures.cases[0];
+        let ledger = Ledger::default();
+        let results = judge::judge(case, &case.readings[0], &[&layer::Oracle], &ledger);
+        assert!(!results[0].outcome.is_red(), "{:?}", results[0]);
     }
 
     #[test]

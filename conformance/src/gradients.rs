@@ -6,7 +6,9 @@
 
 use std::collections::HashSet;
 
-use emily_spec::{DType, Domain, Fourier, Op, QrMode, Role, Row, Tensor, TensorType, TransformA};
+use emily_spec::{
+    DType, Domain, Fourier, Indexed, Op, QrMode, Role, Row, Tensor, TensorType, TransformA,
+};
 
 use crate::case::{Body, Case, GradCase, Reading, Want};
 use crate::number::{self, Format};
@@ -42,7 +44,12 @@ pub fn weights(op: &Op, results: &[TensorType]) -> Vec<Tensor> {
 }
 
 /// Whether Nx's gradient of the call is its slope, on any backend.
-fn has_gradient(op: &Op, types: &[TensorType]) -> bool {
+fn has_gradient(op: &Op, operands: &[Operand]) -> bool {
+    let types: Vec<TensorType> = operands
+        .iter()
+        .map(|operand| operand.ty().clone())
+        .collect();
+    let types = &types[..];
     let shape = types.first().map_or(&[][..], |ty| &ty.shape);
     let (rows, last) = match *shape {
         [.., rows, last] => (rows, last),
@@ -67,8 +74,19 @@ fn has_gradient(op: &Op, types: &[TensorType]) -> bool {
         matches!(op, Op::TriangularSolve(op) if op.transform == TransformA::Conjugate),
         // It adds 10⁻¹⁰ to the diagonal.
         matches!(op, Op::Cholesky(_) if types[0].dtype == DType::F64),
+        // It has one of updates that do not stay, too.
+        matches!((op, operands), (Op::Indexed(Indexed::IndexedPut, _), [_, Operand::Fixed(indices), _])
+            if repeats(indices)),
     ];
     !lacks.contains(&true)
+}
+
+/// Whether two of the indices, along the last axis, are equal.
+fn repeats(indices: &Tensor) -> bool {
+    let length = indices.ty().shape.last().copied().unwrap_or(1).max(1);
+    let elements: Vec<_> = number::elements(indices).collect();
+    let mut seen = HashSet::new();
+    elements.chunks(length).any(|index| !seen.insert(index))
 }
 
 /// What an upper triangular system's operands are drawn from.
@@ -188,7 +206,7 @@ fn differentiable(
         .map(|operand| operand.ty().clone())
         .collect();
     let results = op.infer(&types).ok()?;
-    if !has_gradient(op, &types) {
+    if !has_gradient(op, &operands) {
         return None;
     }
     let by = emily_oracle::grad::operands(op, &types);

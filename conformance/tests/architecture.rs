@@ -69,13 +69,21 @@ fn dependents(all: &BTreeMap<String, BTreeSet<String>>, of: &[&str]) -> Vec<Stri
 
 /// Every Rust file below a folder, with its text.
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    files(folder, &["rs"])
+}
+
+/// Every file below a folder that ends so, with its text.
+fn files(folder: &str, extensions: &[&str]) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     let mut open = vec![repository().join(folder)];
     while let Some(path) = open.pop() {
         if path.is_dir() {
             let entries = std::fs::read_dir(&path).expect("the folder can be read");
             open.extend(entries.map(|entry| entry.expect("the entry can be read").path()));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if extensions
+            .iter()
+            .any(|&end| path.extension().is_some_and(|own| own == end))
+        {
             let text = std::fs::read_to_string(&path).expect("the file can be read");
             files.push((path, text));
         }
@@ -187,6 +195,23 @@ fn raw_mlx_calls_stand_in_one_place() {
             let found = code(&text).find(|line| line.contains(&raw));
             assert!(found.is_none(), "{name}: {found:?}");
         }
+    }
+}
+
+/// MLX's `compile` runs g++ at run time, fuses nothing and says nothing where there is none, and keeps what it
+/// made per thread. Its headers and its tracer have the word in their names, too.
+#[test]
+fn the_engine_asks_mlx_to_compile_nothing() {
+    let word = |text: &str| {
+        let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words.any(|word| word.contains("compile") && word != "compile_error")
+    };
+    assert!(word("use mlx_rs::transforms::compile::compile;") && word("mlx_compile(&mut out)"));
+    let files = files("engine/src", &["rs", "cpp", "h"]);
+    assert!(files.iter().any(|(path, _)| path.ends_with("kernel.cpp")));
+    for (path, text) in files {
+        let found = code(&text).find(|line| word(line));
+        assert!(found.is_none(), "{}: {found:?}", shown(&path));
     }
 }
 

@@ -59,7 +59,8 @@ const LIN_ALG_NOTES: &str = "
 The other functions of `Nx.LinAlg` are made of these and of `Nx`'s.
 
 Complex matrices that a decomposition does not take are computed by Nx's own function, operation by operation,
-each of which is Emily's: correct, and slower. `[:emily, :block, :fallback]` tells of each.
+each of which is Emily's: correct, and slower. `[:emily, :block, :fallback]` tells of each, and `config :emily,
+fallback: :raise` is not about them.
 
 ## Options
 

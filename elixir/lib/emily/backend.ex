@@ -69,7 +69,8 @@ defmodule Emily.Backend do
   the default. (`warn_on_fallback: true` is the older form of `:warn`.) An `Nx.block/4` without a
   native operation runs its default function on this backend, operation by operation: another
   library's blocks, `Nx.LinAlg`'s `cholesky`, `solve`, `qr`, `eigh`, `lu` and `determinant` of complex
-  matrices, which MLX does not decompose, and `Nx.all_close/3` with tolerances that are tensors.
+  matrices, which MLX does not decompose, and `Nx.all_close/3` with tolerances that are tensors. Telemetry sees
+  each (`[:emily, :block, :fallback]`), and `:raise` lets them be.
 
   ## Where answers are not those of `Nx.BinaryBackend`
 

@@ -133,7 +133,7 @@ defmodule Emily.Compiler do
 
         {result, []} =
           Composite.traverse(container, pairs, fn _template, [{output, tensor} | rest] ->
-            {%{output | data: transfer(tensor, backend).data}, rest}
+            {given(%{output | data: transfer(tensor, backend).data}), rest}
           end)
 
         [result]
@@ -184,7 +184,11 @@ defmodule Emily.Compiler do
   # A parameter is a function, so that one that is not used is not copied in.
   defp parameter(fun, backend), do: fn -> transfer(fun.(), backend) end
 
-  defp pin(result, backend), do: Composite.traverse(result, &transfer(&1, backend))
+  defp pin(result, backend), do: Composite.traverse(result, &given(transfer(&1, backend)))
+
+  # A result is its caller's, who has not asked to donate it, not even where it is a donated argument as it is.
+  # Nx 0.13 has no such mark.
+  defp given(tensor), do: Map.replace(tensor, :donatable?, false)
 
   defp transfer(%T{data: %Backend{}} = tensor, _backend), do: tensor
   defp transfer(%T{data: %Nx.Defn.Expr{}} = expression, _backend), do: expression

@@ -165,21 +165,22 @@ defmodule Emily.FallbackTest do
     assert Emily.TelemetryLog.flush() == []
   end
 
-  test "a block's default function runs on Emily, whatever the default backend" do
-    Emily.TelemetryLog.attach([[:emily, :block, :fallback]])
+  test "decompositions of complex matrices run Nx's default function on Emily, and say so" do
+    Application.put_env(:emily, :fallback, :raise)
+    Emily.TelemetryLog.attach([[:emily, :block, :fallback], [:emily, :fallback, :start]])
     square = Nx.tensor([[4.0, 1.0], [1.0, 3.0]], type: :c64)
 
     # MLX decomposes real matrices only.
     calls = [
-      &elem(Nx.LinAlg.eigh(&1), 0),
-      &elem(Nx.LinAlg.qr(&1), 1),
-      &elem(Nx.LinAlg.lu(&1), 2),
-      &Nx.LinAlg.cholesky/1,
-      &Nx.LinAlg.solve(&1, &1),
-      &Nx.LinAlg.determinant/1
+      {Nx.Block.LinAlg.Eigh, &elem(Nx.LinAlg.eigh(&1), 0)},
+      {Nx.Block.LinAlg.QR, &elem(Nx.LinAlg.qr(&1), 1)},
+      {Nx.Block.LinAlg.LU, &elem(Nx.LinAlg.lu(&1), 2)},
+      {Nx.Block.LinAlg.Cholesky, &Nx.LinAlg.cholesky/1},
+      {Nx.Block.LinAlg.Solve, &Nx.LinAlg.solve(&1, &1)},
+      {Nx.Block.LinAlg.Determinant, &Nx.LinAlg.determinant/1}
     ]
 
-    for call <- calls, default <- [Nx.BinaryBackend, {Emily.Backend, device: :cpu}] do
+    for {block, call} <- calls, default <- [Nx.BinaryBackend, {Emily.Backend, device: :cpu}] do
       Nx.with_default_backend(default, fn ->
         before = Nx.default_backend()
         got = square |> Nx.backend_copy(Emily.Backend) |> call.()
@@ -188,9 +189,11 @@ defmodule Emily.FallbackTest do
         got = Nx.backend_copy(got, Nx.BinaryBackend)
         assert got |> Nx.all_close(call.(square), rtol: 1.0e-3) |> Nx.to_number() == 1
       end)
-    end
 
-    assert Emily.TelemetryLog.flush() != []
+      events = Emily.TelemetryLog.flush()
+      assert Enum.any?(events, &match?({_, %{count: 1}, %{block: ^block}}, &1)), inspect(block)
+      assert Enum.all?(events, &match?({[:emily, :block, :fallback], _, _}, &1))
+    end
   end
 
   # Each of at most 4 × 3 elements of a factor takes some 8 roundings of half an eps in either.
