@@ -1,12 +1,13 @@
 //! What has come together up to each element.
 
 use emily_spec::{Class, Cumulative, DType, Scan};
-use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::select;
+use mlx_rs::{Array, Dtype};
 
 use super::Cx;
 use super::cast::cast;
+use super::complex::of_parts;
 use super::float::widened;
 use crate::Device;
 use crate::mlx::{clone_array, dtype_of, integer, real};
@@ -19,7 +20,7 @@ pub(super) fn cumulative(op: Cumulative, attrs: &Scan, x: &Array, cx: &Cx) -> Re
     }
     let (axis, reverse) = (attrs.axis as i32, attrs.reverse);
     match op {
-        Cumulative::CumulativeSum => accumulated(x, cx, |x| x.cumsum(axis, reverse, true)),
+        Cumulative::CumulativeSum => accumulated(x, cx, |x| sums(x, attrs, cx)),
         Cumulative::CumulativeProduct => accumulated(x, cx, |x| x.cumprod(axis, reverse, true)),
         Cumulative::CumulativeMax => with_nan(x, attrs, f64::NEG_INFINITY, |x| {
             x.cummax(axis, reverse, true)
@@ -42,6 +43,27 @@ fn accumulated(x: &Array, cx: &Cx, scan: impl Fn(&Array) -> Result<Array>) -> Re
     cast(&scan(&wide)?, dtype)
 }
 
+/// A GPU's scan begins with +0, so that -0.0 alone come to +0 there: they are given their sign back.
+fn sums(x: &Array, attrs: &Scan, cx: &Cx) -> Result<Array> {
+    let sum = |x: &Array| x.cumsum(attrs.axis as i32, attrs.reverse, true);
+    let signed = |x: &Array| {
+        let other = x.view_dtype(Dtype::Uint32)?.ne(integer(DType::U32, 1 << 31))?;
+        select(&met(&other, attrs)?, &sum(x)?, real(DType::F32, -0.0))
+    };
+    match (dtype_of(x).class(), cx.device) {
+        (Class::Float, Device::Gpu) => signed(x),
+        (Class::Complex, Device::Gpu) => of_parts(x, signed),
+        (Class::Unsigned | Class::Signed, Device::Gpu) | (_, Device::Cpu) => sum(x),
+    }
+}
+
+/// Where a mark stands at the element or at one that came before it.
+fn met(marks: &Array, attrs: &Scan) -> Result<Array> {
+    let marks = marks.as_dtype(Dtype::Uint8)?;
+    let met = marks.cummax(attrs.axis as i32, attrs.reverse, true)?;
+    met.ne(integer(DType::U8, 0))
+}
+
 /// MLX keeps a NaN to its own place: here it counts as `least`, which changes nothing, and is put back
 /// from its place on.
 fn with_nan(
@@ -56,8 +78,5 @@ fn with_nan(
     }
     let is_nan = x.ne(x)?;
     let numbers = scan(&select(&is_nan, real(dtype, least), x)?)?;
-    let since = is_nan.as_dtype(mlx_rs::Dtype::Uint8)?;
-    let since = since.cummax(attrs.axis as i32, attrs.reverse, true)?;
-    let beyond = since.ne(integer(DType::U8, 0))?;
-    select(&beyond, real(dtype, f64::NAN), &numbers)
+    select(&met(&is_nan, attrs)?, real(dtype, f64::NAN), &numbers)
 }

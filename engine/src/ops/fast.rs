@@ -14,7 +14,7 @@ pub(super) use rope::rope;
 use emily_spec::{DType, Epsilon, Logsumexp, Norm, Softmax, TensorType};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
-use mlx_rs::ops::{broadcast_to, maximum, select, softmax_axes};
+use mlx_rs::ops::{broadcast_to, is_inf, maximum, select, softmax_axes};
 
 use super::cast::cast;
 use super::float::{exp, widened};
@@ -111,7 +111,12 @@ pub(super) fn norm(op: Norm, attrs: &Epsilon, inputs: &[Array], ty: &TensorType)
         parts = parts.subtract(mean(&parts)?)?;
     }
     let size = mean(&parts.square()?)?.add(eps)?.sqrt()?;
-    let mut result = parts.divide(size)?.multiply(wide(&inputs[1])?)?;
+    let weight = wide(&inputs[1])?;
+    if op == Norm::RmsNorm {
+        // A part that vanishes beside the largest is still no 0 to an infinite weight.
+        parts = select(is_inf(&weight)?, &x, &parts)?;
+    }
+    let mut result = parts.divide(size)?.multiply(weight)?;
     if op == Norm::LayerNorm {
         result = result.add(wide(&inputs[2])?)?;
     }
