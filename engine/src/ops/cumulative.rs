@@ -47,7 +47,9 @@ fn accumulated(x: &Array, cx: &Cx, scan: impl Fn(&Array) -> Result<Array>) -> Re
 fn sums(x: &Array, attrs: &Scan, cx: &Cx) -> Result<Array> {
     let sum = |x: &Array| x.cumsum(attrs.axis as i32, attrs.reverse, true);
     let signed = |x: &Array| {
-        let other = x.view_dtype(Dtype::Uint32)?.ne(integer(DType::U32, 1 << 31))?;
+        let other = x
+            .view_dtype(Dtype::Uint32)?
+            .ne(integer(DType::U32, 1 << 31))?;
         select(&met(&other, attrs)?, &sum(x)?, real(DType::F32, -0.0))
     };
     match (dtype_of(x).class(), cx.device) {
