@@ -117,11 +117,20 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
 
 /// The engine's harnesses, each in a process of its own.
 fn engine(shell: &Shell, args: &Args, folder: &Path) -> anyhow::Result<()> {
+    // `serving` is the BEAM's alone.
+    let names: Vec<&String> = args
+        .harness
+        .iter()
+        .filter(|name| *name != "serving")
+        .collect();
+    if names.is_empty() && !args.harness.is_empty() {
+        return Ok(());
+    }
     shell::step("the engine's harnesses");
     let mut flags: Vec<String> = Vec::new();
     flags.extend(
-        args.harness
-            .iter()
+        names
+            .into_iter()
             .flat_map(|name| ["--harness".to_owned(), name.clone()]),
     );
     for (flag, value) in [
