@@ -10,6 +10,7 @@ use emily_spec::{Arithmetic, Compare, DType, TensorType};
 use half::{bf16, f16};
 
 use super::float::Float;
+use super::order::of_integer;
 use super::walk::Walk;
 use crate::mlx::{Element, Kernel, Operand};
 
@@ -23,29 +24,6 @@ pub(super) fn is_small(ty: &TensorType) -> bool {
 
 /// The elements that are read at a time.
 const BLOCK: usize = 128;
-
-/// `f::<T>(…)` with the integer of this dtype; `None` for others.
-macro_rules! of_integer {
-    ($dtype:expr, $f:ident($($argument:expr),*)) => {
-        match $dtype {
-            emily_spec::DType::U8 => Some($f::<u8>($($argument),*)),
-            emily_spec::DType::U16 => Some($f::<u16>($($argument),*)),
-            emily_spec::DType::U32 => Some($f::<u32>($($argument),*)),
-            emily_spec::DType::U64 => Some($f::<u64>($($argument),*)),
-            emily_spec::DType::S8 => Some($f::<i8>($($argument),*)),
-            emily_spec::DType::S16 => Some($f::<i16>($($argument),*)),
-            emily_spec::DType::S32 => Some($f::<i32>($($argument),*)),
-            emily_spec::DType::S64 => Some($f::<i64>($($argument),*)),
-            emily_spec::DType::F16
-            | emily_spec::DType::Bf16
-            | emily_spec::DType::F32
-            | emily_spec::DType::F64
-            | emily_spec::DType::C64 => None,
-        }
-    };
-}
-
-pub(super) use of_integer;
 
 /// The kernel of arithmetic at the result's dtype, if there is one.
 pub(super) fn arithmetic(op: Arithmetic, inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {

@@ -194,8 +194,8 @@ floats! {
     f64 => u64, u64;
 }
 
-/// `f::<T>(…)` with the real number that elements of this dtype are; none of complex ones.
-macro_rules! of_real {
+/// `f::<T>(…)` with the integer of this dtype; `None` for others.
+macro_rules! of_integer {
     ($dtype:expr, $f:ident($($argument:expr),*)) => {
         match $dtype {
             emily_spec::DType::U8 => Some($f::<u8>($($argument),*)),
@@ -206,9 +206,32 @@ macro_rules! of_real {
             emily_spec::DType::S16 => Some($f::<i16>($($argument),*)),
             emily_spec::DType::S32 => Some($f::<i32>($($argument),*)),
             emily_spec::DType::S64 => Some($f::<i64>($($argument),*)),
-            emily_spec::DType::F16 => Some($f::<half::f16>($($argument),*)),
-            emily_spec::DType::Bf16 => Some($f::<half::bf16>($($argument),*)),
-            emily_spec::DType::F32 => Some($f::<f32>($($argument),*)),
+            emily_spec::DType::F16
+            | emily_spec::DType::Bf16
+            | emily_spec::DType::F32
+            | emily_spec::DType::F64
+            | emily_spec::DType::C64 => None,
+        }
+    };
+}
+
+pub(super) use of_integer;
+
+/// `f::<T>(…)` with the real number that elements of this dtype are; none of complex ones.
+macro_rules! of_real {
+    ($dtype:expr, $f:ident($($argument:expr),*)) => {
+        match $dtype {
+            dtype @ (emily_spec::DType::U8
+            | emily_spec::DType::U16
+            | emily_spec::DType::U32
+            | emily_spec::DType::U64
+            | emily_spec::DType::S8
+            | emily_spec::DType::S16
+            | emily_spec::DType::S32
+            | emily_spec::DType::S64) => $crate::host::order::of_integer!(dtype, $f($($argument),*)),
+            dtype @ (emily_spec::DType::F16 | emily_spec::DType::Bf16 | emily_spec::DType::F32) => {
+                $crate::host::float::of_float!(dtype, $f($($argument),*))
+            }
             emily_spec::DType::F64 => Some($f::<f64>($($argument),*)),
             emily_spec::DType::C64 => None,
         }

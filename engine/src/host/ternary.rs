@@ -1,14 +1,15 @@
 //! Functions of three small tensors: an element of one or the other, and an element between two limits.
 //!
-//! As those of [`exact`] they are for what needs no graph.
+//! As those of [`super::exact`] they are for what needs no graph.
 
 use emily_spec::{DType, TensorType};
 
-use super::exact::{Integer, Read, each, is_small, of_integer, read};
+use super::exact::{Integer, Read, each, is_small, read};
 use super::float::{Float, of_float};
 use super::lanes::{larger, smaller};
+use super::order::of_integer;
 use super::walk::by_width;
-use crate::mlx::{Element, Kernel};
+use crate::mlx::{Element, Kernel, Operand};
 
 /// The kernel of a choice by bytes that are zero or not, if there is one: the bits chosen, whatever they mean.
 pub(super) fn select(inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
@@ -23,7 +24,7 @@ pub(super) fn select(inputs: &[TensorType], ty: &TensorType) -> Option<Kernel> {
 }
 
 fn either<T: Integer>(ty: &TensorType) -> Option<Kernel> {
-    let bits: Read<T> = |x, offset, step, to| read(&x.as_bits(), offset, step, to, |x: T| x);
+    let bits: Read<T> = |x, offset, step, to| itself(&x.as_bits(), offset, step, to);
     let none = T::default();
     let function = move |[by, a, b]: [T; 3]| if by == none { b } else { a };
     let kernel = each(ty, [T::reader(DType::U8)?, bits, bits], function);
@@ -51,7 +52,7 @@ fn clip_integer<T: Integer>(ty: &TensorType) -> Kernel {
     each(ty, [itself; 3], |[x, min, max]: [T; 3]| max.min(min.max(x)))
 }
 
-fn itself<T: Element>(x: &crate::mlx::Operand<'_>, offset: i64, step: i64, to: &mut [T]) {
+fn itself<T: Element>(x: &Operand<'_>, offset: i64, step: i64, to: &mut [T]) {
     read(x, offset, step, to, |x: T| x);
 }
 
