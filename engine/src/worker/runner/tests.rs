@@ -68,6 +68,14 @@ fn inverse_of_none() -> Array {
     mlx_rs::linalg::inv(&singular).unwrap()
 }
 
+/// A slot of what fails, handed to MLX.
+fn failing(runner: &mut Runner, slot: &Arc<Slot>) -> Arc<Slot> {
+    let failed = sibling(slot, inverse_of_none());
+    runner.pending.slots = vec![Arc::downgrade(&failed)];
+    runner.flush();
+    failed
+}
+
 /// The value that is read is `exp`'s, and what fails is on its way.
 #[test]
 fn a_kernel_s_failure_has_no_op_s_name() {
@@ -110,9 +118,7 @@ fn a_failure_that_another_thread_was_told_of_is_known_to_the_stream_s_own() {
     let (mut runner, slot) = runner();
     let stream = runner.stream.clone();
     with_stream(&stream, || {
-        let failed = sibling(&slot, inverse_of_none());
-        runner.pending.slots = vec![Arc::downgrade(&failed)];
-        runner.flush();
+        let failed = failing(&mut runner, &slot);
         std::thread::spawn(memory::clear_cache)
             .join()
             .unwrap()
@@ -133,9 +139,7 @@ fn what_is_evaluated_at_once_is_not_told_of_what_came_before() {
         let (mut runner, slot) = runner();
         let stream = runner.stream.clone();
         with_stream(&stream, || {
-            let failed = sibling(&slot, inverse_of_none());
-            runner.pending.slots = vec![Arc::downgrade(&failed)];
-            runner.flush();
+            let failed = failing(&mut runner, &slot);
             let told = runner.settle(&[]).err();
             assert!(runner.settle(&[]).is_ok());
             assert!(runner.eval(&failed).is_err());
