@@ -74,12 +74,22 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 
 /// Every file below a folder that ends so, with its text.
 fn files(folder: &str, extensions: &[&str]) -> Vec<(PathBuf, String)> {
+    files_but(folder, extensions, |_| false)
+}
+
+/// The same, without the folders below it that are left out.
+fn files_but(
+    folder: &str,
+    extensions: &[&str],
+    is_left_out: impl Fn(&Path) -> bool,
+) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
-    let mut open = vec![repository().join(folder)];
+    let mut open = entries(folder);
     while let Some(path) = open.pop() {
         if path.is_dir() {
-            let entries = std::fs::read_dir(&path).expect("the folder can be read");
-            open.extend(entries.map(|entry| entry.expect("the entry can be read").path()));
+            if !is_left_out(&path) {
+                open.extend(entries(path));
+            }
         } else if extensions
             .iter()
             .any(|&end| path.extension().is_some_and(|own| own == end))
@@ -89,6 +99,20 @@ fn files(folder: &str, extensions: &[&str]) -> Vec<(PathBuf, String)> {
         }
     }
     files
+}
+
+/// What lies in a folder.
+fn entries(folder: impl AsRef<Path>) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(repository().join(folder)).expect("the folder can be read");
+    entries
+        .map(|entry| entry.expect("the entry can be read").path())
+        .collect()
+}
+
+/// A file's or folder's name, without its ending.
+fn stem(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
 }
 
 /// The lines of code, with comments cut off.
@@ -296,30 +320,21 @@ fn each_variable_stands_in_a_table() {
         .map(|page| std::fs::read_to_string(repository().join(page)).expect("the page is there"))
         .concat();
     let listed: String = tables.lines().filter(|l| l.starts_with("| `")).collect();
-    let mut open = vec![repository()];
-    let mut missing = BTreeSet::new();
-    while let Some(path) = open.pop() {
+    let is_built = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() {
-            let built = ["target", "_build", "deps", "doc", "tmp", "priv"].contains(&&*name);
-            if !built && (!name.starts_with('.') || path == repository()) {
-                let entries = std::fs::read_dir(&path).expect("the folder can be read");
-                open.extend(entries.map(|entry| entry.expect("the entry can be read").path()));
-            }
-        } else if ["rs", "ex", "exs", "livemd"]
-            .iter()
-            .any(|e| path.extension() == Some(e.as_ref()))
-        {
-            let text = std::fs::read_to_string(&path).expect("the file can be read");
-            let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-            missing.extend(
-                words
-                    .filter(|word| word.len() > "EMILY_".len() && word.starts_with("EMILY_"))
-                    .filter(|word| !AMONG_OURSELVES.contains(word))
-                    .filter(|word| !listed.contains(&format!("`{word}`")))
-                    .map(|word| format!("{word} in {}", shown(&path))),
-            );
-        }
+        let built = ["target", "_build", "deps", "doc", "tmp", "priv"];
+        name.starts_with('.') || built.contains(&&*name)
+    };
+    let mut missing = BTreeSet::new();
+    for (path, text) in files_but("", &["rs", "ex", "exs", "livemd"], is_built) {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        missing.extend(
+            words
+                .filter(|word| word.len() > "EMILY_".len() && word.starts_with("EMILY_"))
+                .filter(|word| !AMONG_OURSELVES.contains(word))
+                .filter(|word| !listed.contains(&format!("`{word}`")))
+                .map(|word| format!("{word} in {}", shown(&path))),
+        );
     }
     assert!(missing.is_empty(), "no table has {missing:#?}");
 }
@@ -334,11 +349,10 @@ fn what_a_red_means_is_told_of_each_file_of_tests() {
     // Those of the trials have sections of their own.
     let trials = ["conformance", "slices"];
     for folder in ["conformance/tests", "engine/tests", "soak/tests"] {
-        let missing: Vec<_> = std::fs::read_dir(repository().join(folder))
-            .expect("the folder can be read")
-            .map(|entry| entry.expect("the entry can be read").path())
-            .filter(|path| path.extension().is_some_and(|e| e == "rs"))
-            .filter_map(|path| path.file_stem()?.to_str().map(str::to_owned))
+        let missing: Vec<_> = entries(folder)
+            .iter()
+            .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+            .map(|path| stem(path))
             .filter(|name| {
                 !trials.contains(&name.as_str()) && !names.contains(&format!("**{name}**"))
             })
@@ -352,13 +366,6 @@ fn what_a_red_means_is_told_of_each_file_of_tests() {
 
 #[test]
 fn engine_and_oracle_open_side_by_side() {
-    let names = |folder: &str| -> BTreeSet<String> {
-        let entries = std::fs::read_dir(repository().join(folder)).expect("the folder can be read");
-        entries
-            .map(|entry| entry.expect("the entry can be read").path())
-            .filter_map(|path| path.file_stem()?.to_str().map(str::to_owned))
-            .collect()
-    };
     let families: BTreeSet<&str> = emily_spec::ROWS
         .iter()
         .map(|row| row.family.name())
@@ -370,7 +377,7 @@ fn engine_and_oracle_open_side_by_side() {
         "conformance/src/fuzz/generate",
         "elixir/lib/emily/backend",
     ] {
-        let files = names(folder);
+        let files: BTreeSet<String> = entries(folder).iter().map(|path| stem(path)).collect();
         let missing: Vec<_> = families
             .iter()
             .filter(|family| !files.contains(**family))
