@@ -1,9 +1,10 @@
 //! Compiles mlx-c against the MLX runtime, and links both.
 
-use std::env;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::{env, fs};
 
 use anyhow::{Context, bail};
 use mlx_runtime::{Runtime, Variant};
@@ -72,26 +73,34 @@ fn compile(mlx_c: &Path, runtime: &Runtime) -> anyhow::Result<()> {
         .include(mlx_c)
         .flag("-include")
         .flag("src/compat.h")
-        .file("src/compat.cpp");
+        .file("src/compat.cpp")
+        .file(unit(mlx_c)?);
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos") {
         // MLX needs macOS 14, where all of libc++ is there, whatever older
         // system rustc names as its target.
         build.define("_LIBCPP_DISABLE_AVAILABILITY", None);
     }
-    for entry in mlx_c
-        .join("mlx/c")
-        .read_dir()
-        .context("reading mlx-c's sources")?
-    {
-        let source = entry?.path();
-        // mlx-c's own build leaves object.cpp out too.
-        if source.extension() == Some(OsStr::new("cpp")) && !source.ends_with("object.cpp") {
-            build.file(source);
-        }
-    }
     build
         .try_compile("mlxc")
         .context("compiling mlx-c, which needs a C++20 compiler")
+}
+
+/// Writes a file that includes mlx-c's sources: each of two dozen alone would have the compiler read all of MLX's
+/// headers, which takes minutes.
+fn unit(mlx_c: &Path) -> anyhow::Result<PathBuf> {
+    let folder = mlx_c.join("mlx/c");
+    let mut sources = BTreeSet::new();
+    for entry in folder.read_dir().context("reading mlx-c's sources")? {
+        let source = entry?.path();
+        // mlx-c's own build leaves object.cpp out too.
+        if source.extension() == Some(OsStr::new("cpp")) && !source.ends_with("object.cpp") {
+            sources.insert(source);
+        }
+    }
+    let unit = Path::new(&env::var("OUT_DIR").context("cargo sets OUT_DIR")?).join("mlx-c.cpp");
+    let include = |source: &PathBuf| format!("#include \"{}\"\n", source.display());
+    fs::write(&unit, sources.iter().map(include).collect::<String>())?;
+    Ok(unit)
 }
 
 /// The mlx-c sources inside the published mlx-sys, which cargo downloads and
