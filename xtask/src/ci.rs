@@ -29,15 +29,8 @@ pub(crate) struct Args {
 pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
     shell::step("formatting");
     shell::show(cmd!(shell, "cargo fmt --all --check"))?;
-    shell::step("clippy");
-    shell::show(cmd!(
-        shell,
-        "cargo clippy --quiet --workspace --all-targets -- -D warnings"
-    ))?;
-    shell::step("documentation");
-    let doc = cmd!(shell, "cargo doc --quiet --workspace --no-deps");
-    shell::show(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
-    cross::check(shell)?;
+    cross::clippy(shell)?;
+    cross::document(shell)?;
     test::run(shell, args.long)?;
     shell::step("faults that the soak has to find");
     shell::show(cmd!(
