@@ -5,7 +5,9 @@ mod passes;
 
 use std::sync::{Arc, OnceLock};
 
-use emily_spec::{Context, DType, Error, ErrorKind, Id, Program, Region, Result, Step, TensorType};
+use emily_spec::{
+    Context, DType, Error, ErrorKind, Id, Op, Program, Region, Result, Step, TensorType,
+};
 
 pub use passes::optimised;
 
@@ -77,6 +79,8 @@ pub(crate) struct Call {
     pub(crate) bytes: usize,
     /// What is needed beside operands and results.
     pub(crate) on_the_way: usize,
+    /// The multiplications in a product of matrices.
+    pub(crate) products: usize,
     /// The most elements that a kernel has to count.
     elements: usize,
 }
@@ -260,8 +264,20 @@ fn call(context: Context, results: Vec<TensorType>) -> Result<Call> {
     Ok(Call {
         bytes: results.iter().try_fold(0, size)?,
         on_the_way: usize::try_from(cost.temporaries).unwrap_or(usize::MAX),
+        products: products(&context, &results),
         elements,
         results,
         context: Arc::new(context),
     })
+}
+
+/// What a product of matrices takes: a multiplication for each element of the result and each that is summed over.
+fn products(context: &Context, results: &[TensorType]) -> usize {
+    let Op::Dot(dot) = &context.op else {
+        return 0;
+    };
+    let left = &context.inputs[0].shape;
+    let summed = dot.contract_left.iter().map(|&axis| left[axis]);
+    let each = results.iter().flat_map(|ty| ty.shape.iter().copied());
+    summed.chain(each).fold(1, usize::saturating_mul)
 }

@@ -121,12 +121,15 @@ pub fn on_pressure(hook: impl Fn() + Send + Sync + 'static) {
     let _ = HOOK.set(Box::new(hook));
 }
 
-/// Has whoever knows of unneeded tensors let go of them, and waits until they are given back.
-pub(crate) fn relieve() {
-    if let Some(hook) = HOOK.get() {
-        hook();
-        reaper::settle();
-    }
+/// Has whoever knows of unneeded tensors let go of them, and waits until they are given back: false where there is
+/// nobody.
+pub(crate) fn relieve() -> bool {
+    let Some(hook) = HOOK.get() else {
+        return false;
+    };
+    hook();
+    reaper::settle();
+    true
 }
 
 /// The error for what does not fit.

@@ -38,6 +38,11 @@ pub(super) fn is_wasteful(kept: usize, bytes: usize) -> bool {
 /// Jobs that wait for longer than this are looked at again: their callers may be gone.
 const STALE: Duration = Duration::from_millis(1);
 
+/// How often, and how long each time, it is looked whether what was collected has been freed: the VM frees some of it
+/// a moment after it says that it has.
+const MOMENTS: usize = 20;
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// The call a value came from, for errors that only its evaluation shows.
 #[derive(Clone)]
 pub(crate) struct Origin {
@@ -164,7 +169,9 @@ impl Runner {
                 taken.send(reply, Ok(()));
             }
             Job::Call(f) => f(),
-            Job::Room(bytes, reply) => taken.send(reply, self.make_room(bytes, 0).map(drop)),
+            Job::Room(bytes, reply) => {
+                taken.send(reply, self.make_room(bytes, 0, Runner::flush).map(drop));
+            }
             Job::Settle(reply) => taken.send(reply, mlx::synchronize(&self.stream)),
         }));
         // Whoever waits for a tensor has its message by now, a reply that was not sent says so, and
@@ -237,19 +244,21 @@ impl Runner {
             on_the_way: apply.on_the_way,
         };
         let inputs = apply.inputs.iter().map(Input::value);
-        let values = self.op(&asked, &apply.lane, inputs)?;
+        let values = self.op(&asked, &apply.lane, inputs, Runner::flush)?;
         for (slot, value) in apply.outputs.iter().zip(values) {
             fill(slot, State::Ready(value));
         }
         Ok(())
     }
 
-    /// Builds an op's graph on its operands' values: its results, not evaluated.
+    /// Builds an op's graph on its operands' values: its results, not evaluated. Where memory is short, `begin` starts
+    /// what is not started yet.
     fn op(
         &mut self,
         asked: &Asked<'_>,
         lane: &Lane,
         inputs: impl ExactSizeIterator<Item = Known>,
+        begin: impl FnOnce(&mut Runner),
     ) -> std::result::Result<SmallVec<[Value; 1]>, Arc<Failure>> {
         let origin = asked.origin;
         let op = &origin.call.op;
@@ -287,7 +296,7 @@ impl Runner {
             return Err(self.first_of(failure, &guards));
         }
         let reserved = self
-            .make_room(asked.bytes, asked.on_the_way)
+            .make_room(asked.bytes, asked.on_the_way, begin)
             .map_err(here)?;
         if ops::is_evaluated_at_once(op) {
             self.settle(&arrays)?;
@@ -319,10 +328,15 @@ impl Runner {
         Ok(values)
     }
 
-    /// Reserves what a call's results, and what it needs on the way, take beside what is in use: computes what
-    /// is pending, so that its operands can go, then gives the cache back, then has others let go of what
-    /// they do not need, and only then refuses.
-    fn make_room(&mut self, bytes: usize, on_the_way: usize) -> Result<Reserved> {
+    /// Reserves what a call's results, and what it needs on the way, take beside what is in use: has `begin` compute
+    /// what is pending, so that its operands can go, then gives the cache back, then has others let go of what
+    /// they do not need, and only then refuses. What `begin` leaves pending is counted no more, so it leaves nothing.
+    fn make_room(
+        &mut self,
+        bytes: usize,
+        on_the_way: usize,
+        begin: impl FnOnce(&mut Runner),
+    ) -> Result<Reserved> {
         let need = bytes.saturating_add(on_the_way);
         let claim = memory::claim(need, 0)?;
         if memory::crowded(need) {
@@ -331,7 +345,7 @@ impl Runner {
         if let Some(reserved) = claim {
             return Ok(reserved);
         }
-        self.flush();
+        begin(self);
         if let Err(error) = mlx::synchronize(&self.stream) {
             self.poison(Failure::new(error.clone()));
             return Err(error);
@@ -340,33 +354,42 @@ impl Runner {
         if let Some(reserved) = memory::claim(need, 0)? {
             return Ok(reserved);
         }
-        memory::relieve();
-        // What others let go of may be this thread's to drop.
-        drop(self.thread.queue().take_trash());
-        memory::claim(need, 0)?.ok_or_else(|| memory::refusal(bytes, on_the_way))
+        let mut moments = if memory::relieve() { MOMENTS } else { 0 };
+        loop {
+            // What others let go of may be this thread's to drop.
+            drop(self.thread.queue().take_trash());
+            if let Some(reserved) = memory::claim(need, 0)? {
+                return Ok(reserved);
+            }
+            if moments == 0 {
+                return Err(memory::refusal(bytes, on_the_way));
+            }
+            moments -= 1;
+            std::thread::sleep(MOMENT);
+        }
     }
 
     /// Counts what is pending and starts evaluation when it is enough.
     fn account(&mut self, apply: Apply) {
         self.pending.slots.extend(apply.outputs);
-        if self.pending.add(apply.bytes) {
+        if self.pending.add(apply.bytes, 0) {
             self.flush();
         }
     }
 
     fn read(&mut self, slot: &Arc<Slot>) -> Result<Bytes> {
         let array = self.eval(slot).map_err(|failure| failure.error.clone())?;
-        self.bytes(array)
+        self.bytes(array, Runner::flush)
     }
 
-    /// The bytes of an evaluated array.
-    fn bytes(&mut self, array: Array) -> Result<Bytes> {
+    /// The bytes of an evaluated array; `begin` as for [`Runner::make_room`].
+    fn bytes(&mut self, array: Array, begin: impl FnOnce(&mut Runner)) -> Result<Bytes> {
         let device = self.thread.device;
         if mlx::is_row_contiguous(&array) && !mlx::moves_when_read(&array, device) {
             return Bytes::new(array);
         }
         ops::check_count(array.size(), device)?;
-        let _room = self.make_room(array.nbytes(), 0)?;
+        let _room = self.make_room(array.nbytes(), 0, begin)?;
         let dense = mlx::contiguous(&array)?;
         let dense = mlx::private(&dense, device).map_err(mlx::from_mlx)?;
         let finished = self.finish(std::slice::from_ref(&dense));

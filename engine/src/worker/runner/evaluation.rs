@@ -19,21 +19,31 @@ use crate::{memory, mlx};
 const PENDING_OPS: usize = 64;
 const PENDING_BYTES: usize = 64 << 20;
 
+/// Nor for longer than some ten milliseconds of a CPU's core: so many multiplications in products.
+const PENDING_PRODUCTS: usize = 1 << 28;
+
 /// Results whose evaluation has not been started.
 #[derive(Default)]
 pub(super) struct Pending {
     pub(super) slots: Vec<Weak<Slot>>,
     ops: usize,
     bytes: usize,
+    products: usize,
     pub(super) reserved: Reserved,
 }
 
 impl Pending {
     /// Counts an op that is in the graph, what it takes being reserved; whether that is enough to start evaluation.
-    pub(super) fn add(&mut self, bytes: usize) -> bool {
+    pub(super) fn add(&mut self, bytes: usize, products: usize) -> bool {
         self.ops += 1;
         self.bytes = self.bytes.saturating_add(bytes);
-        self.ops >= PENDING_OPS || self.bytes >= PENDING_BYTES
+        self.products = self.products.saturating_add(products);
+        self.ops >= PENDING_OPS || self.bytes >= PENDING_BYTES || self.takes_long()
+    }
+
+    /// Whether a CPU is busy with it for some time.
+    pub(super) fn takes_long(&self) -> bool {
+        self.products >= PENDING_PRODUCTS
     }
 }
 

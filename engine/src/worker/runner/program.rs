@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use emily_spec::{Class, DType, Error, ErrorKind, Id, Result, Tensor};
+use mlx_rs::Array;
 use smallvec::SmallVec;
 
 use super::{Asked, Known, Origin, Runner, fill, panicked};
@@ -15,15 +16,17 @@ use crate::worker::Handle;
 use crate::worker::failure::Failure;
 use crate::worker::slot::{Slot, State, Value};
 use crate::worker::thread::{Input, Run};
-use crate::{ending, memory, mlx};
+use crate::{Device, ending, memory, mlx};
 
 /// A program under way.
 struct Execution<'a> {
     run: &'a Run,
     /// By number; none where it is not computed yet, or not needed any more.
     values: Vec<Option<Known>>,
-    /// What was computed since evaluation was started last.
+    /// What was built since evaluation was started last.
     fresh: Vec<Id>,
+    /// Of what was started last, where it takes long: the end of it.
+    under_way: Option<Array>,
 }
 
 /// Nobody waits for the program any more.
@@ -43,6 +46,7 @@ impl Runner {
             run,
             values: Vec::new(),
             fresh: Vec::new(),
+            under_way: None,
         };
         let program = &run.program;
         let inputs = run.inputs.iter().map(|input| Some(Input::value(input)));
@@ -91,7 +95,8 @@ impl Runner {
 
     fn upload(&mut self, tensor: &Tensor) -> Result<Value> {
         let bytes = tensor.bytes();
-        let room = self.make_room(bytes.len(), 0)?;
+        // Constants come first: nothing of the program is pending.
+        let room = self.make_room(bytes.len(), 0, Runner::flush)?;
         let array = mlx::upload(tensor.ty(), bytes)?;
         memory::given(bytes.len());
         drop(room);
@@ -105,7 +110,7 @@ impl Runner {
     ) -> std::result::Result<(), Unwanted> {
         for node in &block.nodes {
             match &node.work {
-                Work::Op { call, operands } => self.op_node(node, call, operands, at),
+                Work::Op { call, operands } => self.op_node(node, call, operands, at)?,
                 Work::If {
                     predicate,
                     then,
@@ -141,9 +146,7 @@ impl Runner {
                     }
                 }
             }
-            for id in &node.drops {
-                at.values[id.index()] = None;
-            }
+            at.clear(&node.drops);
         }
         Ok(())
     }
@@ -180,24 +183,50 @@ impl Runner {
         }
     }
 
-    fn op_node(&mut self, node: &Planned, call: &Call, operands: &[Id], at: &mut Execution<'_>) {
+    fn op_node(
+        &mut self,
+        node: &Planned,
+        call: &Call,
+        operands: &[Id],
+        at: &mut Execution<'_>,
+    ) -> std::result::Result<(), Unwanted> {
         match self.op_of_call(call, operands, at) {
             Ok(values) => {
                 at.set_all(&node.results, values.into_iter().map(Ok));
                 at.fresh.extend(&node.results);
-                if self.pending.add(call.bytes) {
-                    self.start(node, at);
+                if self.pending.add(call.bytes, call.products) {
+                    at.clear(&node.drops);
+                    self.go_on(at)?;
                 }
             }
             Err(failure) => at.fail(&node.results, &failure),
         }
+        Ok(())
+    }
+
+    /// Starts what is not started yet, if anybody waits for the program still. What was started before is waited for
+    /// where it takes long, as that would all be computed for nobody.
+    fn go_on(&mut self, at: &mut Execution<'_>) -> std::result::Result<(), Unwanted> {
+        if let Some(array) = at.under_way.take() {
+            // Who uses it is told of its failure.
+            let _ = self.finish(&[array]);
+        }
+        if !at.run.is_wanted() {
+            return Err(Unwanted);
+        }
+        if self.thread.device == Device::Cpu && self.pending.takes_long() {
+            let last = at.fresh.last().and_then(|&id| at.share(id).ok());
+            at.under_way = last.map(|value| value.array);
+        }
+        self.start(at);
+        Ok(())
     }
 
     fn op_of_call(
         &mut self,
         call: &Call,
         operands: &[Id],
-        at: &Execution<'_>,
+        at: &mut Execution<'_>,
     ) -> std::result::Result<SmallVec<[Value; 1]>, Arc<Failure>> {
         let origin = Origin {
             call: call.context.clone(),
@@ -214,15 +243,15 @@ impl Runner {
             return Err(here(ending::refusal()));
         }
         call.check_count(self.thread.device).map_err(here)?;
-        let inputs = operands.iter().map(|&id| at.share(id));
-        self.op(&asked, &at.run.lane, inputs)
+        let inputs: SmallVec<[Known; 3]> = operands.iter().map(|&id| at.share(id)).collect();
+        let run = at.run;
+        self.op(&asked, &run.lane, inputs.into_iter(), |runner| {
+            runner.start(at)
+        })
     }
 
-    /// Starts the evaluation of what was computed lately and is still needed, after this node.
-    fn start(&mut self, node: &Planned, at: &mut Execution<'_>) {
-        for id in &node.drops {
-            at.values[id.index()] = None;
-        }
+    /// Starts the evaluation of what was built lately and is still needed, and of all that is pending beside it.
+    fn start(&mut self, at: &mut Execution<'_>) {
         let mut fresh: Vec<Id> = at.fresh.drain(..).collect();
         fresh.sort_unstable();
         fresh.dedup();
@@ -250,7 +279,8 @@ impl Runner {
         let dtype = at.run.program.program().ty(id).dtype;
         let known = at.known(id);
         let array = self.eval_known(known)?;
-        let bytes = self.bytes(array).map_err(Failure::new)?;
+        let bytes = self.bytes(array, |runner| runner.start(at));
+        let bytes = bytes.map_err(Failure::new)?;
         Ok(is_true(dtype, &bytes))
     }
 }
