@@ -4,10 +4,11 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::settle;
-use emily_engine::{Handle, Prepared, Worker, memory};
+use emily_engine::{Handle, Prepared, Reply, Worker, memory};
 use emily_spec::{DType, ErrorKind, Op, Program, TensorType};
 use serde_json::{Value, json};
 
@@ -95,9 +96,14 @@ fn a_program_keeps_to_the_limit_and_computes_nothing_for_nobody() {
     let started = Instant::now();
     run(&worker, &powers(20, side), &zeros)[0].eval().unwrap();
     let alone = started.elapsed();
-    let given_up = run(&worker, &powers(1000, side), &zeros);
+    let given_up = Arc::new(AtomicBool::new(false));
+    let flag = given_up.clone();
+    let reply = Reply::new(drop).while_wanted(move || !flag.load(Ordering::SeqCst));
+    let products = run(&worker, &powers(1000, side), &zeros);
+    products[0].clone().read_with(reply);
     std::thread::sleep(Duration::from_millis(50));
-    drop(given_up);
+    given_up.store(true, Ordering::SeqCst);
+    drop(products);
     let started = Instant::now();
     let next = worker.apply(&Op::from(emily_spec::Unary::Negate), &[zeros]);
     next.unwrap()[0].eval().unwrap();

@@ -76,6 +76,10 @@ pub(crate) struct Runner {
     /// What was handed to MLX and not seen computed, in its order.
     started: VecDeque<Weak<Slot>>,
     poison: Poison,
+    /// What was taken from the queue and is not done.
+    jobs: VecDeque<Job>,
+    /// When the queue was last looked at.
+    looked: Instant,
 }
 
 impl Runner {
@@ -94,6 +98,8 @@ impl Runner {
             pending: Pending::default(),
             started: VecDeque::new(),
             poison: Poison::new(),
+            jobs: VecDeque::new(),
+            looked: Instant::now(),
         })
     }
 
@@ -101,34 +107,28 @@ impl Runner {
     pub(crate) fn run(mut self) {
         let stream = self.stream.clone();
         with_stream(&stream, || {
-            let mut jobs = VecDeque::new();
             let mut trash = Vec::new();
             let mut count = 0u64;
             let thread = self.thread.clone();
             loop {
                 let free = self.pending.slots.is_empty();
-                self.thread.queue().take(&mut jobs, &mut trash, free);
-                if jobs.is_empty() && !free && !ending::begun() {
+                self.thread.queue().take(&mut self.jobs, &mut trash, free);
+                if self.jobs.is_empty() && !free && !ending::begun() {
                     self.flush();
                 }
                 if ending::begun() {
                     std::mem::forget(std::mem::take(&mut trash));
                 }
                 trash.clear();
-                self.see_computed();
-                let mut looked = self.prune(&mut jobs);
-                while let Some(job) = jobs.pop_front() {
+                self.prune();
+                while let Some(job) = self.jobs.pop_front() {
                     let taken = Taken(&thread);
                     if ending::begun() {
                         self.refuse(job, taken);
                     } else {
                         self.job(job, taken);
                     }
-                    if looked.elapsed() >= STALE {
-                        self.thread.queue().take_more(&mut jobs);
-                        self.see_computed();
-                        looked = self.prune(&mut jobs);
-                    }
+                    self.look();
                     count += 1;
                     // What MLX makes at its first use of something is there before the handler
                     // comes first again.
@@ -140,13 +140,22 @@ impl Runner {
         });
     }
 
-    /// Drops what nobody waits for any more, and says when that was looked at.
-    fn prune(&self, jobs: &mut VecDeque<Job>) -> Instant {
-        let dropped = Job::prune(jobs);
+    /// Looks at what came meanwhile, unless that was done a moment ago.
+    fn look(&mut self) {
+        if self.looked.elapsed() >= STALE {
+            self.thread.queue().take_more(&mut self.jobs);
+            self.prune();
+        }
+    }
+
+    /// Drops what nobody waits for any more, and notes what is computed.
+    fn prune(&mut self) {
+        self.see_computed();
+        let dropped = Job::prune(&mut self.jobs);
         if dropped > 0 {
             self.thread.queue().done(dropped);
         }
-        Instant::now()
+        self.looked = Instant::now();
     }
 
     /// One job, if somebody still waits for it, which is done before anybody hears of it. A panic in it is

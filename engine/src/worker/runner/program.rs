@@ -160,7 +160,7 @@ impl Runner {
         at: &mut Execution<'_>,
     ) -> std::result::Result<std::result::Result<(), Arc<Failure>>, Unwanted> {
         loop {
-            if !at.run.is_wanted() {
+            if !self.is_wanted(at.run) {
                 return Err(Unwanted);
             }
             if ending::begun() {
@@ -204,6 +204,12 @@ impl Runner {
         Ok(())
     }
 
+    /// Whether anybody waits for the program. A read of its results that nobody waits for holds them until it is seen.
+    fn is_wanted(&mut self, run: &Run) -> bool {
+        self.look();
+        run.is_wanted()
+    }
+
     /// Starts what is not started yet, if anybody waits for the program still. What was started before is waited for
     /// where it takes long, as that would all be computed for nobody.
     fn go_on(&mut self, at: &mut Execution<'_>) -> std::result::Result<(), Unwanted> {
@@ -211,7 +217,7 @@ impl Runner {
             // Who uses it is told of its failure.
             let _ = self.finish(&[array]);
         }
-        if !at.run.is_wanted() {
+        if !self.is_wanted(at.run) {
             return Err(Unwanted);
         }
         if self.thread.device == Device::Cpu && self.pending.takes_long() {
