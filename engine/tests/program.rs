@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use emily_engine::{Handle, Prepared, Worker};
+use emily_engine::{Handle, Prepared, Reply, Worker};
 use emily_spec::{
     DType, Error, ErrorKind, Id, Node, Op, Program, Region, Result, Step, Tensor, TensorType,
 };
@@ -272,6 +272,10 @@ fn a_loop_ends_when_nobody_waits_and_when_its_worker_is_stopped() {
     let worker = common::worker();
     let one = f32s(&worker, &[], &[1.0]);
     let results = run(&worker, &endless(), &[&one]).expect("it is submitted");
+    // A read that was given up holds them.
+    results[0]
+        .clone()
+        .read_with(Reply::new(drop).while_wanted(|| false));
     std::thread::sleep(Duration::from_millis(50));
     drop(results);
     let sum = worker.apply(
