@@ -1,7 +1,9 @@
 //! Element-wise operations on two operands, each broadcast to the result's shape.
 
 use super::{Attributes, Plain, ops};
-use crate::row::{SMOOTH, library, row};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::library;
 use crate::{
     Arity, Class, DType, Domain, Dtypes, Family, Grad, Judged, Price, Result, ResultDType, Row,
     TensorType, Tolerance,

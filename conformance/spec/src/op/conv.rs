@@ -2,7 +2,9 @@
 
 use super::{Attributes, ops};
 use crate::cost::{count, largest};
-use crate::row::{SMOOTH, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType, Row,
     Shape, TensorType,

@@ -2,7 +2,9 @@
 
 use super::{Attributes, ops};
 use crate::cost::bytes;
-use crate::row::{SMOOTH, product_tolerance, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::{product_tolerance, sum_tolerance};
 use crate::{Cost, Dtypes, Family, Judged, Price, Result, Row, TensorType};
 
 const CUMULATIVE: Row = Row {

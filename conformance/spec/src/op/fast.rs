@@ -12,7 +12,8 @@ pub use rope::Rope;
 
 use super::reduce::reduced;
 use super::{Attributes, ops};
-use crate::row::{SMOOTH, row};
+use crate::grad::SMOOTH;
+use crate::row::row;
 use crate::{
     Arity, Cost, Dtypes, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType,
     Row, Scalar, Shape, TensorType, Tolerance,

@@ -1,7 +1,8 @@
 //! Discrete Fourier transforms.
 
 use super::{Attributes, ops};
-use crate::row::{SMOOTH, row};
+use crate::grad::SMOOTH;
+use crate::row::row;
 use crate::{
     Cost, DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, List, OpKind, Price,
     Result, ResultDType, Row, Shape, TensorType, Tolerance,

@@ -2,7 +2,9 @@
 
 use super::{Attributes, ops};
 use crate::cost::buffers;
-use crate::row::{SMOOTH, check_integer, check_per_axis, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::{check_integer, check_per_axis, row};
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, Error, ErrorKind, Family, Judged, List, Price, Result, ResultDType, Role, Row,
     Shape, TensorType,

@@ -15,7 +15,9 @@ pub use spectral::{Eigh, Svd};
 
 use super::{Attributes, ops};
 use crate::cost::{largest, limbs};
-use crate::row::{SMOOTH, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType,
     Row, TensorType,

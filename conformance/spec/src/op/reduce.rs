@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use super::{Attributes, ops};
-use crate::row::{SMOOTH, product_tolerance, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::{product_tolerance, sum_tolerance};
 use crate::{
     Arity, Class, Cost, DType, Dtypes, Error, ErrorKind, Family, Judged, List, OpKind, Price,
     Result, ResultDType, Row, Scalar, Shape, TensorType,

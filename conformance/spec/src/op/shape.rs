@@ -1,7 +1,8 @@
 //! Moving elements without computing on them.
 
 use super::{Attributes, ops};
-use crate::row::{SMOOTH, check_per_axis, row};
+use crate::grad::SMOOTH;
+use crate::row::{check_per_axis, row};
 use crate::{
     Arity, DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, List, Price, Result, ResultDType,
     Role, Row, Shape, TensorType,

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::{Attributes, ops};
-use crate::row::{SMOOTH, row};
+use crate::grad::SMOOTH;
+use crate::row::row;
 use crate::{
     Cost, DType, Dtypes, Error, ErrorKind, Family, Price, Result, ResultDType, Row, Shape,
     TensorType,

@@ -1,7 +1,9 @@
 //! Element-wise operations on one operand.
 
 use super::{Attributes, Plain, ops};
-use crate::row::{SMOOTH, library, row};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::library;
 use crate::{
     Cost, DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, Price, Range, Result,
     ResultDType, Row, TensorType, Tolerance,

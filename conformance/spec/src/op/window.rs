@@ -2,7 +2,9 @@
 
 use super::{Attributes, ops};
 use crate::cost::Cost;
-use crate::row::{SMOOTH, check_per_axis, product_tolerance, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::{check_per_axis, row};
+use crate::tolerance::{product_tolerance, sum_tolerance};
 use crate::{
     Arity, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, List, Price, Range, Result,
     ResultDType, Role, Row, Shape, TensorType,

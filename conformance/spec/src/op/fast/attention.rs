@@ -2,8 +2,8 @@
 
 use super::FAST;
 use crate::cost::count;
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::SMOOTH;
 use crate::{
     Arity, Cost, Domain, Dtypes, Error, ErrorKind, Grad, Result, Row, Scalar, Shape, TensorType,
 };

@@ -1,8 +1,10 @@
 //! Sums of products by labels.
 
 use crate::cost::{count, limbs};
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::{SMOOTH, row, sum_tolerance};
+use crate::row::row;
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, Dtypes, Error, ErrorKind, Family, Judged, List, Price, Result, ResultDType, Row,
     TensorType,

@@ -1,8 +1,9 @@
 //! Rotary positions.
 
 use super::FAST;
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::{SMOOTH, check_integer};
+use crate::row::check_integer;
 use crate::{
     Arity, Cost, Domain, Error, ErrorKind, Grad, Result, Role, Row, Scalar, Shape, TensorType,
 };

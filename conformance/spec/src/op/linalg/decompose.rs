@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::{matrices, square};
+use crate::grad::MATRIX;
 use crate::op::{Attributes, ops};
-use crate::row::{MATRIX, row};
+use crate::row::row;
 use crate::{
     Domain, Dtypes, Family, Grad, Judged, Price, Promise, Result, ResultDType, Row, TensorType,
 };

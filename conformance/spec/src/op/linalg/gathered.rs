@@ -1,8 +1,10 @@
 //! Products of matrices that are picked by index.
 
 use crate::cost::{count, largest, limbs};
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::{SMOOTH, check_integer, row, sum_tolerance};
+use crate::row::{check_integer, row};
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Family, Judged, Price, Range, Result, ResultDType, Role,
     Row, Shape, TensorType,

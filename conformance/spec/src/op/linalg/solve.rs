@@ -3,8 +3,10 @@
 use serde::Deserialize;
 
 use super::{copies, square};
+use crate::grad::MATRIX;
 use crate::op::{Attributes, ops};
-use crate::row::{MATRIX, row, sum_tolerance};
+use crate::row::row;
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, Price, Result,
     ResultDType, Row, TensorType,

@@ -2,8 +2,8 @@
 
 use super::decompose::DECOMPOSITION;
 use super::{matrices, square};
+use crate::grad::MATRIX;
 use crate::op::{Attributes, ops};
-use crate::row::MATRIX;
 use crate::{Judged, Price, Promise, Result, Row, TensorType};
 
 ops! {

@@ -2,8 +2,9 @@
 
 use super::{Coding, QUANTIZED, picked_product, product, product_cost, unpacking};
 use crate::cost::buffers;
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::{SMOOTH, sum_tolerance};
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, DType, Domain, Grad, Judged, Range, Result, ResultDType, Role, Row, TensorType,
     Tolerance,

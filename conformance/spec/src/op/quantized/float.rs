@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use super::{Coding, QUANTIZED, picked_product, product, product_cost, unpacking};
 use crate::cost::buffers;
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::{SMOOTH, sum_tolerance};
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Judged, Range, Result, ResultDType, Role, Row, Shape,
     TensorType,
