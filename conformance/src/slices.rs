@@ -13,10 +13,10 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
+use emily_flags::{Filter, label};
 
-use crate::layer::{Models, label};
+use crate::layer::Models;
 use crate::outcome::{LayerState, Outcome, Report, TrialResult};
-use crate::run::Filter;
 use model::Model;
 pub use trial::{Ask, Slice};
 

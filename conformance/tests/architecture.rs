@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use emily_conformance::fixtures::repository;
+use emily_conformance::layer;
+use emily_conformance::slices;
 use serde_json::Value;
 
 /// What cargo says of every workspace package.
@@ -161,6 +163,20 @@ fn the_contract_depends_on_nothing_of_ours() {
 fn only_the_engine_links_mlx() {
     let all = dependencies();
     assert_eq!(dependents(&all, &["mlx-rs", "mlx-sys"]), ["emily-engine"]);
+}
+
+#[test]
+fn xtask_links_no_mlx() {
+    let all = dependencies();
+    assert!(!reached(&all, "xtask").contains("emily-engine"));
+}
+
+#[test]
+fn every_layer_is_asked_for_by_name() {
+    let layers = layer::all();
+    let names: BTreeSet<&str> = layers.iter().map(|layer| layer.name()).collect();
+    let known: BTreeSet<&str> = emily_flags::LAYERS.into_iter().collect();
+    assert_eq!(&names | &BTreeSet::from([slices::LAYER]), known);
 }
 
 #[test]

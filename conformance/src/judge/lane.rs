@@ -1,12 +1,13 @@
 //! A layer's part in a reading: what it answered, added up to a verdict.
 
+use emily_flags::label;
 use emily_spec::{Result, Tensor, Tolerance};
 
 use super::expect::{Allowance, Expectation, Slack};
 use super::{trial_name, want};
 use crate::case::{Case, Reading, Want};
 use crate::compare::{Comparison, Difference, Expected};
-use crate::layer::{Layer, Reference, label};
+use crate::layer::{Layer, Reference};
 use crate::ledger::{Entry, Ledger, Record};
 use crate::outcome::{Calls, Outcome, TrialResult};
 use crate::plan::Call;
