@@ -26,6 +26,8 @@ pub(super) struct Lane<'a> {
     /// The recorded differences in kind that there were.
     forgiven: Vec<Difference>,
     pub(super) calls: Calls,
+    /// The calls that had to be refused.
+    refusals: u64,
     /// The calls that raised where an answer was due.
     pub(super) refused: u64,
     pub(super) millis: f64,
@@ -51,6 +53,7 @@ impl<'a> Lane<'a> {
             second: None,
             forgiven: Vec::new(),
             calls: Calls::default(),
+            refusals: 0,
             refused: 0,
             millis: 0.0,
             judging_millis: 0.0,
@@ -73,6 +76,7 @@ impl<'a> Lane<'a> {
             | Expectation::Slopes(..)
             | Expectation::Error(_) => self.calls.judged += 1,
         }
+        self.refusals += u64::from(matches!(expectation, Expectation::Error(_)));
         let Some(entry) = self.entry else {
             return;
         };
@@ -236,6 +240,7 @@ impl<'a> Lane<'a> {
             allowed_worst: worst.map(|(_, allowed)| allowed.distance),
             unit: worst.map_or("ulp", |(_, allowed)| allowed.unit).to_owned(),
             calls: self.calls,
+            refusals: self.refusals,
             failed: self.tally.failed(),
             millis: self.millis,
             judging_millis: self.judging_millis,

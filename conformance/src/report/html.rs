@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::face::{WORST_FIRST, face, rank};
+use super::face::{Face, REFUSAL, WORST_FIRST, face, rank};
 use super::grid::{absent_trials, dtypes, lane, ops, ran_on, unasked};
 use crate::outcome::Report;
 
@@ -30,6 +30,8 @@ struct Data<'a> {
     layers: Vec<Lane<'a>>,
     /// Every outcome, worst first.
     outcomes: Vec<OutcomeFace>,
+    /// How a cell looks that passed, of trials that are all refusals.
+    refusal: OutcomeFace,
     ops: Vec<&'a str>,
     dtypes: Vec<&'a str>,
     allowed: Vec<&'a str>,
@@ -61,6 +63,18 @@ struct OutcomeFace {
     red: bool,
 }
 
+impl OutcomeFace {
+    fn new(face: Face, red: bool) -> OutcomeFace {
+        OutcomeFace {
+            key: face.key,
+            letter: face.letter,
+            label: face.label,
+            means: face.means,
+            red,
+        }
+    }
+}
+
 /// One array per property, one place in each per trial; worst outcomes first, then in the
 /// report's order. Where the value is an index, it is into the list of that name in [`Data`].
 #[derive(Default, Serialize)]
@@ -70,6 +84,8 @@ struct Columns<'a> {
     op: Vec<Option<usize>>,
     dtype: Vec<Option<usize>>,
     outcome: Vec<usize>,
+    /// Whether all its calls had to be refused.
+    refusal: Vec<bool>,
     checked: Vec<u64>,
     by_type: Vec<u64>,
     left_out: Vec<u64>,
@@ -101,6 +117,7 @@ impl<'a> Data<'a> {
             trials.op.push(place(&ops, &trial.op));
             trials.dtype.push(place(&dtypes, &trial.dtype));
             trials.outcome.push(rank(trial.outcome));
+            trials.refusal.push(trial.is_refusal());
             trials.checked.push(trial.checked);
             trials.by_type.push(trial.calls.by_type);
             trials.left_out.push(trial.calls.left_out);
@@ -135,17 +152,9 @@ impl<'a> Data<'a> {
                 .collect(),
             outcomes: WORST_FIRST
                 .into_iter()
-                .map(|outcome| {
-                    let face = face(outcome);
-                    OutcomeFace {
-                        key: face.key,
-                        letter: face.letter,
-                        label: face.label,
-                        means: face.means,
-                        red: outcome.is_red(),
-                    }
-                })
+                .map(|outcome| OutcomeFace::new(face(outcome), outcome.is_red()))
                 .collect(),
+            refusal: OutcomeFace::new(REFUSAL, false),
             ops,
             dtypes,
             allowed,

@@ -22,6 +22,7 @@ pub(super) fn trial(layer: &str, op: &str, dtype: &str, outcome: Outcome) -> Tri
             judged: 1,
             ..Calls::default()
         },
+        refusals: 0,
         failed: u64::from(outcome.is_red()),
         millis: 0.25,
         judging_millis: 0.125,
