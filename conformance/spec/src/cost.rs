@@ -102,8 +102,12 @@ fn casts(inputs: &[TensorType], results: &[TensorType]) -> Result<u64> {
 }
 
 impl Price {
-    /// As [`Price::of`], with buffers of the operands' size: the results are small.
-    pub(crate) fn of_operands(self, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+    /// As [`Price::cost_of`], with buffers of the operands' size: the results are small.
+    pub(crate) fn cost_of_operands(
+        self,
+        inputs: &[TensorType],
+        results: &[TensorType],
+    ) -> Result<Cost> {
         let width = width(inputs).max(width(results));
         Ok(Cost {
             temporaries: largest(inputs)?
@@ -121,7 +125,7 @@ impl Price {
     }
 
     /// The cost of a call with these operands and results.
-    pub(crate) fn of(self, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+    pub(crate) fn cost_of(self, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let dtype = |ty: &TensorType| ty.dtype;
         let of_one_dtype = inputs
             .iter()

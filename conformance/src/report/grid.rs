@@ -156,7 +156,7 @@ mod tests {
             (vec![Stale, Changed], Changed),
             (vec![Changed, Failed, Passed], Failed),
         ] {
-            let report = sample::of(
+            let report = sample::report_of(
                 outcomes
                     .iter()
                     .map(|outcome| sample::trial("native", "add", "f32", *outcome)),
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_cell_belongs_to_one_layer() {
-        let report = sample::of([
+        let report = sample::report_of([
             sample::trial("oracle", "add", "f32", Outcome::Failed),
             sample::trial("native", "add", "f32", Outcome::Passed),
         ]);
@@ -188,7 +188,7 @@ mod tests {
         let answer = sample::trial("native", "round", "u8", Outcome::Passed);
         let failure = sample::trial("native", "round", "u8", Outcome::Failed);
         let letter = |trials: Vec<TrialResult>| {
-            let report = sample::of(trials);
+            let report = sample::report_of(trials);
             cells(&report, &sample::layer("native"))[&("round", "u8")]
                 .face()
                 .letter
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn ops_and_dtypes_come_in_the_spec_s_order() {
-        let report = sample::of([
+        let report = sample::report_of([
             sample::trial("native", "zeta", "f32", Outcome::Passed),
             sample::trial("native", "sum", "mixed", Outcome::Passed),
             sample::trial("native", "add", "u8", Outcome::Passed),

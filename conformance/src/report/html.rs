@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn a_message_cannot_leave_its_script_element() {
         let hostile = "</script><script>alert(1)</script><!-- {data} /*{script}*/";
-        let mut report = sample::of([sample::trial("native", "add", "f32", Outcome::Failed)]);
+        let mut report =
+            sample::report_of([sample::trial("native", "add", "f32", Outcome::Failed)]);
         report.trials[0].message = Some(hostile.to_owned());
         let page = page(&report, &[]).unwrap();
         assert!(!page.contains("<script>alert"));

@@ -242,7 +242,7 @@ mod tests {
         let mut refusal = sample::trial("native", "add", "u8", Outcome::Passed);
         refusal.refusals = 1;
         let passed = sample::trial("native", "add", "f32", Outcome::Passed);
-        let report = sample::of([refusal, passed]);
+        let report = sample::report_of([refusal, passed]);
         let plain = strip_str(&text(&report)).to_string();
         assert_eq!(
             plain,

@@ -278,7 +278,7 @@ impl Attributes for Conv {
         // Of complex numbers the parts, too.
         let copies = if results[0].dtype.is_complex() { 2 } else { 1 };
         let copies = largest(&inputs[..1])?.saturating_mul(copies);
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: padded
                 .saturating_mul(input[1] as u64)

@@ -44,7 +44,7 @@ impl Attributes for Iota {
             },
             false => row.price,
         };
-        price.of(inputs, results)
+        price.cost_of(inputs, results)
     }
 }
 

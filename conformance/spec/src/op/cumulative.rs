@@ -68,7 +68,7 @@ impl Attributes for Scan {
 
     /// An operand that does not lie in order is copied.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(bytes(inputs)?),
         })

@@ -80,7 +80,7 @@ impl Attributes for Logsumexp {
 
     /// The result is small, the operand is not.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of_operands(inputs, results)
+        row.price.cost_of_operands(inputs, results)
     }
 }
 

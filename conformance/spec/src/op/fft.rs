@@ -170,7 +170,7 @@ fn cost(
     inputs: &[TensorType],
     results: &[TensorType],
 ) -> Result<Cost> {
-    let Cost { temporaries } = row.price.of(inputs, results)?;
+    let Cost { temporaries } = row.price.cost_of(inputs, results)?;
     let plan = lengths.iter().map(|&length| plan(length)).max();
     Ok(Cost {
         temporaries: temporaries.saturating_add(plan.unwrap_or_default()),

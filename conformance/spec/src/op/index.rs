@@ -134,7 +134,7 @@ impl Attributes for Take {
 
     /// Beside the elements, what becomes of each index.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
         })
@@ -177,7 +177,7 @@ impl Attributes for TakeAlongAxis {
 
     /// Beside the elements, what becomes of each index.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
         })
@@ -308,7 +308,7 @@ impl Attributes for Gather {
 
     /// Beside the elements, what becomes of each index.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
         })
@@ -381,7 +381,7 @@ impl Attributes for IndexedAxes {
 
     /// Beside the elements, what becomes of each index.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: (cost.temporaries)
                 .saturating_add(buffers(&inputs[1], 8)?)

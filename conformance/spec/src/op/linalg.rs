@@ -109,7 +109,7 @@ impl Attributes for Dot {
     /// Each element of the result is a sum over the contracted axes; operands are copied when their
     /// layout or dtype is not the product's.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let width = results[0].dtype.size().max(4) as u64;
         let copies = inputs
             .iter()

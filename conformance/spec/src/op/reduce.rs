@@ -100,7 +100,7 @@ impl Attributes for Reduction {
 
     /// The result is small, the operand is not.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of_operands(inputs, results)
+        row.price.cost_of_operands(inputs, results)
     }
 }
 
@@ -146,7 +146,7 @@ impl Attributes for Axes {
 
     /// The result is small, the operand is not.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of_operands(inputs, results)
+        row.price.cost_of_operands(inputs, results)
     }
 }
 
@@ -276,7 +276,7 @@ impl Attributes for ArgReduction {
 
     /// The result is small, the operand is not.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of_operands(inputs, results)
+        row.price.cost_of_operands(inputs, results)
     }
 }
 

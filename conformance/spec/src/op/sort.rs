@@ -86,7 +86,7 @@ impl Attributes for TopK {
     }
 
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of_operands(inputs, results)
+        row.price.cost_of_operands(inputs, results)
     }
 }
 

@@ -392,7 +392,7 @@ impl Attributes for Plain {
             },
             false => row.price,
         };
-        price.of(inputs, results)
+        price.cost_of(inputs, results)
     }
 }
 
@@ -422,7 +422,7 @@ impl Attributes for AsType {
             true => row.price,
             false => Price::MOVE,
         };
-        price.of(inputs, results)
+        price.cost_of(inputs, results)
     }
 }
 

@@ -112,7 +112,7 @@ impl Attributes for Einsum {
     /// Operands are multiplied from left to right; what is there at a time are copies of both factors and
     /// their product.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let sizes = self.sizes(inputs)?;
         let elements = |labels: &[usize]| {
             let of = |(label, size): &(usize, usize)| labels.contains(label).then_some(*size);

@@ -51,7 +51,7 @@ impl Attributes for GatherMm {
     /// Operands are copied where their dtype is not what is computed in, and of
     /// other dtypes than MLX's kernel takes the matrices that are picked.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let ([m, k], [_, n]) = (matrix(&inputs[0])?, matrix(&inputs[1])?);
         let products = picked(&inputs[2], &inputs[3])?.size()?;
         let dtype = results[0].dtype;

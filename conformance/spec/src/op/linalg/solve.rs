@@ -75,7 +75,7 @@ impl Attributes for TriangularSolve {
 
     /// Beside what is known of X, a copy of A.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(copies(4, inputs, results)?),
         })
@@ -100,7 +100,7 @@ impl Attributes for Solve {
 
     /// Beside what is known of X, the factors of A.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let factors = copies(row.price.temporaries, inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(factors),

@@ -57,7 +57,7 @@ impl Attributes for Quantize {
 
     /// Besides copies in `f32` of the operand, which is larger than the results.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let copies = 4 * 4 * inputs[0].shape.size()? as u64;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(copies),

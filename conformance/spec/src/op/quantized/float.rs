@@ -46,7 +46,7 @@ impl Attributes for FpQuantize {
 
     /// Besides copies in `f32` and as codes of the operand, which is larger than the results.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let elements = inputs[0].shape.size()? as u64;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(8 * 4 * elements),
