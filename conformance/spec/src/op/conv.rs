@@ -24,7 +24,7 @@ ops! {
         judged: Judged::Values(sum_tolerance),
         range: Range::Sums,
         grad: Some(SMOOTH),
-        price: Price { temporaries: 2, complex: 2 },
+        price: Price::each(2),
         ..row(Family::Conv)
     }; {
         /// How far the window moves, per spatial axis; 1 when absent.

@@ -75,7 +75,7 @@ ops! {
     /// One number everywhere, cast to the dtype as `as_type` casts.
     pub struct Constant = Row {
         name: "constant",
-        price: Price { temporaries: 0, complex: 0 },
+        price: Price::each(0),
         ..CREATION
     }; {
         /// The result's dtype.

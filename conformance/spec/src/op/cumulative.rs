@@ -41,9 +41,9 @@ ops! {
             ..CUMULATIVE
         },
         /// Largest of each element and those before it; NaN from the first NaN on.
-        CumulativeMax = Row { name: "cumulative_max", price: Price { temporaries: 3, complex: 3 }, ..EXTREMUM },
+        CumulativeMax = Row { name: "cumulative_max", price: Price::each(3), ..EXTREMUM },
         /// Smallest of each element and those before it; NaN from the first NaN on.
-        CumulativeMin = Row { name: "cumulative_min", price: Price { temporaries: 3, complex: 3 }, ..EXTREMUM },
+        CumulativeMin = Row { name: "cumulative_min", price: Price::each(3), ..EXTREMUM },
     }
 }
 

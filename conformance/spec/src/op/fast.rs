@@ -26,10 +26,7 @@ const FAST: Row = Row {
     result: ResultDType::Floating,
     judged: Judged::Values(|_| Tolerance::Accum(1.0)),
     grad: Some(SMOOTH),
-    price: Price {
-        temporaries: 6,
-        complex: 6,
-    },
+    price: Price::each(6),
     ..row(Family::Fast)
 };
 
@@ -101,8 +98,8 @@ ops! {
         LayerNorm = Row {
             name: "layer_norm",
             operands: &["tensor", "weight", "bias"],
-            arity: Arity::Exactly(3), price: Price { temporaries: 10, complex: 10 },
-
+            arity: Arity::Exactly(3),
+            price: Price::each(10),
             ..FAST
         },
     }

@@ -28,10 +28,7 @@ const FOURIER: Row = Row {
         eps: 28.0,
         ..SMOOTH
     }),
-    price: Price {
-        temporaries: 4,
-        complex: 4,
-    },
+    price: Price::each(4),
     ..row(Family::Fft)
 };
 

@@ -12,10 +12,7 @@ use crate::{
 
 const INDEX: Row = Row {
     grad: Some(SMOOTH),
-    price: Price {
-        temporaries: 2,
-        complex: 2,
-    },
+    price: Price::each(2),
     ..row(Family::Index)
 };
 

@@ -12,18 +12,12 @@ use crate::{
 };
 
 const REDUCE: Row = Row {
-    price: Price {
-        temporaries: 4,
-        complex: 4,
-    },
+    price: Price::each(4),
     ..row(Family::Reduce)
 };
 
 /// The terms in the dtype that they are added in, and sums of blocks of four, and of those.
-const SUM: Price = Price {
-    temporaries: 2,
-    complex: 2,
-};
+const SUM: Price = Price::each(2);
 
 const EXTREMUM: Row = Row {
     accepts: Dtypes::REAL,
@@ -57,9 +51,9 @@ ops! {
             ..REDUCE
         },
         /// Largest element over axes; NaN where there is one.
-        ReduceMax = Row { name: "reduce_max", price: Price { temporaries: 1, complex: 1 }, ..EXTREMUM },
+        ReduceMax = Row { name: "reduce_max", price: Price::each(1), ..EXTREMUM },
         /// Smallest element over axes; NaN where there is one.
-        ReduceMin = Row { name: "reduce_min", price: Price { temporaries: 1, complex: 1 }, ..EXTREMUM },
+        ReduceMin = Row { name: "reduce_min", price: Price::each(1), ..EXTREMUM },
     }
 }
 
@@ -119,9 +113,9 @@ ops! {
     /// Whether elements are other than zero.
     pub enum Quantifier(Axes) {
         /// `u8` 1 where all elements over axes are other than zero, as NaN is; of none it is 1.
-        All = Row { name: "all", price: Price { temporaries: 1, complex: 1 }, result: ResultDType::Predicate, ..REDUCE },
+        All = Row { name: "all", price: Price::each(1), result: ResultDType::Predicate, ..REDUCE },
         /// `u8` 1 where some element over axes is other than zero, as NaN is; of none it is 0.
-        Any = Row { name: "any", price: Price { temporaries: 1, complex: 1 }, result: ResultDType::Predicate, ..REDUCE },
+        Any = Row { name: "any", price: Price::each(1), result: ResultDType::Predicate, ..REDUCE },
     }
 }
 

@@ -295,7 +295,7 @@ ops! {
         roles: &[Role::Predicate, Role::Data],
         arity: Arity::Exactly(3),
         result: ResultDType::Merged,
-        price: Price { temporaries: 4, complex: 4 },
+        price: Price::each(4),
         ..SHAPE
     }; {
         /// The result's dtype; the branches' merged dtype when absent.
@@ -320,7 +320,7 @@ ops! {
             ],
             ..SMOOTH
         }),
-        price: Price { temporaries: 2, complex: 2 },
+        price: Price::each(2),
         ..SHAPE
     }; {
         /// The result's dtype; the operands' merged dtype when absent.

@@ -12,10 +12,7 @@ use crate::{
 
 const WINDOW: Row = Row {
     // The padded tensor, it and the result at a wider dtype.
-    price: Price {
-        temporaries: 3,
-        complex: 3,
-    },
+    price: Price::each(3),
     ..row(Family::Window)
 };
 
@@ -177,10 +174,7 @@ const SCATTER: Row = Row {
     accepts: Dtypes::REAL,
     result: ResultDType::Merged,
     judged: Judged::Values(sum_tolerance),
-    price: Price {
-        temporaries: 5,
-        complex: 5,
-    },
+    price: Price::each(5),
     ..WINDOW
 };
 

@@ -26,7 +26,7 @@ ops! {
         // A lone term may be added to a 0, or not.
         open_zero: Dtypes::ALL,
         grad: Some(SMOOTH),
-        price: Price { temporaries: 2, complex: 2 },
+        price: Price::each(2),
         ..row(Family::Fast)
     }; {
         /// The labels of the operands' axes, one operand's after the other's: any numbers.

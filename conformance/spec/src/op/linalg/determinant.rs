@@ -21,7 +21,7 @@ ops! {
         open_zero: Dtypes::ALL,
         domain: &[Domain::Range(-4.0, 4.0)],
         grad: Some(MATRIX),
-        price: Price { temporaries: 16, complex: 16 },
+        price: Price::each(16),
         ..row(Family::Linalg)
     }; {
     }
