@@ -317,6 +317,18 @@ fn the_contract_s_macros_stand_in_one_file() {
     }
 }
 
+/// What stands in the macros that write the ops down is no business of rustfmt's.
+#[test]
+fn lines_of_the_ops_are_no_longer_than_others() {
+    for (path, text) in sources("conformance/spec/src/op") {
+        for line in text.lines() {
+            assert!(line.chars().count() <= 120, "{}: {line}", shown(&path));
+            let starts_astray = line.starts_with(' ') && !line.starts_with("    ");
+            assert!(!starts_astray, "{}: {line:?}", shown(&path));
+        }
+    }
+}
+
 /// Variables by which one of our programs tells another something, and that nobody sets by hand.
 const AMONG_OURSELVES: [&str; 6] = [
     // A test starts itself again.

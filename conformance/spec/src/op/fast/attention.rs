@@ -39,8 +39,8 @@ ops! {
         }),
         ..FAST
     }; {
-        /// What products of queries and keys are multiplied by, a real number; one over the root of the number of features
-        /// when absent.
+        /// What products of queries and keys are multiplied by, a real number; one over the root of the number
+        /// of features when absent.
         scale: Option<Scalar>,
         /// The last query sees all keys, and each one before it one less.
         #[serde(default)]
