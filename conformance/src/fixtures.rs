@@ -7,6 +7,9 @@ use crate::gradients;
 use crate::judge;
 use crate::ledger::Ledger;
 
+/// What Nx leaves open, of every foreign backend.
+pub const OPEN: &str = "fixtures/peers/open.toml";
+
 /// Everything in `fixtures/`, read and checked.
 #[derive(Clone, Debug, Default)]
 pub struct Fixtures {
@@ -59,9 +62,7 @@ impl Fixtures {
             Err(problems)
         }
     }
-}
 
-impl Fixtures {
     /// These case files alone, wherever they are, without a ledger. A recorded call comes without an answer:
     /// where the reference refuses it, so does every layer.
     ///
@@ -84,6 +85,16 @@ impl Fixtures {
             Err(problems)
         }
     }
+
+    /// Adds the entries of a ledger about a foreign backend.
+    ///
+    /// # Errors
+    /// Every problem of the file.
+    pub fn add_ledger(&mut self, file: &Path, layer: &str) -> Result<(), Vec<Problem>> {
+        let ledger = read(Path::new(""), file).and_then(|text| Ledger::parse(file, &text))?;
+        self.ledger.entries.extend(ledger.about(layer).entries);
+        Ok(())
+    }
 }
 
 /// The case, with the refusal stated that the reference has for it.
@@ -101,21 +112,6 @@ fn refused(mut case: Case) -> Case {
         }
     }
     case
-}
-
-/// What Nx leaves open, of every foreign backend.
-pub const OPEN: &str = "fixtures/peers/open.toml";
-
-impl Fixtures {
-    /// Adds the entries of a ledger about a foreign backend.
-    ///
-    /// # Errors
-    /// Every problem of the file.
-    pub fn add_ledger(&mut self, file: &Path, layer: &str) -> Result<(), Vec<Problem>> {
-        let ledger = read(Path::new(""), file).and_then(|text| Ledger::parse(file, &text))?;
-        self.ledger.entries.extend(ledger.about(layer).entries);
-        Ok(())
-    }
 }
 
 /// Two cases of one name, in a family's file and in `found/`.

@@ -28,7 +28,7 @@ pub(crate) fn clone_array(array: &Array) -> Array {
 /// cannot hold it, or there is none for a copy of bytes that lie askew.
 pub(crate) fn upload(ty: &TensorType, bytes: &[u8]) -> Result<Array> {
     ty.check_byte_count(bytes.len())?;
-    let shape = dims(&ty.shape)?;
+    let shape = dims(&ty.shape);
     initialize();
     let mut room = Vec::new();
     let data = aligned(bytes, &mut room)?.as_ptr();
@@ -58,11 +58,9 @@ fn aligned<'a>(bytes: &'a [u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
     Ok(&room[start..])
 }
 
-/// The shape as MLX takes it.
-fn dims(shape: &Shape) -> Result<Vec<i32>> {
-    // Checks every dimension against MLX's limit.
-    shape.size()?;
-    Ok(shape.iter().map(|&dim| dim as i32).collect())
+/// The shape as MLX takes it. Who knew its size has checked that each dimension fits.
+pub(crate) fn dims(shape: &Shape) -> Vec<i32> {
+    shape.iter().map(|&dim| dim as i32).collect()
 }
 
 /// The array's shape.
