@@ -97,11 +97,7 @@ impl Fold for Largest {
 
     #[inline(always)]
     fn with(folded: f64, x: f64) -> f64 {
-        if folded >= x || folded.is_nan() {
-            folded
-        } else {
-            x
-        }
+        lanes::larger(folded, x)
     }
 
     #[inline(always)]
@@ -115,11 +111,7 @@ impl Fold for Smallest {
 
     #[inline(always)]
     fn with(folded: f64, x: f64) -> f64 {
-        if folded <= x || folded.is_nan() {
-            folded
-        } else {
-            x
-        }
+        lanes::smaller(folded, x)
     }
 
     #[inline(always)]
