@@ -11,14 +11,21 @@ use serde::Serialize;
 
 use super::face::{Face, REFUSAL, WORST_FIRST, face, rank};
 use super::grid::{absent_trials, dtypes, lane, ops, ran_on, unasked};
+use super::page::Page;
 use crate::outcome::Report;
 
-const PAGE: &str = include_str!("page.html");
-const SCRIPT: &str = include_str!("page.js");
+const PAGE: Page<'_> = Page {
+    about: "conformance",
+    drawn: "matrix",
+    heart: "trials",
+    body: include_str!("page.html"),
+    style: "",
+    script: include_str!("page.js"),
+};
 
 /// The whole page, with the figures of speed that are kept.
 pub(super) fn page(report: &Report, speed: &[serde_json::Value]) -> anyhow::Result<String> {
-    let page = super::page::page(PAGE, "", SCRIPT, &Data::of(report, speed));
+    let page = PAGE.with(&Data::of(report, speed));
     page.context("cannot write the report's data")
 }
 
