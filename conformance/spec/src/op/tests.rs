@@ -1,7 +1,7 @@
 //! Types worked out by hand.
 
 use super::*;
-use crate::{ErrorKind, Price};
+use crate::{Error, ErrorKind, Price};
 
 fn ty(text: &str) -> TensorType {
     let (dtype, dims) = text.trim_end_matches(']').split_once('[').unwrap();
@@ -94,6 +94,17 @@ fn an_error_names_op_inputs_and_remedy() {
         said(constant, &["u8[]"]).starts_with(call),
         "{}",
         said(constant, &["u8[]"])
+    );
+}
+
+#[test]
+fn an_index_error_begins_as_nx_s() {
+    let op: Op = serde_json::from_str(r#"{"op":"take","attrs":{"axis":0}}"#).unwrap();
+    let error = Error::out_of_bounds(5, 0, &ty("s32[3]").shape);
+    let error = error.at(&op, &[ty("s32[3]"), ty("s32[]")]).on("worker 0");
+    assert_eq!(
+        error.to_string(),
+        "index 5 is out of bounds for axis 0 in shape {3}, in take(s32[3], s32[], axis: 0) (on worker 0)"
     );
 }
 
