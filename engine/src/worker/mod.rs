@@ -54,9 +54,9 @@ impl Worker {
     /// A worker on the least loaded thread of the device's pool.
     ///
     /// # Errors
-    /// [`ErrorKind::Device`] when the device is not there or the MLX that was loaded is not the
-    /// release this engine is written for, [`ErrorKind::Argument`] where the environment chooses kernels that there
-    /// are not, [`ErrorKind::Stopped`] while the process ends.
+    /// [`ErrorKind::Device`] when the device is not there, [`ErrorKind::Internal`] when the MLX that was loaded is not
+    /// the release this engine is written for or a thread cannot be made, [`ErrorKind::Argument`] where the environment
+    /// chooses kernels that there are not, [`ErrorKind::Stopped`] while the process ends.
     pub fn start(config: Config) -> Result<Worker> {
         ending::check_not_begun()?;
         config.device.check()?;
@@ -64,7 +64,7 @@ impl Worker {
         let version = mlx::version();
         if version != crate::MLX_VERSION {
             return Err(Error::new(
-                ErrorKind::Device,
+                ErrorKind::Internal,
                 format!(
                     "MLX {version} was loaded where {} is needed; check MLX_HOME and the \
                      library path",
