@@ -17,7 +17,7 @@ fn every_op_has_a_fact_with_an_answer() {
             Body::Fact { want, .. } => match want {
                 Want::Values(_) => true,
                 // What is judged by what it promises has no other answer.
-                Want::Oracle => matches!(case.row.judged, Judged::Promise { .. }),
+                Want::Oracle | Want::Recorded => matches!(case.row.judged, Judged::Promise { .. }),
                 Want::Error(_) => false,
             },
             Body::Sweep(_) => false,

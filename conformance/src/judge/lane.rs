@@ -168,8 +168,10 @@ impl<'a> Lane<'a> {
             (Reference::Layer(name), _) => name,
             (Reference::Differences, _) => "finite differences",
             (_, Want::Values(_) | Want::Error(_)) => "the case",
-            (Reference::Literals, Want::Oracle) => "the contract",
-            (Reference::Oracle | Reference::OracleAnd(_), Want::Oracle) => "oracle",
+            (Reference::Literals, Want::Oracle | Want::Recorded) => "the contract",
+            (Reference::Oracle | Reference::OracleAnd(_), Want::Oracle | Want::Recorded) => {
+                "oracle"
+            }
         };
         let against = match self.second {
             Some(second) => format!("{against} and {second}"),
