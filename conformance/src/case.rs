@@ -75,6 +75,8 @@ pub enum Body {
 pub enum Want {
     /// The oracle's.
     Oracle,
+    /// The oracle's of a recorded call, which may be a refusal: then every layer refuses it.
+    Recorded,
     /// These tensors.
     Values(Vec<Tensor>),
     /// An error.

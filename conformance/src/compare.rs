@@ -15,6 +15,7 @@ use crate::number;
 
 mod element;
 mod gradient;
+mod matrix;
 mod model;
 mod promise;
 

@@ -284,7 +284,7 @@ impl Judge<'_> {
 }
 
 /// The oracle's answers; a panic is an error like any other.
-pub(crate) fn oracle(call: &Call) -> Result<Vec<Answer>> {
+fn oracle(call: &Call) -> Result<Vec<Answer>> {
     let tensors: Vec<Tensor> = call
         .inputs
         .iter()

@@ -13,12 +13,10 @@ use crate::view::Input;
 mod beam;
 mod native;
 mod oracle;
-mod required;
 
 pub use beam::{ModelQuestion, Models, Peer, beam, peer, request};
 pub use native::Native;
 pub use oracle::Oracle;
-pub use required::Required;
 
 /// A way to run ops.
 pub trait Layer: Send + Sync {
@@ -188,12 +186,4 @@ pub fn all() -> Vec<Box<dyn Layer>> {
 /// What `run` gives; a panic is an error like any other.
 pub(crate) fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     emily_spec::caught("layer", run)
-}
-
-/// How reports name a layer on a device: `native`, `native@gpu`.
-pub fn label(layer: &str, device: &str) -> String {
-    match device {
-        "cpu" => layer.to_owned(),
-        _ => format!("{layer}@{device}"),
-    }
 }

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn floats() {
+    fn floats_are_read_to_the_bit() {
         assert_eq!(
             bits("f32[9] 1 -0.0 nan inf -inf 0x1.8p3 #7fc00001 nan:0x3 -denorm"),
             [
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn integers() {
+    fn integers_are_read_within_their_limits() {
         assert_eq!(
             bits("u64[3] max 18446744073709551615 0xff"),
             [u64::MAX, u64::MAX, 255]
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn complex_numbers() {
+    fn complex_numbers_are_pairs() {
         let one_minus_zero = 0x3f80_0000 | 0x8000_0000 << 32;
         assert_eq!(
             bits("c64[3] 1 (1,-0.0) (#7fc00001,inf)")[..2],
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn fills_and_counts() {
+    fn a_fill_repeats_and_a_count_is_checked() {
         assert_eq!(bits("u8[5] 7 *1"), [7, 1, 1, 1, 1]);
         assert_eq!(bits("u8[0,3]"), [0u64; 0]);
         assert_eq!(bits("u8[] 3"), [3]);

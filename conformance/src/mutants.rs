@@ -109,7 +109,10 @@ impl Mutant {
             Mutant::Perturbed => perturbed::run(op, inputs),
             Mutant::Lost(loss) => {
                 let results = run(op, inputs)?;
-                results.iter().map(|tensor| loss.of(tensor)).collect()
+                results
+                    .iter()
+                    .map(|tensor| loss.taken_from(tensor))
+                    .collect()
             }
         }
     }

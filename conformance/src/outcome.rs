@@ -101,6 +101,9 @@ pub struct TrialResult {
     pub unit: String,
     /// Its calls, and how they were judged.
     pub calls: Calls,
+    /// Those of its calls that have to be refused, of which no value can be compared.
+    #[serde(default)]
+    pub refusals: u64,
     /// The calls whose answers are not as they should be.
     #[serde(default)]
     pub failed: u64,
@@ -110,6 +113,13 @@ pub struct TrialResult {
     pub judging_millis: f64,
     /// What went wrong, ready to print.
     pub message: Option<String>,
+}
+
+impl TrialResult {
+    /// Whether every call had to be refused: what it says of the op is that it refuses, and nothing of its answers.
+    pub fn is_refusal(&self) -> bool {
+        self.refusals > 0 && self.refusals == self.calls.answered()
+    }
 }
 
 /// Whether a layer ran on a device, and if not, why and what to do.

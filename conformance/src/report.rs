@@ -44,7 +44,7 @@ pub use exhausted::{EXHAUSTED, Exhaustions};
 pub use guides::{NX_GUIDE, NX_LIN_ALG_GUIDE, nx_guide, nx_lin_alg_guide};
 pub use matrix::print_matrix;
 pub use ops::{Planned, ops_markdown};
-pub use page::page;
+pub use page::Page;
 pub use peer::peer_markdown;
 pub use timings::print_timings;
 

@@ -1,16 +1,15 @@
 //! The suite: which trials there are, and their results.
 
 use std::collections::{BTreeMap, HashMap};
-use std::str::FromStr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use emily_spec::{ROWS, Row};
+use emily_flags::{Filter, label};
 
 use crate::case::{Case, Problem, Reading};
 use crate::fixtures::Fixtures;
 use crate::judge::{judge, trial_name};
-use crate::layer::{Layer, label};
+use crate::layer::Layer;
 use crate::outcome::{LayerState, Outcome, Report, Summary, TrialResult, Unasked};
 use crate::report::{Planned, Recorded};
 
@@ -18,49 +17,6 @@ mod planned;
 
 use planned::is_left_out;
 pub(crate) use planned::{is_planned, signatures};
-
-/// Which trials to look at; an empty list means all.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Layer names, `native`, also with a device, `native@gpu`.
-    pub layers: Vec<String>,
-    /// Op names.
-    pub ops: Vec<String>,
-    /// Dtype names.
-    pub dtypes: Vec<String>,
-    /// Device names.
-    pub devices: Vec<String>,
-    /// The part of the ops, where they are run in parts.
-    pub shard: Option<Shard>,
-}
-
-/// One part of the suite of several: every `of`th op, so that an op's kernels are compiled in one of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shard {
-    index: usize,
-    of: usize,
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Shard, String> {
-        let parts = text
-            .split_once('/')
-            .and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
-        match parts {
-            Some((index, of)) if (1..=of).contains(&index) => Ok(Shard { index, of }),
-            _ => Err("a shard is I/N, as 1/4: from 1/N to N/N".to_owned()),
-        }
-    }
-}
-
-impl Shard {
-    fn takes(self, row: &Row) -> bool {
-        let place = ROWS.iter().position(|other| other.name == row.name);
-        place.is_some_and(|place| place % self.of == self.index - 1)
-    }
-}
 
 /// The trials of one run, and their results as they come in.
 pub struct Run {
@@ -212,9 +168,8 @@ impl Run {
         self.every_trial().filter(|id| {
             let (case, reading, layer) = self.parts(*id);
             filter.takes_layer(layer.name(), layer.device())
-                && takes(&filter.ops, case.row.name)
-                && takes(&filter.dtypes, &reading.dtype)
-                && filter.shard.is_none_or(|shard| shard.takes(case.row))
+                && filter.takes_op(case.row)
+                && filter.takes_dtype(&reading.dtype)
         })
     }
 
@@ -372,21 +327,6 @@ fn versions() -> BTreeMap<String, String> {
         .into()
 }
 
-impl Filter {
-    pub(crate) fn takes_dtype(&self, name: &str) -> bool {
-        takes(&self.dtypes, name)
-    }
-
-    pub(crate) fn takes_layer(&self, name: &str, device: &str) -> bool {
-        let layer = takes(&self.layers, name) || takes(&self.layers, &label(name, device));
-        layer && takes(&self.devices, device)
-    }
-}
-
-fn takes(list: &[String], name: &str) -> bool {
-    list.is_empty() || list.iter().any(|entry| entry == name)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -394,18 +334,6 @@ mod tests {
     use super::*;
     use crate::fixtures::repository;
     use crate::ledger::Ledger;
-
-    #[test]
-    fn every_op_is_in_one_shard() {
-        let shards = ["1/3", "2/3", "3/3"].map(|text| text.parse::<Shard>().unwrap());
-        for row in ROWS.iter() {
-            let taking = shards.iter().filter(|shard| shard.takes(row));
-            assert_eq!(taking.count(), 1, "{}", row.name);
-        }
-        for text in ["0/3", "4/3", "1/0", "1", "a/b", ""] {
-            assert!(text.parse::<Shard>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_ledger_entry_about_nothing_is_a_problem() {

@@ -13,10 +13,10 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
+use emily_flags::{Filter, label};
 
-use crate::layer::{Models, label};
+use crate::layer::Models;
 use crate::outcome::{LayerState, Outcome, Report, TrialResult};
-use crate::run::Filter;
 use model::Model;
 pub use trial::{Ask, Slice};
 
@@ -79,10 +79,11 @@ impl Slices {
     /// The trials that the filter leaves, on devices that can run.
     pub fn trials(&self, filter: &Filter) -> Vec<Slice> {
         let ran = self.states.iter().filter(|state| state.ran);
-        ran.flat_map(|state| self.of(state, filter)).collect()
+        ran.flat_map(|state| self.trials_on(state, filter))
+            .collect()
     }
 
-    fn of<'a>(
+    fn trials_on<'a>(
         &'a self,
         state: &'a LayerState,
         filter: &'a Filter,
@@ -132,7 +133,7 @@ impl Slices {
             }
             let counts = report.summary.layers.entry(label(LAYER, &state.device));
             let counts = counts.or_default();
-            for _ in self.of(state, filter) {
+            for _ in self.trials_on(state, filter) {
                 counts.add(Outcome::NotRun);
             }
         }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use emily_conformance::fixtures::repository;
+use emily_conformance::layer;
+use emily_conformance::slices;
 use serde_json::Value;
 
 /// What cargo says of every workspace package.
@@ -164,6 +166,20 @@ fn only_the_engine_links_mlx() {
 }
 
 #[test]
+fn xtask_links_no_mlx() {
+    let all = dependencies();
+    assert!(!reached(&all, "xtask").contains("emily-engine"));
+}
+
+#[test]
+fn every_layer_is_asked_for_by_name() {
+    let layers = layer::all();
+    let names: BTreeSet<&str> = layers.iter().map(|layer| layer.name()).collect();
+    let known: BTreeSet<&str> = emily_flags::LAYERS.into_iter().collect();
+    assert_eq!(&names | &BTreeSet::from([slices::LAYER]), known);
+}
+
+#[test]
 fn only_the_nif_links_rustler() {
     let all = dependencies();
     let linking = dependents(&all, &["rustler"]);
@@ -298,6 +314,18 @@ fn the_contract_s_macros_stand_in_one_file() {
             !defines || name.ends_with("op/macros.rs"),
             "{name} has a macro"
         );
+    }
+}
+
+/// What stands in the macros that write the ops down is no business of rustfmt's.
+#[test]
+fn lines_of_the_ops_are_no_longer_than_others() {
+    for (path, text) in sources("conformance/spec/src/op") {
+        for line in text.lines() {
+            assert!(line.chars().count() <= 120, "{}: {line}", shown(&path));
+            let starts_astray = line.starts_with(' ') && !line.starts_with("    ");
+            assert!(!starts_astray, "{}: {line:?}", shown(&path));
+        }
     }
 }
 

@@ -5,80 +5,27 @@
 //! few of its own. `cargo xtask conformance` is this with `--report`.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
 use emily_conformance::fixtures::{Fixtures, OPEN, repository};
-use emily_conformance::layer::{self, Layer, Peer, Required, label};
+use emily_conformance::layer::{self, Peer};
 use emily_conformance::outcome::{LayerState, Outcome, TrialResult};
 use emily_conformance::report;
-
-use emily_conformance::run::{Filter, Run, Shard};
+use emily_conformance::run::Run;
 use emily_conformance::slices::{self, Slices};
+use emily_flags::{Filter, Flags, LAYERS, PeerFlags, label};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// Replays every case on every layer that can run here.
 #[derive(Debug, Parser)]
 #[command(disable_version_flag = true)]
 struct Options {
-    /// Only this layer: oracle, native, or native@gpu. May be given again.
-    #[arg(long = "layer", value_name = "LAYER")]
-    layers: Vec<String>,
-    /// Only this op. May be given again.
-    #[arg(long = "op", value_name = "OP")]
-    ops: Vec<String>,
-    /// Only cases read at this dtype. May be given again.
-    #[arg(long = "dtype", value_name = "DTYPE")]
-    dtypes: Vec<String>,
-    /// Only on this device: cpu or gpu. May be given again.
-    #[arg(long = "device", value_name = "DEVICE")]
-    devices: Vec<String>,
-    /// Only part I of N of the ops, for a machine that is there for less time.
-    #[arg(long, value_name = "I/N")]
-    shard: Option<Shard>,
-    /// Only the cases in this file, which may stand anywhere. May be given again.
-    #[arg(long = "case", value_name = "FILE")]
-    cases: Vec<PathBuf>,
-    /// The models of the layer slices: those in this folder instead of fixtures/slices.
-    #[arg(long, value_name = "DIR")]
-    models: Option<PathBuf>,
     #[command(flatten)]
-    require: Required,
-    /// Write report.json and report.html into this folder, relative to the repository.
-    #[arg(long = "report", value_name = "DIR", env = "EMILY_CONFORMANCE_REPORT")]
-    report: Option<PathBuf>,
-    #[command(flatten)]
-    peer: PeerOptions,
-    /// Also print where the time went: layers, ops, the slowest trials.
-    #[arg(long)]
-    timings: bool,
+    flags: Flags,
     #[command(flatten)]
     libtest: Arguments,
-}
-
-/// A backend that is no part of Emily; docs/judge-your-backend.md describes them.
-#[derive(Debug, clap::Args)]
-struct PeerOptions {
-    /// Judge this backend, an Elixir term, instead of Emily: Torchx.Backend, {EXLA.Backend, []}.
-    #[arg(long, value_name = "TERM")]
-    nx_backend: Option<String>,
-    /// Its code: an ebin folder, or one of applications as _build/dev/lib. May be given again.
-    #[arg(long, value_name = "DIR", requires = "nx_backend")]
-    code_path: Vec<PathBuf>,
-    /// Its known differences. May be given again.
-    #[arg(long, value_name = "FILE", requires = "nx_backend")]
-    ledger: Vec<PathBuf>,
-    /// Write its table into this file.
-    #[arg(long, value_name = "FILE", requires = "nx_backend")]
-    page: Option<PathBuf>,
-    /// What it ran on, for the page.
-    #[arg(long, value_name = "TEXT", requires = "page")]
-    note: Option<String>,
-    /// Red when it differs in a way that no ledger has.
-    #[arg(long, requires = "nx_backend")]
-    strict: bool,
 }
 
 fn main() -> ExitCode {
@@ -98,17 +45,18 @@ fn main() -> ExitCode {
             return ExitCode::from(101);
         }
     };
-    if let Some(folder) = options.report.as_ref().filter(|_| !options.libtest.list)
+    let flags = &options.flags;
+    let filter = &flags.filter;
+    if let Some(folder) = flags.report.as_ref().filter(|_| !options.libtest.list)
         && let Err(error) = std::fs::create_dir_all(repository().join(folder))
     {
         eprintln!("error: cannot make {}: {error}", folder.display());
         return ExitCode::from(101);
     }
-    let filter = options.filter();
-    let mut trials = trials(&run, &filter, !options.measures());
-    trials.extend(of_models(&slices, &filter));
+    let mut trials = trials(&run, filter, !options.measures());
+    trials.extend(of_models(&slices, filter));
     let requirements = requirements(
-        &options.require.required,
+        &flags.require.required,
         run.states().iter().chain(slices.states()),
     );
     let unmet = requirements.len();
@@ -127,26 +75,26 @@ fn main() -> ExitCode {
     if options.libtest.list {
         return ExitCode::SUCCESS;
     }
-    let mut report = run.report(&filter);
-    slices.add_to(&mut report, &filter);
+    let mut report = run.report(filter);
+    slices.add_to(&mut report, filter);
     // A test runner that asks for one trial at a time has its own summary.
     if !options.libtest.exact {
         report::print_matrix(&report);
     }
-    if options.timings {
+    if flags.timings {
         report::print_timings(&report);
     }
     if unmet > 0 {
         eprintln!("red: {unmet} required layers cannot run here");
     }
-    if let Some(folder) = &options.report
+    if let Some(folder) = &flags.report
         && let Err(error) = report::write(&repository().join(folder), &report)
     {
         eprintln!("error: {error:#}");
         return ExitCode::from(101);
     }
-    if let (Some(file), Some(peer)) = (&options.peer.page, &peer) {
-        let text = report::peer_markdown(&report, peer, options.peer.note.as_deref());
+    if let (Some(file), Some(peer)) = (&flags.peer.page, &peer) {
+        let text = report::peer_markdown(&report, peer, flags.peer.note.as_deref());
         if let Err(error) = std::fs::write(file, text) {
             eprintln!("error: {}: {error}", file.display());
             return ExitCode::from(101);
@@ -157,39 +105,42 @@ fn main() -> ExitCode {
 
 /// Reads the fixtures and finds the layers; every problem of either is reported, not the first.
 fn prepare(options: &Options, peer: Option<&Peer>) -> Result<Run, Vec<String>> {
+    let flags = &options.flags;
     let texts = |problems: Vec<emily_conformance::case::Problem>| -> Vec<String> {
         problems.iter().map(ToString::to_string).collect()
     };
     // What is misspelt is told before anything is read.
-    let mut layers = layer::all();
-    layers.extend(peer.map(layer::peer));
-    let unknown = options.unknown_names(&layers);
+    let known = LAYERS.into_iter().chain(peer.map(|peer| peer.name));
+    let unknown = flags.unknown_layers(&known.collect::<Vec<_>>());
     if !unknown.is_empty() {
         return Err(unknown);
     }
-    let fixtures = match options.cases.as_slice() {
+    let mut layers = layer::all();
+    layers.extend(peer.map(layer::peer));
+    let fixtures = match flags.cases.as_slice() {
         [] => Fixtures::load(&repository()),
         files => Fixtures::of(files),
     };
     let mut fixtures = fixtures.map_err(texts)?;
     if let Some(peer) = peer {
-        let open = options.cases.is_empty().then(|| repository().join(OPEN));
-        for file in open.iter().chain(&options.peer.ledger) {
+        let open = flags.cases.is_empty().then(|| repository().join(OPEN));
+        for file in open.iter().chain(&flags.peer.ledger) {
             fixtures.add_ledger(file, peer.name).map_err(texts)?;
         }
     }
-    Run::new(fixtures, layers, &options.filter()).map_err(texts)
+    Run::new(fixtures, layers, &flags.filter).map_err(texts)
 }
 
 /// The models of the layer `slices`; none where the cases of one file or another backend are looked at.
 fn models(options: &Options) -> Result<Slices, Vec<String>> {
-    if !options.cases.is_empty() || options.peer.nx_backend.is_some() {
+    let flags = &options.flags;
+    if !flags.cases.is_empty() || flags.peer.nx_backend.is_some() {
         return Ok(Slices::default());
     }
     let own = || repository().join(slices::FOLDER);
-    let folder = options.models.clone().unwrap_or_else(own);
+    let folder = flags.models.clone().unwrap_or_else(own);
     let mut slices = Slices::load(&folder).map_err(|error| vec![format!("{error:#}")])?;
-    slices.find(&options.filter());
+    slices.find(&flags.filter);
     Ok(slices)
 }
 
@@ -256,11 +207,11 @@ fn requirements<'a>(
 
 impl Options {
     fn peer(&self) -> Result<Option<Peer>, Vec<String>> {
-        let PeerOptions {
+        let PeerFlags {
             nx_backend,
             code_path,
             ..
-        } = &self.peer;
+        } = &self.flags.peer;
         let peer = |term: &String| Peer::new(term, code_path.clone()).map_err(|text| vec![text]);
         nx_backend.as_ref().map(peer).transpose()
     }
@@ -270,15 +221,18 @@ impl Options {
         let Some(peer) = peer else {
             return;
         };
-        if self.layers.is_empty() {
-            self.layers = vec!["oracle".to_owned(), peer.name.to_owned()];
+        let Flags {
+            filter, require, ..
+        } = &mut self.flags;
+        if filter.layers.is_empty() {
+            filter.layers = vec!["oracle".to_owned(), peer.name.to_owned()];
         }
-        self.require.required.push(peer.name.to_owned());
+        require.required.push(peer.name.to_owned());
     }
 
     /// Whether what is red is the result and no failure; one trial is asked for to see it fail.
     fn measures(&self) -> bool {
-        self.peer.nx_backend.is_some() && !self.peer.strict && !self.libtest.exact
+        self.flags.peer.nx_backend.is_some() && !self.flags.peer.strict && !self.libtest.exact
     }
 
     /// Whether libtest's own filter leaves a trial of this name.
@@ -289,41 +243,4 @@ impl Options {
             false => trial.contains(filter.as_str()),
         })
     }
-
-    fn filter(&self) -> Filter {
-        Filter {
-            layers: self.layers.clone(),
-            ops: self.ops.clone(),
-            dtypes: self.dtypes.clone(),
-            devices: self.devices.clone(),
-            shard: self.shard,
-        }
-    }
-
-    /// A misspelt name would silently run nothing.
-    fn unknown_names(&self, layers: &[Box<dyn Layer>]) -> Vec<String> {
-        let mut layers: Vec<&str> = layers.iter().map(|layer| layer.name()).collect();
-        layers.dedup();
-        layers.push(slices::LAYER);
-        let ops: Vec<&str> = emily_spec::ROWS.iter().map(|row| row.name).collect();
-        let dtypes = emily_spec::DType::ALL.map(emily_spec::DType::name);
-        let layer = |name: &String| name.split('@').next().unwrap_or_default().to_owned();
-        let asked_layers: Vec<String> = self.layers.iter().map(layer).collect();
-        let required: Vec<String> = self.require.required.iter().map(layer).collect();
-        [
-            unknown("layer", &asked_layers, &layers),
-            unknown("layer", &required, &layers),
-            unknown("op", &self.ops, &ops),
-            unknown("dtype", &self.dtypes, &dtypes),
-            unknown("device", &self.devices, &["cpu", "gpu"]),
-        ]
-        .concat()
-    }
-}
-
-fn unknown(what: &str, asked: &[String], known: &[&str]) -> Vec<String> {
-    let asked = asked.iter().filter(|name| !known.contains(&name.as_str()));
-    asked
-        .map(|name| format!("unknown {what} {name:?}; known are {}", known.join(" ")))
-        .collect()
 }

@@ -17,7 +17,7 @@ fn every_op_has_a_fact_with_an_answer() {
             Body::Fact { want, .. } => match want {
                 Want::Values(_) => true,
                 // What is judged by what it promises has no other answer.
-                Want::Oracle => matches!(case.row.judged, Judged::Promise { .. }),
+                Want::Oracle | Want::Recorded => matches!(case.row.judged, Judged::Promise { .. }),
                 Want::Error(_) => false,
             },
             Body::Sweep(_) => false,
@@ -25,7 +25,7 @@ fn every_op_has_a_fact_with_an_answer() {
     };
     let without: Vec<&str> = ROWS
         .iter()
-        .filter(|row| !of(row, &cases).any(states))
+        .filter(|row| !cases_of(row, &cases).any(states))
         .map(|row| row.name)
         .collect();
     assert!(without.is_empty(), "no fact says what {without:?} answers");
@@ -36,7 +36,7 @@ fn every_dtype_that_an_op_takes_has_a_case_with_an_answer() {
     let cases = cases();
     let mut missing = Vec::new();
     for row in ROWS.iter() {
-        let covered: BTreeSet<DType> = of(row, &cases).flat_map(answered).collect();
+        let covered: BTreeSet<DType> = cases_of(row, &cases).flat_map(answered).collect();
         let taken = DType::ALL.into_iter().filter(|dtype| row.takes(*dtype));
         let open: Vec<&str> = taken
             .filter(|dtype| !covered.contains(dtype))
@@ -60,7 +60,7 @@ fn every_dtype_that_an_op_takes_is_swept_in_every_view() {
     // Without data there is nothing to come to be in one way or another.
     let has_data = |row: &&'static Row| (0..row.operands.len()).any(|i| row.role(i) == Role::Data);
     for row in ROWS.iter().copied().filter(has_data) {
-        let swept: HashSet<(DType, View)> = of(row, &cases).flat_map(swept).collect();
+        let swept: HashSet<(DType, View)> = cases_of(row, &cases).flat_map(swept).collect();
         let taken = DType::ALL.into_iter().filter(|dtype| row.takes(*dtype));
         for (dtype, (view, name)) in taken.flat_map(|d| View::ALL.map(|view| (d, view))) {
             if !swept.contains(&(dtype, view)) {
@@ -92,7 +92,7 @@ fn every_op_whose_results_outgrow_its_operands_has_a_memory_error() {
     let outgrows = |row: &'static Row| fuzz::calls(row, 1).take(200).any(|call| outgrown(&call));
     let without: Vec<&str> = ROWS
         .iter()
-        .filter(|row| outgrows(row) && !of(row, &cases).any(refused))
+        .filter(|row| outgrows(row) && !cases_of(row, &cases).any(refused))
         .map(|row| row.name)
         .collect();
     assert!(
@@ -134,7 +134,7 @@ fn cases() -> Vec<Case> {
         .cases
 }
 
-fn of<'a>(row: &'static Row, cases: &'a [Case]) -> impl Iterator<Item = &'a Case> {
+fn cases_of<'a>(row: &'static Row, cases: &'a [Case]) -> impl Iterator<Item = &'a Case> {
     cases
         .iter()
         .filter(move |case| case.row.name == row.name && case.is_for("native"))

@@ -7,7 +7,8 @@ use emily_conformance::case::Body;
 use emily_conformance::fixtures::{Fixtures, repository};
 use emily_conformance::layer::{self, Peer};
 use emily_conformance::outcome::Outcome;
-use emily_conformance::run::{Filter, Run};
+use emily_conformance::run::Run;
+use emily_flags::Filter;
 
 const BACKEND: &str = "Nx.BinaryBackend";
 

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use clap::Parser;
 use emily_conformance::fuzz::{Find, fuzz};
-use emily_conformance::layer::{self, Layer, Required};
+use emily_conformance::layer::{self, Layer};
 use emily_conformance::report::today;
+use emily_flags::Required;
 use emily_spec::{ROWS, Row};
 use libtest_mimic::{Arguments, Failed, Trial};
 

@@ -3,8 +3,8 @@
 
 use emily_conformance::fixtures::repository;
 use emily_conformance::outcome::Outcome;
-use emily_conformance::run::Filter;
 use emily_conformance::slices::{Ask, FOLDER, LAYER, Slices};
+use emily_flags::Filter;
 use emily_spec::DType;
 
 /// The mistakes, by the names that Elixir has for them, and the models that can make them: those with

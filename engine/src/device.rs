@@ -71,7 +71,7 @@ impl FromStr for Device {
             "cpu" => Ok(Device::Cpu),
             "gpu" => Ok(Device::Gpu),
             _ => Err(Error::new(
-                ErrorKind::Device,
+                ErrorKind::Argument,
                 format!("unknown device {text:?}; known are cpu gpu"),
             )),
         }

@@ -13,8 +13,8 @@ mod scalar;
 mod stream;
 
 pub(crate) use array::{
-    clone_array, contiguous, data_ptr, is_available, is_row_contiguous, moves_when_read, private,
-    shape_of, upload,
+    clone_array, contiguous, data_ptr, dims, is_available, is_row_contiguous, moves_when_read,
+    private, shape_of, upload,
 };
 pub use device::version;
 pub(crate) use device::{gpu_available, initialize};

@@ -43,7 +43,7 @@ pub(crate) use layout::{Layout, check_count, check_counts};
 pub(crate) use view::{constant, view};
 
 use crate::host;
-use crate::mlx::{dtype_of, from_mlx, refusal, shape_of, to_mlx};
+use crate::mlx::{dims, dtype_of, from_mlx, refusal, shape_of, to_mlx};
 
 /// The op's results, not evaluated, of exactly the types `results`, which `Op::infer` gave.
 ///
@@ -161,11 +161,6 @@ fn check(arrays: &[Array], results: &[TensorType]) -> Result<()> {
         ErrorKind::Internal,
         format!("the op gave {:?}", types.collect::<Vec<_>>()),
     ))
-}
-
-/// The shape as MLX takes it; inference has checked that each dimension fits.
-fn dims(shape: &Shape) -> Vec<i32> {
-    shape.iter().map(|&dim| dim as i32).collect()
 }
 
 /// Axes as MLX takes them.

@@ -54,9 +54,9 @@ impl Worker {
     /// A worker on the least loaded thread of the device's pool.
     ///
     /// # Errors
-    /// [`ErrorKind::Device`] when the device is not there or the MLX that was loaded is not the
-    /// release this engine is written for, [`ErrorKind::Argument`] where the environment chooses kernels that there
-    /// are not, [`ErrorKind::Stopped`] while the process ends.
+    /// [`ErrorKind::Device`] when the device is not there, [`ErrorKind::Internal`] when the MLX that was loaded is not
+    /// the release this engine is written for or a thread cannot be made, [`ErrorKind::Argument`] where the environment
+    /// chooses kernels that there are not, [`ErrorKind::Stopped`] while the process ends.
     pub fn start(config: Config) -> Result<Worker> {
         ending::check_not_begun()?;
         config.device.check()?;
@@ -64,7 +64,7 @@ impl Worker {
         let version = mlx::version();
         if version != crate::MLX_VERSION {
             return Err(Error::new(
-                ErrorKind::Device,
+                ErrorKind::Internal,
                 format!(
                     "MLX {version} was loaded where {} is needed; check MLX_HOME and the \
                      library path",
@@ -125,8 +125,6 @@ impl Worker {
         let Some(room) = self.room(bytes.len())? else {
             return Ok(None);
         };
-        let mut copy = Vec::new();
-        let bytes = aligned(bytes, &mut copy)?;
         let value = Value::computed(mlx::upload(ty, bytes)?, bytes.len());
         memory::given(bytes.len());
         drop(room);
@@ -377,20 +375,6 @@ impl Worker {
 
 /// Threads whose queues are over their bounds.
 type Full = SmallVec<[Arc<Thread>; 1]>;
-
-/// The same bytes, in `room` where they lie askew: MLX reads them as elements, of eight bytes at most.
-fn aligned<'a>(bytes: &'a [u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-    const WIDEST: usize = align_of::<u64>();
-    if bytes.as_ptr().addr().is_multiple_of(WIDEST) {
-        return Ok(bytes);
-    }
-    let reserved = room.try_reserve_exact(bytes.len().saturating_add(WIDEST));
-    reserved.map_err(memory::none_for(bytes.len()))?;
-    room.resize(room.as_ptr().addr().wrapping_neg() % WIDEST, 0);
-    let start = room.len();
-    room.extend_from_slice(bytes);
-    Ok(&room[start..])
-}
 
 /// Uploads of fewer bytes have less time than it takes to give memory back to the system.
 const SMALL: usize = 256 << 10;

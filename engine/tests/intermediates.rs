@@ -28,20 +28,20 @@ fn is_out_of_memory(name: &str, attrs: Value, shapes: &[(DType, &[usize])]) {
 }
 
 #[test]
-fn scores_of_attention() {
+fn attention_whose_scores_have_no_room_is_refused() {
     let long: (DType, &[usize]) = (DType::F32, &[1, 1, MANY, 1]);
     is_out_of_memory("scaled_dot_product_attention", json!({}), &[long; 3]);
 }
 
 #[test]
-fn partial_products_of_einsum() {
+fn an_einsum_whose_partial_products_have_no_room_is_refused() {
     let long: (DType, &[usize]) = (DType::F32, &[MANY]);
     let attrs = json!({"labels": [0, 1, 0, 1], "result": []});
     is_out_of_memory("einsum", attrs, &[long; 4]);
 }
 
 #[test]
-fn pairs_that_are_near() {
+fn nearness_whose_pairs_have_no_room_is_refused() {
     const LONG: usize = 1 << 21;
     let operands: [(DType, &[usize]); 2] = [(DType::F32, &[LONG, 1]), (DType::F32, &[1, LONG])];
     is_out_of_memory("all_close", json!({}), &operands);
@@ -63,7 +63,7 @@ fn an_axis_is_cut_before_another_grows() {
 }
 
 #[test]
-fn picked_matrices() {
+fn picked_matrices_that_have_no_room_are_refused() {
     let operands: [(DType, &[usize]); 4] = [
         (DType::S32, &[1, 1, 2_000_000]),
         (DType::S32, &[1, 2_000_000, 1]),
@@ -74,7 +74,7 @@ fn picked_matrices() {
 }
 
 #[test]
-fn what_decompositions_count_in_31_bits() {
+fn decompositions_that_count_beyond_31_bits_are_refused() {
     let of = |name: &str, attrs: Value, shape: &[usize]| {
         is_out_of_memory(name, attrs, &[(DType::F32, shape)]);
     };
@@ -89,7 +89,7 @@ fn what_decompositions_count_in_31_bits() {
 
 /// Operands and results of some kilobytes, and hundreds of megabytes between them.
 #[test]
-fn what_small_operands_need() {
+fn small_operands_that_need_much_are_refused() {
     const MIB: usize = 1 << 20;
     let before = memory::set_limit(memory::stats().unwrap().active + 64 * MIB).unwrap();
     let f32s = |shape: &'static [usize]| (DType::F32, shape);
@@ -103,7 +103,7 @@ fn what_small_operands_need() {
 }
 
 #[test]
-fn vectors_of_singular_values() {
+fn complete_singular_vectors_that_have_no_room_are_refused() {
     let batch: (DType, &[usize]) = (DType::F32, &[300, 4096, 1]);
     is_out_of_memory("svd", json!({"full_matrices": true}), &[batch]);
 }

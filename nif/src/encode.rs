@@ -32,6 +32,10 @@ fn map<'a>(env: Env<'a>, error: &Error) -> Term<'a> {
     let pairs = [
         (atoms::kind(), name(env, error.kind.name())),
         (atoms::message(), error.message.encode(env)),
+        (
+            atoms::call(),
+            context.map_or(nil, |c| c.to_string().encode(env)),
+        ),
         (atoms::op(), context.map_or(nil, |c| name(env, c.op.name()))),
         (atoms::attrs(), context.map_or(nil, |c| attrs(env, &c.op))),
         (atoms::inputs(), inputs.encode(env)),

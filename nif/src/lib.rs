@@ -29,7 +29,7 @@ const _: () = assert!(
 mod atoms {
     rustler::atoms! {
         ok, error, nil, wait, room, no_room, done, cpu, gpu,
-        kind, message, op, attrs, inputs, worker,
+        kind, message, call, op, attrs, inputs, worker,
         sending, sent, withdrawn,
         active, peak, cache, limit, emily_pressure,
     }

@@ -21,7 +21,7 @@ pub fn run_program(program: &Program, inputs: &[Tensor]) -> Result<Vec<Result<Te
     let mut values: Vec<Known> = leaves.cloned().map(Ok).collect();
     values.resize_with(program.types().len(), unknown);
     run_region(program.body(), &mut values);
-    Ok(of(&program.body().results, &values))
+    Ok(values_of(&program.body().results, &values))
 }
 
 fn unknown() -> Known {
@@ -29,7 +29,7 @@ fn unknown() -> Known {
     Err(Error::new(ErrorKind::Internal, text))
 }
 
-fn of(ids: &[Id], values: &[Known]) -> Vec<Known> {
+fn values_of(ids: &[Id], values: &[Known]) -> Vec<Known> {
     ids.iter().map(|id| values[id.index()].clone()).collect()
 }
 
@@ -52,7 +52,9 @@ fn set(ids: &[Id], results: Vec<Known>, values: &mut [Known]) {
 fn run_step(step: &Step, values: &mut [Known]) -> Result<Vec<Known>> {
     match step {
         Step::Op { op, operands } => {
-            let operands: Vec<Tensor> = of(operands, values).into_iter().collect::<Result<_>>()?;
+            let operands: Vec<Tensor> = values_of(operands, values)
+                .into_iter()
+                .collect::<Result<_>>()?;
             let answers = crate::run(op, &operands)?.into_iter();
             Ok(answers.map(|answer| Ok(answer.tensor)).collect())
         }
@@ -66,7 +68,7 @@ fn run_step(step: &Step, values: &mut [Known]) -> Result<Vec<Known>> {
                 false => otherwise,
             };
             run_region(region, values);
-            Ok(of(&region.results, values))
+            Ok(values_of(&region.results, values))
         }
         Step::While {
             initial,
@@ -74,14 +76,14 @@ fn run_step(step: &Step, values: &mut [Known]) -> Result<Vec<Known>> {
             condition,
             body,
         } => {
-            set(state, of(initial, values), values);
+            set(state, values_of(initial, values), values);
             loop {
                 run_region(condition, values);
                 if !is_true(&values[condition.results[0].index()])? {
-                    return Ok(of(state, values));
+                    return Ok(values_of(state, values));
                 }
                 run_region(body, values);
-                set(state, of(&body.results, values), values);
+                set(state, values_of(&body.results, values), values);
             }
         }
     }

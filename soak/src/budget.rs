@@ -58,7 +58,7 @@ impl Budgets {
     }
 
     /// A harness's budget: its own limit of a metric takes the place of that for every harness.
-    pub fn of(&self, harness: Harness, layer: Layer) -> Budget {
+    pub fn budget_of(&self, harness: Harness, layer: Layer) -> Budget {
         let own = match layer {
             Layer::Engine => &self.engine,
             Layer::Beam => &self.beam,
@@ -78,7 +78,7 @@ mod tests {
         let budgets = Budgets::load().unwrap();
         for harness in Harness::all() {
             for layer in [Layer::Engine, Layer::Beam] {
-                let budget = budgets.of(harness, layer);
+                let budget = budgets.budget_of(harness, layer);
                 for metric in [Metric::Active, Metric::Threads, Metric::Handles] {
                     assert!(budget[&metric].drift.is_some(), "{harness} {metric}");
                     assert!(budget[&metric].left.is_some(), "{harness} {metric}");
@@ -92,7 +92,7 @@ mod tests {
         let text = "[every]\nactive = { drift = 1, left = 0 }\nthreads = { left = 0 }\n\
                     [engine.training]\nactive = { left = 5 }";
         let budgets = Budgets::parse(text).unwrap();
-        let of = |harness, layer| budgets.of(harness, layer);
+        let of = |harness, layer| budgets.budget_of(harness, layer);
         let own = of(Harness::Training, Layer::Engine);
         assert_eq!(
             (own[&Metric::Active].drift, own[&Metric::Active].left),

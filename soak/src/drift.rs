@@ -53,7 +53,7 @@ impl Figure {
     }
 
     /// The figure of a curve, and how far off it may be by itself.
-    fn of(self, curve: &Curve) -> Option<(f64, f64)> {
+    fn measured(self, curve: &Curve) -> Option<(f64, f64)> {
         let fit = curve.fit.as_ref();
         match self {
             Figure::Level => fit.map(|fit| (fit.level, within(fit))),
@@ -97,7 +97,7 @@ pub fn compare(old: &Report, new: &Report) -> Vec<Change> {
                     let runs = report.runs.iter().filter(|run| name(run) == of);
                     let curves = runs.flat_map(|run| &run.curves);
                     let curves = curves.filter(|curve| curve.metric == metric);
-                    curves.filter_map(|curve| figure.of(curve)).collect()
+                    curves.filter_map(|curve| figure.measured(curve)).collect()
                 };
                 let (old, new) = (figures(old), figures(new));
                 if old.is_empty() || new.is_empty() {

@@ -86,7 +86,7 @@ pub struct Curve {
 pub fn judge(record: &Record, budgets: &Budgets) -> anyhow::Result<Run> {
     let begin = &record.begin;
     let harness: Harness = begin.harness.parse()?;
-    let budget = budgets.of(harness, begin.layer);
+    let budget = budgets.budget_of(harness, begin.layer);
     let mut reasons: Vec<String> = record
         .faults
         .iter()

@@ -122,7 +122,7 @@ struct Plant {
 
 impl LengthArgs {
     /// A harness's share, where there are so many.
-    fn of(&self, harness: Harness, count: usize) -> Length {
+    fn share_of(&self, harness: Harness, count: usize) -> Length {
         match (self.minutes, self.iterations) {
             (Some(minutes), _) => Length::Time(Duration::from_secs_f64(
                 60.0 * minutes / count.max(1) as f64,
@@ -171,7 +171,7 @@ fn main() -> anyhow::Result<ExitCode> {
             let harnesses: Vec<Harness> = Harness::all().filter(asked).collect();
             for number in 0..repeat {
                 for &harness in &harnesses {
-                    let length = length.of(harness, harnesses.len() * repeat);
+                    let length = length.share_of(harness, harnesses.len() * repeat);
                     live::run(harness, length, device, number, &live::records(&report))?;
                 }
             }
@@ -187,7 +187,7 @@ fn main() -> anyhow::Result<ExitCode> {
             plant.plant()?;
             let plan = Plan {
                 harness,
-                length: length.of(harness, 1),
+                length: length.share_of(harness, 1),
                 device: device.unwrap_or_else(Device::preferred),
                 patience: Duration::from_secs_f64(patience),
             };

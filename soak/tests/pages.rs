@@ -135,6 +135,7 @@ fn write_conformance(folder: &Path) -> anyhow::Result<()> {
                     allowed_worst: Some(4.0),
                     unit: "ulp".to_owned(),
                     calls: Calls::default(),
+                    refusals: 0,
                     failed: u64::from(failed),
                     millis: 0.25,
                     judging_millis: 0.1,

@@ -38,7 +38,7 @@ fn red(harness: &str, iterations: u32, fault: &str) -> String {
 }
 
 #[test]
-fn a_leak_of_one_tensor_in_a_thousand_iterations() {
+fn a_leak_of_one_tensor_in_a_thousand_iterations_is_red() {
     green("memory", 10_000);
     let why = red("memory", 10_000, "leak");
     assert!(why.contains("tensor memory: grows by"), "{why}");
@@ -46,7 +46,7 @@ fn a_leak_of_one_tensor_in_a_thousand_iterations() {
 }
 
 #[test]
-fn a_lost_reply() {
+fn a_lost_reply_is_red() {
     green("memory", 1_100);
     let why = red("memory", 1_100, "lost_reply");
     assert!(why.contains("no reply came within 5s"), "{why}");
@@ -56,7 +56,7 @@ fn a_lost_reply() {
 /// What it does is up to chance: bits of half a tensor, an error that nobody asked for, or the end of the
 /// process. Each is red.
 #[test]
-fn a_race() {
+fn a_race_is_red() {
     green("stream_concurrency", 100);
     red("stream_concurrency", 100, "race");
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use emily_flags::{Filter, Flags, Required};
 use xshell::{Shell, cmd};
 
 use crate::beam::{self, Beam};
@@ -35,22 +36,23 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         return hub(shell);
     }
     shell::step("the models");
-    let report = shell::target_dir().join("slices");
-    let mut flags: Vec<String> = ["--layer", "slices", "--require", "slices"]
-        .map(str::to_owned)
-        .into();
+    let slices = || vec!["slices".to_owned()];
+    let mut flags = Flags {
+        filter: Filter {
+            layers: slices(),
+            dtypes: args.dtype.clone(),
+            ..Filter::default()
+        },
+        require: Required { required: slices() },
+        report: Some(shell::target_dir().join("slices")),
+        ..Flags::default()
+    };
     if args.real {
         fetched::minilm(shell)?;
         fetched::whisper(shell)?;
-        flags.extend([
-            "--models".to_owned(),
-            fetched::models()?.display().to_string(),
-        ]);
+        flags.models = Some(fetched::models()?);
     }
-    for dtype in &args.dtype {
-        flags.extend(["--dtype".to_owned(), dtype.clone()]);
-    }
-    conformance::replay(shell, &report, flags, args.exact.as_deref(), &args.filter)
+    conformance::replay(shell, &flags, args.exact.as_deref(), args.filter.as_deref())
 }
 
 /// Asks the checkpoints of the cache; what is not there is said.

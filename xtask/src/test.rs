@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test there is; `long` ones of models take minutes, and are for the long CI.
 
+use emily_flags::{Filter, Flags, Required};
 use xshell::{Shell, cmd};
 
 use crate::beam::{self, Beam};
@@ -31,14 +32,16 @@ pub(crate) fn run(shell: &Shell, long: bool) -> anyhow::Result<()> {
 /// Replays the cases of floats on the kernels that this machine does not choose: MLX's own, and if it is `long` the
 /// engine's for lesser processors.
 fn executors(shell: &Shell, long: bool) -> anyhow::Result<()> {
-    let _required = shell.push_env("EMILY_CONFORMANCE_REQUIRE", "native");
-    let flags = [
-        "--layer=native",
-        "--dtype=f32",
-        "--dtype=f16",
-        "--dtype=bf16",
-    ]
-    .map(str::to_owned);
+    let native = || vec!["native".to_owned()];
+    let mut flags = Flags {
+        filter: Filter {
+            layers: native(),
+            dtypes: ["f32", "f16", "bf16"].map(str::to_owned).into(),
+            ..Filter::default()
+        },
+        require: Required { required: native() },
+        ..Flags::default()
+    };
     let mut choices = vec![("EMILY_EXECUTOR", "mlx")];
     if long {
         choices.extend(["portable", "avx2"].map(|set| ("EMILY_CPU", set)));
@@ -46,8 +49,8 @@ fn executors(shell: &Shell, long: bool) -> anyhow::Result<()> {
     for (name, value) in choices {
         shell::step(&format!("the cases of floats with {name}={value}"));
         let _choice = shell.push_env(name, value);
-        let report = shell::target_dir().join(format!("conformance-{value}"));
-        conformance::replay(shell, &report, flags.to_vec(), None, &None)?;
+        flags.report = Some(shell::target_dir().join(format!("conformance-{value}")));
+        conformance::replay(shell, &flags, None, None)?;
     }
     Ok(())
 }

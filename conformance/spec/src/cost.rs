@@ -11,6 +11,9 @@ pub struct Cost {
 }
 
 /// What an op costs, in terms of its types.
+///
+/// The numbers are measured: `engine/tests/cost.rs` makes large calls of each op and holds MLX's own counter against
+/// what its price says. That may not be less than is held, nor always more than four times as much.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Price {
     /// Buffers of the results' size that are in use beside them, at four bytes an element or the
@@ -21,21 +24,20 @@ pub struct Price {
 }
 
 impl Price {
+    /// So many buffers, whether results are complex or not.
+    pub const fn each(buffers: u64) -> Price {
+        Price {
+            temporaries: buffers,
+            complex: buffers,
+        }
+    }
+
     /// A view or a copy.
-    pub const MOVE: Price = Price {
-        temporaries: 1,
-        complex: 1,
-    };
+    pub const MOVE: Price = Price::each(1);
     /// One machine operation an element.
-    pub const SIMPLE: Price = Price {
-        temporaries: 2,
-        complex: 2,
-    };
+    pub const SIMPLE: Price = Price::each(2);
     /// A library's function of each element.
-    pub const FUNCTION: Price = Price {
-        temporaries: 4,
-        complex: 4,
-    };
+    pub const FUNCTION: Price = Price::each(4);
 }
 
 /// The number of elements of the largest of these.
@@ -102,8 +104,12 @@ fn casts(inputs: &[TensorType], results: &[TensorType]) -> Result<u64> {
 }
 
 impl Price {
-    /// As [`Price::of`], with buffers of the operands' size: the results are small.
-    pub(crate) fn of_operands(self, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+    /// As [`Price::cost_of`], with buffers of the operands' size: the results are small.
+    pub(crate) fn cost_of_operands(
+        self,
+        inputs: &[TensorType],
+        results: &[TensorType],
+    ) -> Result<Cost> {
         let width = width(inputs).max(width(results));
         Ok(Cost {
             temporaries: largest(inputs)?
@@ -121,7 +127,7 @@ impl Price {
     }
 
     /// The cost of a call with these operands and results.
-    pub(crate) fn of(self, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
+    pub(crate) fn cost_of(self, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
         let dtype = |ty: &TensorType| ty.dtype;
         let of_one_dtype = inputs
             .iter()

@@ -252,6 +252,61 @@ impl<'de> Deserialize<'de> for DType {
     }
 }
 
+/// A set of dtypes, by class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dtypes {
+    /// Integers of both signs.
+    pub integer: bool,
+    /// Real floats.
+    pub float: bool,
+    /// Complex numbers.
+    pub complex: bool,
+}
+
+impl Dtypes {
+    /// Complex numbers.
+    pub const COMPLEX: Dtypes = Dtypes {
+        complex: true,
+        ..Dtypes::NONE
+    };
+    /// No dtype.
+    pub const NONE: Dtypes = Dtypes {
+        integer: false,
+        float: false,
+        complex: false,
+    };
+    /// Every dtype.
+    pub const ALL: Dtypes = Dtypes {
+        integer: true,
+        float: true,
+        complex: true,
+    };
+    /// Every dtype but complex.
+    pub const REAL: Dtypes = Dtypes {
+        complex: false,
+        ..Dtypes::ALL
+    };
+    /// Integers.
+    pub const INTEGER: Dtypes = Dtypes {
+        integer: true,
+        ..Dtypes::NONE
+    };
+    /// Real floats.
+    pub const FLOAT: Dtypes = Dtypes {
+        integer: false,
+        ..Dtypes::REAL
+    };
+
+    /// True when the set holds this dtype.
+    pub const fn contains(self, dtype: DType) -> bool {
+        match dtype.class() {
+            Class::Unsigned | Class::Signed => self.integer,
+            Class::Float => self.float,
+            Class::Complex => self.complex,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

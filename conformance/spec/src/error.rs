@@ -135,24 +135,29 @@ impl Error {
     }
 }
 
+impl fmt::Display for Context {
+    /// The call as it was asked for: `sum(f32[2], axes: [1])`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told: Vec<String> = self.inputs.iter().map(TensorType::to_string).collect();
+        self.op.attributes(|name, value| {
+            if value != Value::Absent {
+                told.push(format!("{name}: {value}"));
+            }
+        });
+        write!(f, "{}({})", self.op.name(), told.join(", "))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(context) = &self.context else {
             return f.write_str(&self.message);
         };
-        let mut told: Vec<String> = context.inputs.iter().map(TensorType::to_string).collect();
-        context.op.attributes(|name, value| {
-            if value != Value::Absent {
-                told.push(format!("{name}: {value}"));
-            }
-        });
-        write!(
-            f,
-            "{}({}): {}",
-            context.op.name(),
-            told.join(", "),
-            self.message
-        )?;
+        match self.kind == ErrorKind::Index {
+            // What Nx says of an index comes first.
+            true => write!(f, "{}, in {context}", self.message)?,
+            false => write!(f, "{context}: {}", self.message)?,
+        }
         if let Some(worker) = &context.worker {
             write!(f, " (on {worker})")?;
         }

@@ -76,7 +76,7 @@ pub(crate) trait Attributes: Visit {
 
     /// What the call costs.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of(inputs, results)
+        row.price.cost_of(inputs, results)
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 use crate::op::ROWS;
 use crate::{
-    Attribute, Class, DType, Error, ErrorKind, Family, OpKind, Price, Result, Shape, TensorType,
-    Tolerance,
+    Attribute, Class, DType, Dtypes, Error, ErrorKind, Family, Grad, OpKind, Price, Result, Shape,
+    TensorType, Tolerance,
 };
 
 /// What is known of an op besides its code.
@@ -139,61 +139,6 @@ impl fmt::Display for Arity {
     }
 }
 
-/// A set of dtypes, by class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dtypes {
-    /// Integers of both signs.
-    pub integer: bool,
-    /// Real floats.
-    pub float: bool,
-    /// Complex numbers.
-    pub complex: bool,
-}
-
-impl Dtypes {
-    /// Complex numbers.
-    pub const COMPLEX: Dtypes = Dtypes {
-        complex: true,
-        ..Dtypes::NONE
-    };
-    /// No dtype.
-    pub const NONE: Dtypes = Dtypes {
-        integer: false,
-        float: false,
-        complex: false,
-    };
-    /// Every dtype.
-    pub const ALL: Dtypes = Dtypes {
-        integer: true,
-        float: true,
-        complex: true,
-    };
-    /// Every dtype but complex.
-    pub const REAL: Dtypes = Dtypes {
-        complex: false,
-        ..Dtypes::ALL
-    };
-    /// Integers.
-    pub const INTEGER: Dtypes = Dtypes {
-        integer: true,
-        ..Dtypes::NONE
-    };
-    /// Real floats.
-    pub const FLOAT: Dtypes = Dtypes {
-        integer: false,
-        ..Dtypes::REAL
-    };
-
-    /// True when the set holds this dtype.
-    pub const fn contains(self, dtype: DType) -> bool {
-        match dtype.class() {
-            Class::Unsigned | Class::Signed => self.integer,
-            Class::Float => self.float,
-            Class::Complex => self.complex,
-        }
-    }
-}
-
 /// How an op's answer is judged.
 #[derive(Clone, Copy, Debug)]
 pub enum Judged {
@@ -261,19 +206,6 @@ pub enum Domain {
         /// What is not zero stands above the diagonal.
         upper: bool,
     },
-}
-
-/// Where Nx's gradient of an op is its slope.
-#[derive(Clone, Copy, Debug)]
-pub struct Grad {
-    /// Per operand, the values on which finite differences mean something.
-    pub domain: &'static [Domain],
-    /// How near the gradient must be to the oracle's finite differences, in units of the eps of the
-    /// narrowest dtype on its way, times the largest magnitude of a slope.
-    pub eps: f64,
-    /// Whether only slopes along symmetric matrices mean something: the op reads one triangle of a
-    /// matrix, and Nx leaves it open how a gradient spreads over both.
-    pub symmetric: bool,
 }
 
 impl Row {
@@ -453,55 +385,6 @@ pub(crate) const fn row(family: Family) -> Row {
         domain: &[Domain::Any],
         grad: None,
         price: Price::SIMPLE,
-    }
-}
-
-/// A function evaluated by a maths library that promises `ulp32` units in f32; f16 and bf16 go
-/// through f32, so one rounding on top of it can move the answer by one unit.
-pub(crate) const fn library(dtype: DType, ulp32: u32) -> Tolerance {
-    match dtype.class() {
-        // Each part carries the error of both: bounded against the modulus, not the part.
-        Class::Complex => Tolerance::Accum(ulp32 as f64 * 2.0),
-        Class::Float if dtype.is_small_float() => Tolerance::Ulp(1),
-        Class::Float | Class::Unsigned | Class::Signed => Tolerance::Ulp(ulp32),
-    }
-}
-
-/// Nx writes a gradient as a handful of ops, each within the few units of its own tolerance; the
-/// largest, a library's exponential of a rounded square up to 4, is within 4 + 2 · 4 of them.
-pub(crate) const SMOOTH: Grad = Grad {
-    domain: &[Domain::Range(-2.0, 2.0)],
-    eps: 16.0,
-    symmetric: false,
-};
-
-/// Nx writes the gradient of a system or a factorization as up to six products with inverses. Of n × n
-/// matrices that are diagonally dominant, whose condition is below 4, a product is within n/2 eps of its
-/// terms' magnitude, and an inverse within four times that (Higham, Accuracy and Stability, 8.2): with
-/// the ten rows that gradients are judged at, 6 · 4 · 5 eps.
-pub(crate) const MATRIX: Grad = Grad {
-    domain: &[Domain::Dominant, Domain::Range(-2.0, 2.0)],
-    eps: 120.0,
-    symmetric: false,
-};
-
-/// Integers are exact. Floats are within two units of the magnitude: one for the final rounding,
-/// one for accumulation, in blocks whose error hardly grows with the length, or, in a product, for
-/// the growth that the oracle's magnitude allows for.
-pub(crate) const fn sum_tolerance(dtype: DType) -> Tolerance {
-    if dtype.is_integer() {
-        Tolerance::Exact
-    } else {
-        Tolerance::Accum(2.0)
-    }
-}
-
-/// A product of many factors: one unit of the magnitude, which counts a rounding per factor.
-pub(crate) const fn product_tolerance(dtype: DType) -> Tolerance {
-    if dtype.is_integer() {
-        Tolerance::Exact
-    } else {
-        Tolerance::Accum(1.0)
     }
 }
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 
+use crate::{Class, DType};
+
 /// The allowed distance between an answer and its reference, in the result's own dtype.
 ///
 /// Distances are between numbers of one kind. But for `bits`, which knows bytes only, NaN and a number,
@@ -77,6 +79,37 @@ impl<'de> Deserialize<'de> for Tolerance {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A function evaluated by a maths library that promises `ulp32` units in f32; f16 and bf16 go
+/// through f32, so one rounding on top of it can move the answer by one unit.
+pub(crate) const fn library(dtype: DType, ulp32: u32) -> Tolerance {
+    match dtype.class() {
+        // Each part carries the error of both: bounded against the modulus, not the part.
+        Class::Complex => Tolerance::Accum(ulp32 as f64 * 2.0),
+        Class::Float if dtype.is_small_float() => Tolerance::Ulp(1),
+        Class::Float | Class::Unsigned | Class::Signed => Tolerance::Ulp(ulp32),
+    }
+}
+
+/// Integers are exact. Floats are within two units of the magnitude: one for the final rounding,
+/// one for accumulation, in blocks whose error hardly grows with the length, or, in a product, for
+/// the growth that the oracle's magnitude allows for.
+pub(crate) const fn sum_tolerance(dtype: DType) -> Tolerance {
+    if dtype.is_integer() {
+        Tolerance::Exact
+    } else {
+        Tolerance::Accum(2.0)
+    }
+}
+
+/// A product of many factors: one unit of the magnitude, which counts a rounding per factor.
+pub(crate) const fn product_tolerance(dtype: DType) -> Tolerance {
+    if dtype.is_integer() {
+        Tolerance::Exact
+    } else {
+        Tolerance::Accum(1.0)
     }
 }
 

@@ -18,8 +18,9 @@ use emily_conformance::report::{
     Accuracy, Asked, EXHAUSTED, Exhaustions, NX_GUIDE, NX_LIN_ALG_GUIDE, Recorded,
     divergences_markdown, nx_guide, nx_lin_alg_guide, ops_markdown,
 };
-use emily_conformance::run::{Filter, Run};
+use emily_conformance::run::Run;
 use emily_conformance::slices;
+use emily_flags::Filter;
 
 const ACCURACY: &str = "conformance/accuracy.json";
 const ASKED: &str = "conformance/asked.json";

@@ -10,8 +10,9 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use emily_conformance::fixtures::repository;
 use emily_conformance::fuzz::{append, fuzz};
-use emily_conformance::layer::{self, Layer, label};
+use emily_conformance::layer::{self, Layer};
 use emily_conformance::report::today;
+use emily_flags::label;
 use emily_spec::{ROWS, Row};
 
 /// Tries random calls and writes down the ones on which a layer and the oracle disagree.

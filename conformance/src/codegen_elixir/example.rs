@@ -56,7 +56,7 @@ fn lines(row: &Row, call: &Call, want: &Want) -> Result<Vec<String>, String> {
                 lines.extend(result(row, name, value)?);
             }
         }
-        Want::Oracle => {
+        Want::Oracle | Want::Recorded => {
             let types = call.op.infer(&call.types()).map_err(|e| e.to_string())?;
             for (name, ty) in results.iter().zip(types) {
                 lines.push(format!("iex> Emily.Native.type({name})"));

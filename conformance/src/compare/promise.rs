@@ -2,8 +2,9 @@
 
 use emily_spec::{Promise, Tensor};
 
+use super::matrix::Matrix;
 use super::{APART, Allowed, Comparison};
-use crate::number::{self, Format};
+use crate::number::Format;
 
 /// How much of a QR's form is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,138 +119,21 @@ fn judge(comparison: &mut Comparison, at: usize, unit: f64, residual: Residual) 
     }
 }
 
-/// A matrix of the batch.
-#[derive(Clone, Debug)]
-struct Matrix {
-    rows: usize,
-    columns: usize,
-    elements: Vec<f64>,
-}
-
-impl Matrix {
-    fn new(rows: usize, columns: usize, at: impl Fn(usize, usize) -> f64) -> Matrix {
-        let places = (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j)));
-        Matrix {
-            rows,
-            columns,
-            elements: places.map(|(i, j)| at(i, j)).collect(),
-        }
-    }
-
-    fn identity(size: usize) -> Matrix {
-        Matrix::new(size, size, |i, j| f64::from(u8::from(i == j)))
-    }
-
-    fn at(&self, i: usize, j: usize) -> f64 {
-        self.elements[i * self.columns + j]
-    }
-
-    fn map(&self, f: impl Fn(f64) -> f64) -> Matrix {
-        Matrix::new(self.rows, self.columns, |i, j| f(self.at(i, j)))
-    }
-
-    fn transposed(&self) -> Matrix {
-        Matrix::new(self.columns, self.rows, |i, j| self.at(j, i))
-    }
-
-    fn times(&self, other: &Matrix) -> Matrix {
-        Matrix::new(self.rows, other.columns, |i, j| {
-            (0..self.columns)
-                .map(|k| self.at(i, k) * other.at(k, j))
-                .sum()
-        })
-    }
-
-    fn minus(&self, other: &Matrix) -> Matrix {
-        Matrix::new(self.rows, self.columns, |i, j| {
-            self.at(i, j) - other.at(i, j)
-        })
-    }
-
-    /// Of elements whose squares may be beyond `f64`.
-    fn norm(&self) -> f64 {
-        self.elements
-            .iter()
-            .fold(0.0, |norm, x| f64::hypot(norm, *x))
-    }
-
-    fn is_finite(&self) -> bool {
-        self.elements.iter().all(|x| x.is_finite())
-    }
-
-    /// X of L·X = B, for this L with ones on its diagonal.
-    fn solved(&self, b: &Matrix) -> Matrix {
-        let mut x = b.clone();
-        for i in 0..b.rows {
-            for j in 0..b.columns {
-                let known: f64 = (0..i).map(|k| self.at(i, k) * x.at(k, j)).sum();
-                x.elements[i * b.columns + j] = b.at(i, j) - known;
-            }
-        }
-        x
-    }
-
-    /// The diagonal as a column.
-    fn diagonal(&self) -> Matrix {
-        Matrix::new(self.rows.min(self.columns), 1, |i, _| self.at(i, i))
-    }
-
-    /// The lower triangle, mirrored.
-    fn symmetric(&self) -> Matrix {
-        Matrix::new(self.rows, self.columns, |i, j| self.at(i.max(j), i.min(j)))
-    }
-
-    /// Each column times its own factor; no more columns than factors.
-    fn scaled(&self, factors: &Matrix) -> Matrix {
-        Matrix::new(self.rows, factors.elements.len(), |i, j| {
-            self.at(i, j) * factors.elements[j]
-        })
-    }
-
-    /// The first place where it is not what it should be.
-    fn place(&self, wrong: impl Fn(usize, usize, f64) -> bool) -> Option<(usize, usize)> {
-        let places = (0..self.rows).flat_map(|i| (0..self.columns).map(move |j| (i, j)));
-        places
-            .into_iter()
-            .find(|&(i, j)| wrong(i, j, self.at(i, j)))
-    }
-
-    fn require(&self, what: &str, wrong: impl Fn(usize, usize, f64) -> bool) -> Result<(), String> {
-        match self.place(wrong) {
-            None => Ok(()),
-            Some((i, j)) => Err(format!("{what} at [{i},{j}]")),
-        }
-    }
-}
-
 /// Each matrix of the batch with its factors; those that have an axis less are columns.
 fn matrices(input: &Tensor, results: &[Tensor]) -> Result<Vec<(Matrix, Vec<Matrix>)>, String> {
-    let split = |tensor: &Tensor| {
-        let dims = tensor.shape();
-        let vector = dims.rank() + 1 == input.shape().rank();
-        let (rows, columns) = match dims[..] {
-            [.., n] if vector => (n, 1),
-            [.., m, n] => (m, n),
-            _ => return Err(format!("{} is not a matrix", tensor.ty())),
-        };
-        let elements = number::as_f64(tensor);
-        let size = (rows * columns).max(1);
-        let matrix = |elements: &[f64]| Matrix {
-            rows,
-            columns,
-            elements: elements.to_vec(),
-        };
-        Ok(elements.chunks(size).map(matrix).collect::<Vec<_>>())
-    };
-    let factors: Vec<Vec<Matrix>> = results.iter().map(split).collect::<Result<_, _>>()?;
-    let inputs = split(input)?.into_iter().enumerate();
-    let of = |at: usize| {
+    let rank = input.shape().rank();
+    let factors = results.iter().map(|factor| Matrix::all_of(factor, rank));
+    let factors: Vec<Vec<Matrix>> = factors.collect::<Result<_, _>>()?;
+    let inputs = Matrix::all_of(input, rank)?.into_iter().enumerate();
+    let factors_at = |at: usize| {
         let factors = factors.iter().map(|all| all.get(at).cloned());
         factors
             .collect::<Option<Vec<_>>>()
             .ok_or("a factor is missing")
     };
-    inputs.map(|(at, matrix)| Ok((matrix, of(at)?))).collect()
+    inputs
+        .map(|(at, matrix)| Ok((matrix, factors_at(at)?)))
+        .collect()
 }
 
 fn is_of<const N: usize>(factors: &[Matrix]) -> Result<&[Matrix; N], String> {

@@ -36,16 +36,17 @@ impl Judge<'_> {
     ) -> Comparison {
         let stated = match self.want {
             Want::Error(stated) => Some(stated),
-            // A record in the ledger is of a kind only.
-            Want::Oracle | Want::Values(_) => None,
+            Want::Oracle | Want::Recorded | Want::Values(_) => None,
         };
+        // A record in the ledger is of a kind only.
+        let owes_words = matches!(self.want, Want::Error(_) | Want::Recorded);
         let kind = stated.map_or(kind, |stated| stated.kind);
         let module = stated.and_then(|stated| stated.raises.as_deref());
         let module = module.unwrap_or(usual_module(kind));
         let of_case = stated.and_then(|stated| stated.says.as_deref());
         let of_oracle = reference.as_ref().err().map(|error| error.message.as_str());
         let says = match kind {
-            _ if stated.is_none() => None,
+            _ if !owes_words => None,
             ErrorKind::Numeric if layer == "nx" => Some("bad argument in arithmetic expression"),
             ErrorKind::Shape
             | ErrorKind::Dtype

@@ -74,6 +74,10 @@ impl Judge<'_> {
     ) -> Option<Expectation<'a>> {
         match self.want {
             Want::Oracle => None,
+            Want::Recorded => {
+                let refusal = reference.as_ref().err()?;
+                Some(Expectation::Error(refusal.kind))
+            }
             Want::Error(refusal) => Some(Expectation::Error(refusal.kind)),
             Want::Values(values) => {
                 let allowed = match self.allowed() {
@@ -95,8 +99,8 @@ impl Judge<'_> {
             (Want::Values(values), _) => {
                 Expectation::Values(with_magnitudes(values, reference), self.allowed().into())
             }
-            (Want::Oracle, Err(error)) => Expectation::Error(error.kind),
-            (Want::Oracle, Ok(answers)) => match self.case.row.judged {
+            (Want::Oracle | Want::Recorded, Err(error)) => Expectation::Error(error.kind),
+            (Want::Oracle | Want::Recorded, Ok(answers)) => match self.case.row.judged {
                 Judged::Promise { .. } => Expectation::Promise,
                 Judged::Values(_) => {
                     let expected = answers.iter().map(|answer| Expected {

@@ -1,12 +1,13 @@
 //! A layer's part in a reading: what it answered, added up to a verdict.
 
+use emily_flags::label;
 use emily_spec::{Result, Tensor, Tolerance};
 
 use super::expect::{Allowance, Expectation, Slack};
 use super::{trial_name, want};
 use crate::case::{Case, Reading, Want};
 use crate::compare::{Comparison, Difference, Expected};
-use crate::layer::{Layer, Reference, label};
+use crate::layer::{Layer, Reference};
 use crate::ledger::{Entry, Ledger, Record};
 use crate::outcome::{Calls, Outcome, TrialResult};
 use crate::plan::Call;
@@ -25,6 +26,8 @@ pub(super) struct Lane<'a> {
     /// The recorded differences in kind that there were.
     forgiven: Vec<Difference>,
     pub(super) calls: Calls,
+    /// The calls that had to be refused.
+    refusals: u64,
     /// The calls that raised where an answer was due.
     pub(super) refused: u64,
     pub(super) millis: f64,
@@ -50,6 +53,7 @@ impl<'a> Lane<'a> {
             second: None,
             forgiven: Vec::new(),
             calls: Calls::default(),
+            refusals: 0,
             refused: 0,
             millis: 0.0,
             judging_millis: 0.0,
@@ -72,6 +76,7 @@ impl<'a> Lane<'a> {
             | Expectation::Slopes(..)
             | Expectation::Error(_) => self.calls.judged += 1,
         }
+        self.refusals += u64::from(matches!(expectation, Expectation::Error(_)));
         let Some(entry) = self.entry else {
             return;
         };
@@ -163,8 +168,10 @@ impl<'a> Lane<'a> {
             (Reference::Layer(name), _) => name,
             (Reference::Differences, _) => "finite differences",
             (_, Want::Values(_) | Want::Error(_)) => "the case",
-            (Reference::Literals, Want::Oracle) => "the contract",
-            (Reference::Oracle | Reference::OracleAnd(_), Want::Oracle) => "oracle",
+            (Reference::Literals, Want::Oracle | Want::Recorded) => "the contract",
+            (Reference::Oracle | Reference::OracleAnd(_), Want::Oracle | Want::Recorded) => {
+                "oracle"
+            }
         };
         let against = match self.second {
             Some(second) => format!("{against} and {second}"),
@@ -235,6 +242,7 @@ impl<'a> Lane<'a> {
             allowed_worst: worst.map(|(_, allowed)| allowed.distance),
             unit: worst.map_or("ulp", |(_, allowed)| allowed.unit).to_owned(),
             calls: self.calls,
+            refusals: self.refusals,
             failed: self.tally.failed(),
             millis: self.millis,
             judging_millis: self.judging_millis,

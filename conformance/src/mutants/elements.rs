@@ -72,7 +72,7 @@ impl Loss {
     }
 
     /// The result without it.
-    pub(super) fn of(self, tensor: &Tensor) -> Result<Tensor> {
+    pub(super) fn taken_from(self, tensor: &Tensor) -> Result<Tensor> {
         match self {
             Loss::LastElement => {
                 let mut all: Vec<u64> = number::elements(tensor).collect();

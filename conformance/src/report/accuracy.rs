@@ -235,7 +235,7 @@ mod tests {
 
     /// Native trials of exp whose worst errors, in units of 4 allowed, are these.
     fn exp(errors: &[(&str, f64)]) -> Report {
-        sample::of(errors.iter().map(|(dtype, worst)| {
+        sample::report_of(errors.iter().map(|(dtype, worst)| {
             let mut trial = sample::trial("native", "exp", dtype, Outcome::Passed);
             trial.worst = Some(*worst);
             trial
@@ -358,7 +358,7 @@ mod tests {
         far.worst = Some(1e6);
         let near = sample::trial("native", "exp", "f32", Outcome::Diverges);
         let good = sample::trial("native", "exp", "f16", Outcome::Passed);
-        let page = page(&sample::of([far, near, good]));
+        let page = page(&sample::report_of([far, near, good]));
         assert!(
             page.contains("| `exp` | f16 | 1 | ulp | ulp(4) | 1 |"),
             "{page}"

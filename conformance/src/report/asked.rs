@@ -123,7 +123,7 @@ mod tests {
             by_type: 0,
             left_out,
         };
-        sample::of([trial])
+        sample::report_of([trial])
     }
 
     #[test]

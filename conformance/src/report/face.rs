@@ -42,6 +42,15 @@ pub(super) fn rank(outcome: Outcome) -> usize {
         .expect("WORST_FIRST holds every outcome")
 }
 
+/// How a cell looks that passed, and whose calls all had to be refused: it is no sign of an answer.
+pub(super) const REFUSAL: Face = Face {
+    key: "error",
+    letter: 'e',
+    label: "error",
+    means: "refuses what it has to; no answer was asked for",
+    ..face(Outcome::Passed)
+};
+
 /// How the outcome looks.
 pub(super) const fn face(outcome: Outcome) -> Face {
     let red = Style::new()
@@ -124,10 +133,10 @@ mod tests {
             assert_eq!(rank(outcome), i);
             let name = serde_json::to_value(outcome).unwrap();
             assert_eq!(name, face(outcome).key);
-            let same = WORST_FIRST
-                .into_iter()
-                .filter(|other| face(*other).letter == face(outcome).letter);
-            assert_eq!(same.count(), 1);
+            let letters = WORST_FIRST.map(|outcome| face(outcome).letter);
+            let letters = letters.into_iter().chain([REFUSAL.letter]);
+            let own = face(outcome).letter;
+            assert_eq!(letters.filter(|letter| *letter == own).count(), 1);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use emily_spec::{DType, ROWS};
 
-use super::face::{WORST_FIRST, rank};
+use super::face::{Face, REFUSAL, WORST_FIRST, face, rank};
 use crate::outcome::{Calls, LayerState, Outcome, Report, TrialResult, Unasked};
 
 /// The name of a layer on a device, as the report's summary has it: `native`, `native@gpu`.
@@ -66,21 +66,48 @@ pub(super) fn in_order<'a>(
     found
 }
 
-/// The worst outcome per (op, dtype) of one layer on one device.
-pub(super) fn worst_cells<'a>(
+/// What is shown of an op's trials at a dtype.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cell {
+    /// The worst outcome of them.
+    pub(super) worst: Outcome,
+    /// Whether every call in them had to be refused.
+    pub(super) is_refusal: bool,
+}
+
+impl Cell {
+    /// How it looks.
+    pub(super) fn face(self) -> Face {
+        match self {
+            Cell {
+                worst: Outcome::Passed,
+                is_refusal: true,
+            } => REFUSAL,
+            Cell { worst, .. } => face(worst),
+        }
+    }
+}
+
+/// The cells of one layer on one device, by op and dtype.
+pub(super) fn cells<'a>(
     report: &'a Report,
     layer: &LayerState,
-) -> BTreeMap<(&'a str, &'a str), Outcome> {
-    let mut cells = BTreeMap::new();
+) -> BTreeMap<(&'a str, &'a str), Cell> {
+    let mut cells: BTreeMap<_, Cell> = BTreeMap::new();
     for trial in report.trials.iter().filter(|trial| ran_on(trial, layer)) {
+        let own = Cell {
+            worst: trial.outcome,
+            is_refusal: trial.is_refusal(),
+        };
         cells
             .entry((trial.op.as_str(), trial.dtype.as_str()))
-            .and_modify(|worst| {
-                if rank(trial.outcome) < rank(*worst) {
-                    *worst = trial.outcome;
+            .and_modify(|cell| {
+                if rank(own.worst) < rank(cell.worst) {
+                    cell.worst = own.worst;
                 }
+                cell.is_refusal &= own.is_refusal;
             })
-            .or_insert(trial.outcome);
+            .or_insert(own);
     }
     cells
 }
@@ -129,32 +156,51 @@ mod tests {
             (vec![Stale, Changed], Changed),
             (vec![Changed, Failed, Passed], Failed),
         ] {
-            let report = sample::of(
+            let report = sample::report_of(
                 outcomes
                     .iter()
                     .map(|outcome| sample::trial("native", "add", "f32", *outcome)),
             );
-            let cells = worst_cells(&report, &sample::layer("native"));
+            let cells = cells(&report, &sample::layer("native"));
             assert_eq!(cells.len(), 1);
-            assert_eq!(cells[&("add", "f32")], want, "{outcomes:?}");
+            assert_eq!(cells[&("add", "f32")].worst, want, "{outcomes:?}");
         }
     }
 
     #[test]
     fn a_cell_belongs_to_one_layer() {
-        let report = sample::of([
+        let report = sample::report_of([
             sample::trial("oracle", "add", "f32", Outcome::Failed),
             sample::trial("native", "add", "f32", Outcome::Passed),
         ]);
         assert_eq!(
-            worst_cells(&report, &sample::layer("native"))[&("add", "f32")],
+            cells(&report, &sample::layer("native"))[&("add", "f32")].worst,
             Outcome::Passed
         );
     }
 
     #[test]
+    fn a_cell_without_an_answer_looks_like_a_refusal() {
+        let refusal = || TrialResult {
+            refusals: 1,
+            ..sample::trial("native", "round", "u8", Outcome::Passed)
+        };
+        let answer = sample::trial("native", "round", "u8", Outcome::Passed);
+        let failure = sample::trial("native", "round", "u8", Outcome::Failed);
+        let letter = |trials: Vec<TrialResult>| {
+            let report = sample::report_of(trials);
+            cells(&report, &sample::layer("native"))[&("round", "u8")]
+                .face()
+                .letter
+        };
+        assert_eq!(letter(vec![refusal(), refusal()]), 'e');
+        assert_eq!(letter(vec![refusal(), answer]), '.');
+        assert_eq!(letter(vec![refusal(), failure]), 'F');
+    }
+
+    #[test]
     fn ops_and_dtypes_come_in_the_spec_s_order() {
-        let report = sample::of([
+        let report = sample::report_of([
             sample::trial("native", "zeta", "f32", Outcome::Passed),
             sample::trial("native", "sum", "mixed", Outcome::Passed),
             sample::trial("native", "add", "u8", Outcome::Passed),

@@ -9,16 +9,23 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::face::{WORST_FIRST, face, rank};
+use super::face::{Face, REFUSAL, WORST_FIRST, face, rank};
 use super::grid::{absent_trials, dtypes, lane, ops, ran_on, unasked};
+use super::page::Page;
 use crate::outcome::Report;
 
-const PAGE: &str = include_str!("page.html");
-const SCRIPT: &str = include_str!("page.js");
+const PAGE: Page<'_> = Page {
+    about: "conformance",
+    drawn: "matrix",
+    heart: "trials",
+    body: include_str!("page.html"),
+    style: "",
+    script: include_str!("page.js"),
+};
 
 /// The whole page, with the figures of speed that are kept.
 pub(super) fn page(report: &Report, speed: &[serde_json::Value]) -> anyhow::Result<String> {
-    let page = super::page::page(PAGE, "", SCRIPT, &Data::of(report, speed));
+    let page = PAGE.with(&Data::of(report, speed));
     page.context("cannot write the report's data")
 }
 
@@ -30,6 +37,8 @@ struct Data<'a> {
     layers: Vec<Lane<'a>>,
     /// Every outcome, worst first.
     outcomes: Vec<OutcomeFace>,
+    /// How a cell looks that passed, of trials that are all refusals.
+    refusal: OutcomeFace,
     ops: Vec<&'a str>,
     dtypes: Vec<&'a str>,
     allowed: Vec<&'a str>,
@@ -61,6 +70,18 @@ struct OutcomeFace {
     red: bool,
 }
 
+impl OutcomeFace {
+    fn new(face: Face, red: bool) -> OutcomeFace {
+        OutcomeFace {
+            key: face.key,
+            letter: face.letter,
+            label: face.label,
+            means: face.means,
+            red,
+        }
+    }
+}
+
 /// One array per property, one place in each per trial; worst outcomes first, then in the
 /// report's order. Where the value is an index, it is into the list of that name in [`Data`].
 #[derive(Default, Serialize)]
@@ -70,6 +91,8 @@ struct Columns<'a> {
     op: Vec<Option<usize>>,
     dtype: Vec<Option<usize>>,
     outcome: Vec<usize>,
+    /// Whether all its calls had to be refused.
+    refusal: Vec<bool>,
     checked: Vec<u64>,
     by_type: Vec<u64>,
     left_out: Vec<u64>,
@@ -101,6 +124,7 @@ impl<'a> Data<'a> {
             trials.op.push(place(&ops, &trial.op));
             trials.dtype.push(place(&dtypes, &trial.dtype));
             trials.outcome.push(rank(trial.outcome));
+            trials.refusal.push(trial.is_refusal());
             trials.checked.push(trial.checked);
             trials.by_type.push(trial.calls.by_type);
             trials.left_out.push(trial.calls.left_out);
@@ -135,17 +159,9 @@ impl<'a> Data<'a> {
                 .collect(),
             outcomes: WORST_FIRST
                 .into_iter()
-                .map(|outcome| {
-                    let face = face(outcome);
-                    OutcomeFace {
-                        key: face.key,
-                        letter: face.letter,
-                        label: face.label,
-                        means: face.means,
-                        red: outcome.is_red(),
-                    }
-                })
+                .map(|outcome| OutcomeFace::new(face(outcome), outcome.is_red()))
                 .collect(),
+            refusal: OutcomeFace::new(REFUSAL, false),
             ops,
             dtypes,
             allowed,
@@ -183,7 +199,8 @@ mod tests {
     #[test]
     fn a_message_cannot_leave_its_script_element() {
         let hostile = "</script><script>alert(1)</script><!-- {data} /*{script}*/";
-        let mut report = sample::of([sample::trial("native", "add", "f32", Outcome::Failed)]);
+        let mut report =
+            sample::report_of([sample::trial("native", "add", "f32", Outcome::Failed)]);
         report.trials[0].message = Some(hostile.to_owned());
         let page = page(&report, &[]).unwrap();
         assert!(!page.contains("<script>alert"));

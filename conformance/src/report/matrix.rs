@@ -1,11 +1,12 @@
 //! The report for the terminal: a matrix per layer, then the totals, within 100 columns.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
 use anstyle::Style;
 
-use super::face::{WORST_FIRST, face};
-use super::grid::{Tally, absent_trials, dtypes, lane, ops, ran_on, unasked, worst_cells};
+use super::face::{REFUSAL, WORST_FIRST, face};
+use super::grid::{Tally, absent_trials, cells, dtypes, lane, ops, ran_on, unasked};
 use crate::outcome::{Calls, LayerState, Outcome, Report};
 
 const BOLD: Style = Style::new().bold();
@@ -38,7 +39,7 @@ fn put(out: &mut String, report: &Report) -> fmt::Result {
 
 /// One layer's matrix; nothing when it has no trials.
 fn put_layer(out: &mut String, report: &Report, layer: &LayerState) -> fmt::Result {
-    let cells = worst_cells(report, layer);
+    let cells = cells(report, layer);
     if cells.is_empty() {
         return Ok(());
     }
@@ -56,8 +57,8 @@ fn put_layer(out: &mut String, report: &Report, layer: &LayerState) -> fmt::Resu
         let mut line = format!("{op:wide$}");
         for dtype in &dtypes {
             match cells.get(&(op, *dtype)) {
-                Some(outcome) => {
-                    let face = face(*outcome);
+                Some(cell) => {
+                    let face = cell.face();
                     let pad = dtype.len().max(4);
                     write!(
                         line,
@@ -73,23 +74,26 @@ fn put_layer(out: &mut String, report: &Report, layer: &LayerState) -> fmt::Resu
     writeln!(out)
 }
 
-/// The letters in use, where there is one that needs explaining.
+/// The letters in use.
 fn put_legend(out: &mut String, report: &Report) -> fmt::Result {
-    let tally = Tally::of(report.trials.iter());
-    for (outcome, count) in WORST_FIRST.into_iter().zip(tally.outcomes) {
-        if count > 0 && outcome != Outcome::Passed {
-            let face = face(outcome);
-            writeln!(
-                out,
-                "{}{}{:#} {}: {}",
-                face.style, face.letter, face.style, face.label, face.means
-            )?;
-        }
+    let letters: BTreeSet<char> = report
+        .layers
+        .iter()
+        .flat_map(|layer| cells(report, layer).into_values())
+        .map(|cell| cell.face().letter)
+        .collect();
+    let faces = WORST_FIRST.map(face).into_iter().chain([REFUSAL]);
+    for face in faces.filter(|face| letters.contains(&face.letter)) {
+        writeln!(
+            out,
+            "{}{}{:#} {}: {}",
+            face.style, face.letter, face.style, face.label, face.means
+        )?;
     }
-    if tally.outcomes.iter().filter(|count| **count > 0).count() > 1 {
-        writeln!(out)?;
+    match letters.is_empty() {
+        true => Ok(()),
+        false => writeln!(out),
     }
-    Ok(())
 }
 
 /// A line per layer that has trials, and their sum: counts of the outcomes in use, then sizes.
@@ -234,19 +238,25 @@ mod tests {
     }
 
     #[test]
-    fn green_needs_no_legend() {
-        let report = sample::of([sample::trial("native", "add", "f32", Outcome::Passed)]);
+    fn each_letter_in_use_is_explained() {
+        let mut refusal = sample::trial("native", "add", "u8", Outcome::Passed);
+        refusal.refusals = 1;
+        let passed = sample::trial("native", "add", "f32", Outcome::Passed);
+        let report = sample::report_of([refusal, passed]);
         let plain = strip_str(&text(&report)).to_string();
         assert_eq!(
             plain,
-            "native            f32\n\
-             add                 .\n\
+            "native             u8  f32\n\
+             add                 e    .\n\
+             \n\
+             . passed: within the tolerance\n\
+             e error: refuses what it has to; no answer was asked for\n\
              \n\
              layer        trials   passed values compared\n\
-             native            1        1              10\n\
-             all               1        1              10\n\
+             native            2        2              20\n\
+             all               2        2              20\n\
              \n\
-             green: 1 trials, 10 values compared, 0 calls by type alone, 0 left out, 1.5 s\n"
+             green: 2 trials, 20 values compared, 0 calls by type alone, 0 left out, 1.5 s\n"
         );
     }
 

@@ -33,8 +33,14 @@ function worstText(i) {
 }
 
 const face = (outcome) => data.outcomes[outcome];
-const letter = (outcome) => (outcome === PASSED ? "✓" : face(outcome).letter === "-" ? "–" : face(outcome).letter);
-const badge = (outcome) => el("span", { className: `badge ${face(outcome).key}`, ariaHidden: "true" }, letter(outcome));
+const letter = ({ key, letter }) => (key === "passed" ? "✓" : letter === "-" ? "–" : letter);
+const badge = (look) => el("span", { className: `badge ${look.key}`, ariaHidden: "true" }, letter(look));
+
+/** How a cell looks. Its trials are sorted worst first; of refusals alone a pass is no sign of an answer. */
+const cellFace = (trials) => {
+  const outcome = T.outcome[trials[0]];
+  return outcome === PASSED && trials.every((i) => T.refusal[i]) ? data.refusal : face(outcome);
+};
 
 /** How many trials have each outcome, how many values they compared, and the calls not judged by their values. */
 function tally(trials) {
@@ -92,7 +98,7 @@ function drawLayers() {
     const trials = ALL.filter((i) => T.layer[i] === l);
     return trials.length ? [row(layer.name, trials, layer.unasked)] : [];
   });
-  const heads = shown.map((o) => el("th", { scope: "col" }, badge(o), ` ${face(o).label}`));
+  const heads = shown.map((o) => el("th", { scope: "col" }, badge(face(o)), ` ${face(o).label}`));
   $("layers").append(
     el("thead", {}, el("tr", {},
       el("th", { scope: "col" }, "layer"), el("th", { scope: "col" }, "trials"), ...heads,
@@ -126,7 +132,7 @@ function drawModels() {
   const cell = (i) => {
     if (i === undefined) return el("td");
     const share = used(i) > 0 ? `${Math.round(100 * used(i))} % · ` : "";
-    return el("td", { title: worstText(i) }, badge(T.outcome[i]), ` ${share}${Math.round(T.millis[i])} ms`);
+    return el("td", { title: worstText(i) }, badge(face(T.outcome[i])), ` ${share}${Math.round(T.millis[i])} ms`);
   };
   $("slices").append(
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "model, head, question"),
@@ -174,7 +180,7 @@ function drawFilters() {
     if (total.counts[o] === 0) continue;
     $("outcomes").append(el("label", { className: "chip", title: outcome.means },
       el("input", { type: "checkbox", name: "outcome", value: outcome.key }),
-      badge(o), `${outcome.label} ${integer.format(total.counts[o])}`));
+      badge(face(o)), `${outcome.label} ${integer.format(total.counts[o])}`));
   }
   const fill = (name, values) => {
     form.elements[name].append(el("option", { value: "" }, "all"),
@@ -266,16 +272,15 @@ function nearest(trials) {
 }
 
 function cellButton(layer, trials) {
-  // Trials are sorted worst first, so the first is the cell's.
-  const outcome = T.outcome[trials[0]];
+  const look = cellFace(trials);
   const op = data.ops[T.op[trials[0]]], dtype = data.dtypes[T.dtype[trials[0]]];
   const worst = nearest(trials);
-  const button = el("button", { type: "button", className: `cell ${face(outcome).key}`, tabIndex: -1 }, letter(outcome));
-  const label = `${op} ${dtype} on ${layer}: ${face(outcome).label}; ${outcomesText(tally(trials))}`;
+  const button = el("button", { type: "button", className: `cell ${look.key}`, tabIndex: -1 }, letter(look));
+  const label = `${op} ${dtype} on ${layer}: ${look.label}; ${outcomesText(tally(trials))}`;
   button.ariaLabel = worst === undefined ? label : `${label}; worst ${worstText(worst)}`;
   button.ariaExpanded = "false";
-  if (worst !== undefined && outcome === PASSED) button.style.setProperty("--used", Math.min(used(worst), 1));
-  button.cell = { layer, op, dtype, trials, outcome, worst };
+  if (worst !== undefined && T.outcome[trials[0]] === PASSED) button.style.setProperty("--used", Math.min(used(worst), 1));
+  button.cell = { layer, op, dtype, trials, worst };
   return button;
 }
 
@@ -285,10 +290,10 @@ const tip = $("tip");
 let shown = null;
 let pinned = null;
 
-function fillTip({ layer, op, dtype, trials, outcome, worst }) {
-  const sum = tally(trials);
+function fillTip({ layer, op, dtype, trials, worst }) {
+  const sum = tally(trials), look = cellFace(trials);
   const facts = [
-    ["outcome", [badge(outcome), ` ${face(outcome).label}: ${face(outcome).means}`]],
+    ["outcome", [badge(look), ` ${look.label}: ${look.means}`]],
     ["trials", [`${integer.format(sum.trials)} (${outcomesText(sum)})`]],
     ["compared", [plural(sum.checked, "value")]],
   ];
@@ -422,7 +427,7 @@ function trialItem(i, place) {
   const meta = [face(outcome).label, T.worst[i] === null ? "" : `worst ${worstText(i)}`, plural(T.checked[i], "value"),
     `${measure(T.millis[i])} ms`];
   const message = T.message[i];
-  return el("li", {}, badge(outcome), el("div", {},
+  return el("li", {}, badge(face(outcome)), el("div", {},
     el("p", { className: "name" }, el("code", {}, T.name[i])),
     el("p", { className: "meta" }, meta.filter(Boolean).join(" · ")),
     ...(message ? [el("details", { open: face(outcome).red && place < OPEN_MESSAGES },

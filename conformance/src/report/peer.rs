@@ -214,7 +214,7 @@ mod tests {
             .map(|(op, dtype, outcome)| sample::trial("My.Backend", op, dtype, *outcome))
             .collect();
         trials.push(sample::trial("oracle", "add", "s32", Failed));
-        sample::of(trials)
+        sample::report_of(trials)
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) fn trial(layer: &str, op: &str, dtype: &str, outcome: Outcome) -> Tri
             judged: 1,
             ..Calls::default()
         },
+        refusals: 0,
         failed: u64::from(outcome.is_red()),
         millis: 0.25,
         judging_millis: 0.125,
@@ -42,7 +43,7 @@ pub(super) fn layer(name: &str) -> LayerState {
 }
 
 /// A report of these trials, on the layers oracle and native.
-pub(super) fn of(trials: impl IntoIterator<Item = TrialResult>) -> Report {
+pub(super) fn report_of(trials: impl IntoIterator<Item = TrialResult>) -> Report {
     let mut report = Report {
         versions: [("mlx".to_owned(), "0.32.2".to_owned())].into(),
         layers: vec![layer("oracle"), layer("native")],
@@ -78,7 +79,7 @@ pub(super) fn report() -> Report {
         ));
         trials.push(trial("native", "concatenate", dtype.name(), Passed));
     }
-    let mut report = of(trials);
+    let mut report = report_of(trials);
     report.layers.push(LayerState {
         ran: false,
         start_millis: 0.5,

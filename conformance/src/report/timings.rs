@@ -95,7 +95,7 @@ mod tests {
         let mut slow = sample::trial("oracle", "add", "f16", Outcome::Passed);
         (fast.calls.judged, fast.millis) = (4, 2.0);
         (slow.calls.judged, slow.millis) = (1, 3000.0);
-        let text = text(&sample::of([fast, slow]));
+        let text = text(&sample::report_of([fast, slow]));
         let lines: Vec<Vec<&str>> = text
             .lines()
             .map(|line| line.split_whitespace().collect())

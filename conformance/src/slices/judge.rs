@@ -141,6 +141,7 @@ fn verdict(name: &str, compared: Result<Vec<Compared>>) -> TrialResult {
             judged: 1,
             ..Calls::default()
         },
+        refusals: 0,
         failed: u64::from(!wrong.is_empty()),
         millis: 0.0,
         judging_millis: 0.0,

@@ -1,10 +1,10 @@
 //! Which trials a model has.
 
+use emily_flags::label;
 use emily_spec::DType;
 
 use super::LAYER;
 use super::model::{Head, Model};
-use crate::layer::label;
 
 /// What a model is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

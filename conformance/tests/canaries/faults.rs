@@ -13,6 +13,7 @@ use emily_spec::{
 };
 
 mod contract;
+mod decompositions;
 mod elements;
 mod index;
 mod ops;
@@ -136,6 +137,7 @@ pub(crate) fn faults() -> impl Iterator<Item = &'static Fault> {
         contract::FAULTS,
         index::FAULTS,
         ops::FAULTS,
+        decompositions::FAULTS,
     ]
     .into_iter()
     .flatten()

@@ -16,6 +16,7 @@ defmodule Emily.Error do
       * `:timeout` - the caller stopped waiting;
       * `:internal` - a fault of Emily or MLX.
     * `:message` - what is wrong, and the remedy.
+    * `:call` - the operation with its operands and attributes as text, `nil` where there is none.
     * `:op`, `:attrs` - the operation and its attributes, `nil` where there is none.
     * `:inputs` - the operands' dtypes and shapes, as `{:f32, {2, 3}}`.
     * `:worker` - the name of the worker it ran on, `nil` when it never got that far.
@@ -24,7 +25,7 @@ defmodule Emily.Error do
   not the ones that were computed from it.
   """
 
-  defexception [:kind, :message, :op, :attrs, :worker, inputs: []]
+  defexception [:kind, :message, :call, :op, :attrs, :worker, inputs: []]
 
   @type kind ::
           :shape
@@ -41,6 +42,7 @@ defmodule Emily.Error do
   @type t :: %__MODULE__{
           kind: kind(),
           message: String.t(),
+          call: String.t() | nil,
           op: atom() | nil,
           attrs: map() | nil,
           inputs: [{Emily.Native.dtype(), Emily.Native.shape()}],
@@ -52,38 +54,40 @@ defmodule Emily.Error do
 
   ## Examples
 
-      iex> Exception.message(%Emily.Error{kind: :numeric, message: "division by zero", op: :quotient,
-      ...>   attrs: %{}, inputs: [{:s32, {2}}, {:s32, {}}], worker: "worker 0 on cpu:0"})
+      iex> Exception.message(%Emily.Error{kind: :numeric, message: "division by zero",
+      ...>   call: "quotient(s32[2], s32[])", worker: "worker 0 on cpu:0"})
       "quotient(s32[2], s32[]): division by zero (on worker 0 on cpu:0)"
 
-      iex> Exception.message(%Emily.Error{kind: :index, op: :take, attrs: %{axis: 0},
-      ...>   message: "index 5 is out of bounds for axis 0 in shape {3}", inputs: [{:s32, {3}}, {:s32, {}}]})
+      iex> Exception.message(%Emily.Error{kind: :index, call: "take(s32[3], s32[], axis: 0)",
+      ...>   message: "index 5 is out of bounds for axis 0 in shape {3}"})
       "index 5 is out of bounds for axis 0 in shape {3}, in take(s32[3], s32[], axis: 0)"
 
   """
   @impl true
-  def message(%__MODULE__{op: nil} = error), do: error.message
+  def message(%__MODULE__{call: nil} = error), do: error.message
 
   def message(%__MODULE__{} = error) do
-    operands = Enum.map_join(error.inputs, ", ", &type/1)
-    attrs = if error.attrs in [nil, %{}], do: "", else: attrs(error.attrs, operands)
     worker = if error.worker, do: " (on #{error.worker})", else: ""
-    call = "#{error.op}(#{operands}#{attrs})"
-    told(error.kind, call, error.message) <> worker
+    told(error.kind, error.call, error.message) <> worker
   end
 
   defp told(:index, call, message), do: "#{message}, in #{call}"
   defp told(_kind, call, message), do: "#{call}: #{message}"
 
-  defp type({dtype, shape}) do
-    "#{dtype}[#{shape |> Tuple.to_list() |> Enum.join(",")}]"
-  end
-
-  defp attrs(attrs, operands) do
-    comma = if operands == "", do: "", else: ", "
-    comma <> Enum.map_join(attrs, ", ", fn {name, value} -> "#{name}: #{inspect(value)}" end)
-  end
-
   @doc false
   def from_native(fields), do: struct!(__MODULE__, fields)
+
+  # At a call that the library could not read as one, and so has no text of.
+  @doc false
+  def at(%__MODULE__{} = error, name, attrs, inputs) do
+    operands = Enum.map(inputs, &type/1)
+    given = if is_map(attrs), do: Enum.map(attrs, &attribute/1), else: []
+    call = "#{name}(#{Enum.join(operands ++ given, ", ")})"
+    attrs = if is_map(attrs), do: attrs
+    %{error | call: call, op: name, attrs: attrs, inputs: inputs}
+  end
+
+  defp type({dtype, shape}), do: "#{dtype}[#{shape |> Tuple.to_list() |> Enum.join(",")}]"
+
+  defp attribute({name, value}), do: "#{name}: #{inspect(value)}"
 end

@@ -524,8 +524,7 @@ defmodule Emily.Native do
 
   # An operation that could not be read as one has no call of its own yet.
   defp at_call(%Error{op: nil} = error, name, attrs, inputs) do
-    attrs = if is_map(attrs), do: attrs
-    %{error | op: name, attrs: attrs, inputs: Enum.map(inputs, &NIF.type/1)}
+    Error.at(error, name, attrs, Enum.map(inputs, &NIF.type/1))
   end
 
   defp at_call(error, _name, _attrs, _inputs), do: error

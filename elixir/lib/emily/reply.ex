@@ -30,7 +30,7 @@ defmodule Emily.Reply do
     ArithmeticError.exception(message: Exception.message(error))
   end
 
-  defp exception(%Error{kind: :device, message: "no GPU" <> _} = error) do
+  defp exception(%Error{kind: :device} = error) do
     %{error | message: "no GPU that this MLX can use; ask for the cpu, #{@gpu}"}
   end
 

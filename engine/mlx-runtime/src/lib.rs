@@ -28,6 +28,7 @@ pub use blas::Blas;
 pub use error::Error;
 pub use platform::cache_dir;
 pub use variant::Variant;
+pub use wheel::digest;
 
 use platform::Platform;
 

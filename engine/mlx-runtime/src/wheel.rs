@@ -24,7 +24,10 @@ pub(crate) struct Limit {
 }
 
 /// The SHA-256 of what is read, in hexadecimal digits.
-pub(crate) fn digest(mut from: impl Read) -> io::Result<String> {
+///
+/// # Errors
+/// When it cannot be read.
+pub fn digest(mut from: impl Read) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = [0; 1 << 16];
     loop {

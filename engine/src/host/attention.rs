@@ -36,7 +36,7 @@ pub(super) fn kernel(
         return None;
     }
     let scale = op.factor(sizes.features)? as f32;
-    of_float!(ty.dtype, of(op.clone(), sizes, scale))
+    of_float!(ty.dtype, kernel_at(op.clone(), sizes, scale))
 }
 
 fn is_float<T: Float>() {}
@@ -86,7 +86,7 @@ impl Sizes {
     }
 }
 
-fn of<T: Float>(op: ScaledDotProductAttention, sizes: Sizes, scale: f32) -> Kernel {
+fn kernel_at<T: Float>(op: ScaledDotProductAttention, sizes: Sizes, scale: f32) -> Kernel {
     Box::new(move |operands, place| {
         let AttentionOperands { data, mask, sinks } =
             op.operands(operands).expect("they were counted");

@@ -33,10 +33,10 @@ pub(super) fn kernel(
         smallest: op == ArgReduce::Argmin,
         last: attrs.tie_break == TieBreak::High,
     };
-    of_real!(x.dtype, of(choice, ty.dtype))?
+    of_real!(x.dtype, kernel_at(choice, ty.dtype))?
 }
 
-fn of<T: Ordered>(choice: Choice, dtype: DType) -> Option<Kernel> {
+fn kernel_at<T: Ordered>(choice: Choice, dtype: DType) -> Option<Kernel> {
     match dtype {
         DType::S32 => Some(choose::<T, i32>(choice, |index| index as i32)),
         DType::S64 => Some(choose::<T, i64>(choice, |index| index as i64)),

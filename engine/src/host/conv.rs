@@ -20,7 +20,7 @@ pub(super) fn kernel(op: &Conv, inputs: &[TensorType], ty: &TensorType) -> Optio
         return None;
     }
     let plan = Plan::new(op, inputs, ty)?;
-    of_float!(ty.dtype, of(plan))
+    of_float!(ty.dtype, kernel_at(plan))
 }
 
 /// How the result lies: what are the rows and columns of the product that it is.
@@ -76,7 +76,7 @@ impl Plan {
     }
 }
 
-fn of<T: Float>(plan: Plan) -> Kernel {
+fn kernel_at<T: Float>(plan: Plan) -> Kernel {
     Box::new(move |operands, place| {
         let mut zeros = Vec::new();
         let input = Grid::new(&operands[0], &plan.input);

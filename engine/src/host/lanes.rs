@@ -32,15 +32,34 @@ pub(super) fn smallest<T: Float>(row: &[T]) -> f32 {
     extreme(row, f32::INFINITY, smaller)
 }
 
+/// What is compared: `f32`, and `f64`.
+pub(super) trait Compared: Copy + PartialOrd {
+    fn is_nan(self) -> bool;
+}
+
+impl Compared for f32 {
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        f32::is_nan(self)
+    }
+}
+
+impl Compared for f64 {
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        f64::is_nan(self)
+    }
+}
+
 /// The larger of two, the first where they are equal, NaN where either is.
 #[inline(always)]
-pub(super) fn larger(a: f32, b: f32) -> f32 {
+pub(super) fn larger<T: Compared>(a: T, b: T) -> T {
     if a >= b || a.is_nan() { a } else { b }
 }
 
 /// The smaller of two, the first where they are equal, NaN where either is.
 #[inline(always)]
-pub(super) fn smaller(a: f32, b: f32) -> f32 {
+pub(super) fn smaller<T: Compared>(a: T, b: T) -> T {
     if a <= b || a.is_nan() { a } else { b }
 }
 

@@ -247,25 +247,31 @@ mod tests {
         all.filter(|x| x.is_finite()).map(f64::from)
     }
 
-    /// What the module promises: 2⁻³⁵ of a result that is a normal `f32`.
+    /// What the series promise of a result that is a normal `f32`.
+    const SERIES: f64 = 1.0 / (1u64 << 35) as f64;
+
+    /// Holds results against the right one, where that is a normal `f32`.
+    fn near(at: impl Fn() -> String, ours: [f64; 2], want: f64, share: f64) {
+        let size = want.abs();
+        if size > f32::MIN_POSITIVE.into() && size < f32::MAX.into() {
+            for got in ours {
+                let off = (got - want).abs();
+                assert!(off <= size * share, "{}: {off:e} of {want:e}", at());
+            }
+        }
+    }
+
     fn check(ours: [fn(f64) -> f64; 2], theirs: fn(f64) -> f64, within: std::ops::Range<f64>) {
         for x in samples().filter(|x| within.contains(x)) {
-            let want = theirs(x);
-            let size = want.abs();
-            for ours in ours {
-                let off = (ours(x) - want).abs();
-                let judged = size > f32::MIN_POSITIVE.into() && size < f32::MAX.into();
-                assert!(
-                    !judged || off <= size * 2f64.powi(-35),
-                    "{x:e}: {off:e} of {want:e}"
-                );
-            }
+            let ours = ours.map(|ours| ours(x));
+            near(|| format!("{x:e}"), ours, theirs(x), SERIES);
         }
     }
 
     #[test]
     fn functions_are_off_by_less_than_a_thousandth_of_half_a_unit() {
         let all = f64::NEG_INFINITY..f64::INFINITY;
+        let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
         let turns = -f64::from(TURNS)..f64::from(TURNS);
         check([exp::<Fused>, exp::<Apart>], f64::exp, all.clone());
         check([expm1::<Fused>, expm1::<Apart>], f64::exp_m1, all.clone());
@@ -275,6 +281,7 @@ mod tests {
             f64::ln_1p,
             -1.0..f64::INFINITY,
         );
+        check([sigmoid::<Fused>, sigmoid::<Apart>], logistic, all.clone());
         check([tanh::<Fused>, tanh::<Apart>], f64::tanh, all.clone());
         check([sinh::<Fused>, sinh::<Apart>], f64::sinh, all.clone());
         check([cosh::<Fused>, cosh::<Apart>], f64::cosh, all);
@@ -282,6 +289,33 @@ mod tests {
         check(sin, f64::sin, turns.clone());
         let cos = [|x| sin_cos::<Fused>(x).1, |x| sin_cos::<Apart>(x).1];
         check(cos, f64::cos, turns);
+    }
+
+    /// The fit's own bound, and no more once it is an `f32`.
+    #[test]
+    fn erf_is_off_by_a_64th_of_half_a_unit() {
+        for x in samples() {
+            let (ours, want) = ([erf::<Fused>(x), erf::<Apart>(x)], libm::erf(x));
+            match x.abs() < 4.0 {
+                true => near(|| format!("{x:e}"), ours, want, 9.4e-10),
+                false => assert_eq!(ours.map(|x| x as f32), [want as f32; 2], "{x:e}"),
+            }
+        }
+    }
+
+    #[test]
+    fn powers_are_off_by_less_than_a_thousandth_of_half_a_unit() {
+        for x in samples().step_by(16) {
+            // Exponents that leave a normal number, and whole ones, of which negative numbers have powers.
+            let inside = (-120..=120)
+                .step_by(8)
+                .map(|e| f64::from(e) / x.abs().log2());
+            for y in inside.chain((-6..=6).map(f64::from)) {
+                let y = f64::from(y as f32);
+                let ours = [pow::<Fused>(x, y), pow::<Apart>(x, y)];
+                near(|| format!("{x:e}^{y:e}"), ours, x.powf(y), SERIES);
+            }
+        }
     }
 
     #[test]
@@ -303,9 +337,12 @@ mod tests {
         ];
         for x in ends {
             for y in ends {
-                let (got, want) = (pow::<Fused>(x, y) as f32, x.powf(y) as f32);
-                let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
-                assert!(same, "{x}^{y} is {want}, not {got}");
+                let want = x.powf(y) as f32;
+                for got in [pow::<Fused>(x, y), pow::<Apart>(x, y)] {
+                    let got = got as f32;
+                    let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
+                    assert!(same, "{x}^{y} is {want}, not {got}");
+                }
             }
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn kernel(op: &Dot, inputs: &[TensorType], ty: &TensorType) -> Option
     if inputs.iter().any(|input| input.dtype != ty.dtype) || m.min(n) < LEAST || k == 0 {
         return None;
     }
-    of_float!(ty.dtype, of(plan))
+    of_float!(ty.dtype, kernel_at(plan))
 }
 
 /// The axes of both operands by their part in the product.
@@ -76,7 +76,7 @@ impl Plan {
     }
 }
 
-fn of<T: Float>(plan: Plan) -> Kernel {
+fn kernel_at<T: Float>(plan: Plan) -> Kernel {
     Box::new(move |operands, place| {
         let [left, right] = [0, 1].map(|side| {
             let axes = [

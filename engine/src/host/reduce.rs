@@ -24,7 +24,7 @@ pub(super) fn kernel(
     if x.dtype != ty.dtype {
         return None;
     }
-    of_float!(ty.dtype, of(op, sizes))?
+    of_float!(ty.dtype, kernel_at(op, sizes))?
 }
 
 /// The elements before, along and after the reduced axes.
@@ -53,7 +53,7 @@ impl Sizes {
     }
 }
 
-fn of<T: Float>(op: Reduce, sizes: Sizes) -> Option<Kernel> {
+fn kernel_at<T: Float>(op: Reduce, sizes: Sizes) -> Option<Kernel> {
     match op {
         Reduce::Sum => Some(fold::<T, Sum>(sizes)),
         Reduce::ReduceMax => Some(fold::<T, Largest>(sizes)),
@@ -97,11 +97,7 @@ impl Fold for Largest {
 
     #[inline(always)]
     fn with(folded: f64, x: f64) -> f64 {
-        if folded >= x || folded.is_nan() {
-            folded
-        } else {
-            x
-        }
+        lanes::larger(folded, x)
     }
 
     #[inline(always)]
@@ -115,11 +111,7 @@ impl Fold for Smallest {
 
     #[inline(always)]
     fn with(folded: f64, x: f64) -> f64 {
-        if folded <= x || folded.is_nan() {
-            folded
-        } else {
-            x
-        }
+        lanes::smaller(folded, x)
     }
 
     #[inline(always)]

@@ -31,10 +31,10 @@ pub(super) fn kernel(
     if length == 0 || inputs.iter().any(|input| input.dtype != ty.dtype) {
         return None;
     }
-    of_float!(ty.dtype, of(rows, length))
+    of_float!(ty.dtype, kernel_at(rows, length))
 }
 
-fn of<T: Float>(rows: Rows, length: usize) -> Kernel {
+fn kernel_at<T: Float>(rows: Rows, length: usize) -> Kernel {
     Box::new(move |operands, place| {
         let x = dense::<T>(&operands[0]);
         let wide = |at: usize| -> Vec<f32> {

@@ -27,7 +27,7 @@ pub(super) fn kernel(op: Cumulative, attrs: &Scan, ty: &TensorType) -> Option<Ke
         inner: ty.shape[attrs.axis + 1..].iter().product(),
         reverse: attrs.reverse,
     };
-    of_float!(ty.dtype, of(op, layout))
+    of_float!(ty.dtype, kernel_at(op, layout))
 }
 
 #[derive(Clone, Copy)]
@@ -38,7 +38,7 @@ struct Layout {
     reverse: bool,
 }
 
-fn of<T: Float>(op: Cumulative, layout: Layout) -> Kernel {
+fn kernel_at<T: Float>(op: Cumulative, layout: Layout) -> Kernel {
     match op {
         Cumulative::CumulativeSum => scan::<T, Sum>(layout),
         Cumulative::CumulativeProduct => scan::<T, Product>(layout),

@@ -13,10 +13,10 @@ pub(super) fn kernel(op: Unary, x: &TensorType, ty: &TensorType) -> Option<Kerne
     if x.dtype != ty.dtype {
         return None;
     }
-    of_float!(ty.dtype, of(op, ty))?
+    of_float!(ty.dtype, kernel_at(op, ty))?
 }
 
-fn of<T: Float>(op: Unary, ty: &TensorType) -> Option<Kernel> {
+fn kernel_at<T: Float>(op: Unary, ty: &TensorType) -> Option<Kernel> {
     Some(match op {
         Unary::Abs => unary::<T, Abs>(ty),
         Unary::Negate => unary::<T, Negate>(ty),

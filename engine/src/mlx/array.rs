@@ -5,7 +5,7 @@ use mlx_rs::error::Exception;
 use mlx_rs::{Array, Dtype};
 
 use super::{bitwise_and, from_mlx, initialize, to_mlx};
-use crate::Device;
+use crate::{Device, memory};
 
 /// Another handle to the same array: a reference count, no copy.
 pub(crate) fn clone_array(array: &Array) -> Array {
@@ -25,16 +25,16 @@ pub(crate) fn clone_array(array: &Array) -> Array {
 ///
 /// # Errors
 /// [`ErrorKind::Argument`] where the byte count is not the type's, [`ErrorKind::Memory`] where MLX
-/// cannot hold it.
+/// cannot hold it, or there is none for a copy of bytes that lie askew.
 pub(crate) fn upload(ty: &TensorType, bytes: &[u8]) -> Result<Array> {
     ty.check_byte_count(bytes.len())?;
-    let shape = dims(&ty.shape)?;
+    let shape = dims(&ty.shape);
     initialize();
-    let array = with_aligned(bytes, |data| {
-        // SAFETY: `data` holds the type's bytes, as checked above, and is aligned for every element
-        // type. MLX copies them before it returns. For an empty tensor none are read.
-        unsafe { Array::from_raw_data(data.cast(), &shape, to_mlx(ty.dtype)) }
-    });
+    let mut room = Vec::new();
+    let data = aligned(bytes, &mut room)?.as_ptr();
+    // SAFETY: `data` holds the type's bytes, as checked above, and is aligned for every element type. MLX
+    // copies them before it returns. For an empty tensor none are read.
+    let array = unsafe { Array::from_raw_data(data.cast(), &shape, to_mlx(ty.dtype)) };
     if array.as_ptr().ctx.is_null() {
         return Err(Error::new(
             ErrorKind::Memory,
@@ -44,26 +44,23 @@ pub(crate) fn upload(ty: &TensorType, bytes: &[u8]) -> Result<Array> {
     Ok(array)
 }
 
-/// Calls `f` with the address of these bytes, or of a copy where they lie askew: MLX reads them as
-/// elements, which are at most eight bytes wide.
-fn with_aligned<T>(bytes: &[u8], f: impl FnOnce(*const u8) -> T) -> T {
-    if bytes.as_ptr().addr().is_multiple_of(align_of::<u64>()) {
-        return f(bytes.as_ptr());
+/// The same bytes, in `room` where they lie askew: MLX reads them as elements, of eight bytes at most.
+fn aligned<'a>(bytes: &'a [u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+    const WIDEST: usize = align_of::<u64>();
+    if bytes.as_ptr().addr().is_multiple_of(WIDEST) {
+        return Ok(bytes);
     }
-    let mut words = vec![0u64; bytes.len().div_ceil(size_of::<u64>())];
-    for (word, chunk) in words.iter_mut().zip(bytes.chunks(size_of::<u64>())) {
-        let mut padded = [0; size_of::<u64>()];
-        padded[..chunk.len()].copy_from_slice(chunk);
-        *word = u64::from_ne_bytes(padded);
-    }
-    f(words.as_ptr().cast())
+    let reserved = room.try_reserve_exact(bytes.len().saturating_add(WIDEST));
+    reserved.map_err(memory::none_for(bytes.len()))?;
+    room.resize(room.as_ptr().addr().wrapping_neg() % WIDEST, 0);
+    let start = room.len();
+    room.extend_from_slice(bytes);
+    Ok(&room[start..])
 }
 
-/// The shape as MLX takes it.
-fn dims(shape: &Shape) -> Result<Vec<i32>> {
-    // Checks every dimension against MLX's limit.
-    shape.size()?;
-    Ok(shape.iter().map(|&dim| dim as i32).collect())
+/// The shape as MLX takes it. Who knew its size has checked that each dimension fits.
+pub(crate) fn dims(shape: &Shape) -> Vec<i32> {
+    shape.iter().map(|&dim| dim as i32).collect()
 }
 
 /// The array's shape.

@@ -12,7 +12,7 @@ use crate::Device;
 /// A new stream that belongs to this thread. MLX never frees it, so threads keep theirs.
 ///
 /// # Errors
-/// [`ErrorKind::Device`] where MLX refuses.
+/// [`ErrorKind::Internal`] where MLX refuses.
 pub(crate) fn new_stream(device: Device) -> Result<Stream> {
     initialize();
     let device = match device {
@@ -25,7 +25,7 @@ pub(crate) fn new_stream(device: Device) -> Result<Stream> {
     let stream = Stream::new_with_device(&device);
     if stream.as_ptr().ctx.is_null() {
         return Err(Error::new(
-            ErrorKind::Device,
+            ErrorKind::Internal,
             format!("MLX could not make a stream on {device}"),
         ));
     }

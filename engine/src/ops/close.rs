@@ -21,7 +21,7 @@ struct Bound {
 
 impl Bound {
     /// For a right operand of this magnitude.
-    fn of(&self, magnitude: &Array) -> Result<Array> {
+    fn around(&self, magnitude: &Array) -> Result<Array> {
         let relative = self
             .wide(magnitude)?
             .multiply(real(self.dtype, self.rtol))?;
@@ -76,7 +76,7 @@ pub(super) fn all_close(op: &AllClose, inputs: &[Array], cx: &Cx) -> Result<Arra
 /// nothing; a smaller bound becomes negative, and a larger one stays above every `u64`.
 fn near_integers(left: &Array, right: &Array, bound: &Bound) -> Result<Array> {
     let ((a_negative, a), (b_negative, b)) = (wide_magnitude(left)?, wide_magnitude(right)?);
-    let bounds = bound.of(&b)?;
+    let bounds = bound.around(&b)?;
     let apart = maximum(&a, &b)?.subtract(minimum(&a, &b)?)?;
     let across = a.add(&b)?;
     let beyond = bounds.subtract(real(bound.dtype, 2f64.powi(64)))?;
@@ -103,7 +103,7 @@ fn near_floats(op: &AllClose, left: &Array, right: &Array, bound: &Bound) -> Res
     let (a, b) = (parts(left, bound)?, parts(right, bound)?);
     let apart = a.iter().zip(&b).map(|(a, b)| a.subtract(b));
     let apart: Vec<Array> = apart.collect::<Result<_>>()?;
-    let near = modulus(&apart, bound)?.le(bound.of(&modulus(&b, bound)?)?)?;
+    let near = modulus(&apart, bound)?.le(bound.around(&modulus(&b, bound)?)?)?;
     let infinite = |x: &Array| x.abs()?.eq(real(bound.dtype, f64::INFINITY));
     let infinite = any(&a, infinite)?.logical_or(any(&b, infinite)?)?;
     let mut equal = Array::from_bool(true);

@@ -1,6 +1,6 @@
 //! Whose memory a result lies in, and how many elements MLX counts there.
 
-use emily_spec::{Error, ErrorKind, Op, Result, TensorType};
+use emily_spec::{Error, ErrorKind, Op, Result, Shape, TensorType};
 
 use crate::Device;
 
@@ -111,7 +111,8 @@ pub(crate) fn check_counts(
 /// # Errors
 /// [`ErrorKind::Memory`].
 pub(crate) fn check_count(elements: usize, device: Device) -> Result<()> {
-    const MOST: usize = i32::MAX as usize;
+    // It counts them in as many bits as the elements along an axis.
+    const MOST: usize = Shape::MAX_DIM;
     match device {
         Device::Cpu if elements > MOST => Err(Error::new(
             ErrorKind::Memory,

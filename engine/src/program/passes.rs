@@ -24,13 +24,13 @@ pub fn optimised(program: Program) -> Result<Program> {
 struct Renamed(HashMap<Id, Id>);
 
 impl Renamed {
-    fn of(&self, id: Id) -> Id {
+    fn name_of(&self, id: Id) -> Id {
         self.0.get(&id).copied().unwrap_or(id)
     }
 
     fn all(&self, ids: &mut [Id]) {
         for id in ids {
-            *id = self.of(*id);
+            *id = self.name_of(*id);
         }
     }
 
@@ -38,7 +38,7 @@ impl Renamed {
     fn operands(&self, step: &mut Step) {
         match step {
             Step::Op { operands, .. } => self.all(operands),
-            Step::If { predicate, .. } => *predicate = self.of(*predicate),
+            Step::If { predicate, .. } => *predicate = self.name_of(*predicate),
             Step::While { initial, .. } => self.all(initial),
         }
     }

@@ -42,7 +42,7 @@ impl Poison {
     }
 
     /// Why a value of this thread is lost, if it is.
-    pub(crate) fn of(&self, value: &Value) -> Option<Arc<Failure>> {
+    pub(crate) fn failure_of(&self, value: &Value) -> Option<Arc<Failure>> {
         let lost = !value.evaluated && value.era < self.era;
         lost.then(|| self.last.clone()).flatten()
     }

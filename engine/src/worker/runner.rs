@@ -203,7 +203,10 @@ impl Runner {
                 if let Ok(value) = slot.value()
                     && !value.evaluated
                 {
-                    slot.fill(State::Failed(Failure::new(of(ending::refusal(), &value))));
+                    slot.fill(State::Failed(Failure::new(at_origin(
+                        ending::refusal(),
+                        &value,
+                    ))));
                 }
                 self.job(job, taken);
             }
@@ -223,7 +226,7 @@ impl Runner {
         caught.unwrap_or_else(|panic| {
             let error = panicked(&*panic);
             let error = match slot.value() {
-                Ok(value) => of(error, &value),
+                Ok(value) => at_origin(error, &value),
                 Err(_) => error,
             };
             slot.fill(State::Failed(Failure::new(error.clone())));
@@ -283,7 +286,7 @@ impl Runner {
         let mut failed = None;
         let mut shared = 0;
         for value in inputs {
-            let value = value.and_then(|value| match self.poison.of(&value) {
+            let value = value.and_then(|value| match self.poison.failure_of(&value) {
                 Some(failure) => Err(failure),
                 None => Ok(value),
             });
@@ -456,7 +459,7 @@ pub(super) fn at(error: Error, origin: &Origin) -> Error {
 }
 
 /// The error at the call that the value came from.
-fn of(error: Error, value: &Value) -> Error {
+fn at_origin(error: Error, value: &Value) -> Error {
     match &value.origin {
         Some(origin) => at(error, origin),
         None => error,

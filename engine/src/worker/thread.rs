@@ -215,7 +215,7 @@ impl Thread {
     /// Starts the thread and waits until its stream is there.
     ///
     /// # Errors
-    /// [`ErrorKind::Device`] when the thread or its stream cannot be made.
+    /// [`ErrorKind::Internal`] when the thread or its stream cannot be made.
     pub(crate) fn start(device: Device, number: usize) -> Result<Arc<Thread>> {
         let thread = Arc::new(Thread {
             name: format!("{device}:{number}"),
@@ -242,7 +242,7 @@ impl Thread {
             });
         spawned.map_err(|error| {
             Error::new(
-                ErrorKind::Device,
+                ErrorKind::Internal,
                 format!("no thread for a worker: {error}"),
             )
         })?;

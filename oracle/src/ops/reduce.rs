@@ -9,11 +9,12 @@ use ndarray::{Array2, ArrayView1};
 
 use super::accumulate;
 use super::sort::order;
+use super::unary::moduli;
+use crate::Magnitude;
 use crate::array::{self, WideArray};
 use crate::eval::{Target, WideAnswer};
 use crate::format::Format;
 use crate::value::Wide;
-use crate::{Magnitude, Of};
 
 /// One element per row, a row being the elements along the reduced axes.
 pub(crate) fn reduce(
@@ -55,18 +56,9 @@ pub(super) fn products<'a>(
     let (values, counts): (Vec<Wide>, Vec<usize>) =
         lists.map(|factors| (of(factors), factors.len())).unzip();
     let magnitude = Format::of(target.dtype()).map(|format| {
-        let sizes: Vec<f64> = values.iter().map(|x| x.complex().norm()).collect();
-        let worst = |(&size, &count): (&f64, &usize)| match size {
-            0.0 => 0.0,
-            size => (size * roundings(target.dtype(), count)).max(format.tiny()),
-        };
-        Magnitude {
-            of: Of::Function,
-            worst: sizes.iter().zip(&counts).map(worst).collect(),
-            sizes,
-            random: 1.0,
-            open_zeros: Vec::new(),
-        }
+        let counts = counts.iter();
+        let roundings = counts.map(|&count| roundings(target.dtype(), count));
+        moduli(&values, roundings, format)
     });
     Ok(WideAnswer {
         values: array::from_vec(&target.ty.shape, values)?,

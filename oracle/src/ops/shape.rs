@@ -60,10 +60,7 @@ pub(crate) fn concatenate(
     inputs: &[WideArray],
     target: Target,
 ) -> Result<WideArray> {
-    let parts: Vec<_> = inputs
-        .iter()
-        .map(|part| part.mapv(|x| target.cast(x)))
-        .collect();
+    let parts = cast_all(inputs, target);
     let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
     let axis = op.axis;
     ndarray::concatenate(Axis(axis), &views)
@@ -71,14 +68,16 @@ pub(crate) fn concatenate(
 }
 
 pub(crate) fn stack(op: &Stack, inputs: &[WideArray], target: Target) -> Result<WideArray> {
-    let parts: Vec<_> = inputs
-        .iter()
-        .map(|part| part.mapv(|x| target.cast(x)))
-        .collect();
+    let parts = cast_all(inputs, target);
     let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
     let axis = op.axis;
     ndarray::stack(Axis(axis), &views)
         .map_err(|err| Error::new(ErrorKind::Internal, format!("stacking along {axis}: {err}")))
+}
+
+fn cast_all(inputs: &[WideArray], target: Target) -> Vec<WideArray> {
+    let cast = |input: &WideArray| input.mapv(|x| target.cast(x));
+    inputs.iter().map(cast).collect()
 }
 
 /// Every predicate that is not zero takes from the second operand, NaN too.

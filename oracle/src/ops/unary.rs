@@ -208,19 +208,27 @@ pub(super) fn conditioned(
     target: Target,
 ) -> WideAnswer {
     let format = Format::of(target.dtype()).filter(|_| target.dtype().is_complex());
-    let magnitude = format.map(|format| {
-        let sizes: Vec<f64> = values.iter().map(|x| x.complex().norm()).collect();
-        let of = |(&size, condition): (&f64, f64)| match size {
-            0.0 => 0.0,
-            size => (size * condition).max(format.tiny()),
-        };
-        Magnitude {
-            of: Of::Function,
-            worst: sizes.iter().zip(conditions).map(of).collect(),
-            sizes,
-            random: 1.0,
-            open_zeros: Vec::new(),
-        }
-    });
+    let magnitude = format.map(|format| moduli(&values, conditions, format));
     WideAnswer { values, magnitude }
+}
+
+/// The moduli of a function's values, each times so much.
+pub(super) fn moduli<'a>(
+    values: impl IntoIterator<Item = &'a Wide>,
+    times: impl IntoIterator<Item = f64>,
+    format: Format,
+) -> Magnitude {
+    let moduli = values.into_iter().map(|x| x.complex().norm());
+    let sizes: Vec<f64> = moduli.collect();
+    let worst = |(&size, times): (&f64, f64)| match size {
+        0.0 => 0.0,
+        size => (size * times).max(format.tiny()),
+    };
+    Magnitude {
+        of: Of::Function,
+        worst: sizes.iter().zip(times).map(worst).collect(),
+        sizes,
+        random: 1.0,
+        open_zeros: Vec::new(),
+    }
 }

@@ -2,16 +2,21 @@
 //! document.
 
 use anyhow::Context as _;
-use emily_conformance::report as conformance;
+use emily_conformance::report::Page;
 use serde::Serialize;
 
 use super::Report;
 use crate::harness::Harness;
 use crate::metric::{Metric, Unit};
 
-const PAGE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const PAGE: Page<'_> = Page {
+    about: "soak",
+    drawn: "curves",
+    heart: "curves",
+    body: include_str!("page.html"),
+    style: include_str!("page.css"),
+    script: include_str!("page.js"),
+};
 
 /// What the page's script reads.
 #[derive(Serialize)]
@@ -50,7 +55,7 @@ pub(super) fn page(report: &Report) -> anyhow::Result<String> {
         harnesses: Harness::all().map(harness).collect(),
         metrics: Metric::all().map(metric).collect(),
     };
-    let page = conformance::page(PAGE, STYLE, SCRIPT, &data);
+    let page = PAGE.with(&data);
     page.context("cannot write the report's data")
 }
 

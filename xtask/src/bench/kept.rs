@@ -99,7 +99,7 @@ impl Figures {
         put(kind.file(), &json)?;
         put(
             folder().join(kind.name()).with_extension("svg"),
-            &picture::of(&self.rows),
+            &picture::svg(&self.rows),
         )?;
         put(folder().join("README.md"), &page()?)
     }

@@ -11,7 +11,7 @@ const BARS: f64 = 400.0;
 const OCTAVES: f64 = 6.0;
 
 /// The picture, as SVG.
-pub(super) fn of(rows: &[Row]) -> String {
+pub(super) fn svg(rows: &[Row]) -> String {
     let height = LINE * (rows.len() as f64 + 2.0);
     let width = NAMES + BARS + 60.0;
     let mut svg = format!(
@@ -82,7 +82,7 @@ mod tests {
             Row::new("a < b & c", Unit::Ns, 1.0, 2.0, 1.0),
             Row::new("slow", Unit::Ns, 500.0, 1.0, 1.0),
         ];
-        let svg = of(&rows);
+        let svg = svg(&rows);
         assert!(svg.contains("a &lt; b &amp; c") && svg.contains("#2a7f62"));
         assert_eq!(svg.matches("#b3472f").count(), 1);
         // What is off the scale ends at its edge.

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::archive::Files;
 use super::artefact::Target;
 
@@ -15,8 +13,7 @@ pub(crate) const SUMS: &str = "SHA256SUMS";
 
 /// SHA-256 in hexadecimal digits.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    mlx_runtime::digest(bytes).expect("what is in memory can be read")
 }
 
 /// What [`SUMS`] of an archive says: a line with its name, and one for each file.

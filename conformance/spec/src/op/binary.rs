@@ -1,7 +1,9 @@
 //! Element-wise operations on two operands, each broadcast to the result's shape.
 
 use super::{Attributes, Plain, ops};
-use crate::row::{SMOOTH, library, row};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::library;
 use crate::{
     Arity, Class, DType, Domain, Dtypes, Family, Grad, Judged, Price, Result, ResultDType, Row,
     TensorType, Tolerance,
@@ -15,10 +17,7 @@ const BINARY: Row = Row {
 
 const COMPARE: Row = Row {
     result: ResultDType::Predicate,
-    price: Price {
-        temporaries: 8,
-        complex: 8,
-    },
+    price: Price::each(8),
     ..BINARY
 };
 
@@ -32,10 +31,7 @@ const SHIFT: Row = Row {
     accepts: Dtypes::INTEGER,
     // Counts beyond every width, too.
     domain: &[Domain::Any, Domain::Range(0.0, 70.0)],
-    price: Price {
-        temporaries: 8,
-        complex: 8,
-    },
+    price: Price::each(8),
     ..ARITHMETIC
 };
 
@@ -83,7 +79,7 @@ ops! {
             name: "quotient",
             accepts: Dtypes::INTEGER,
             domain: &[Domain::Any, Domain::NonZero],
-            price: Price { temporaries: 8, complex: 8 },
+            price: Price::each(8),
             ..ARITHMETIC
         },
         /// Remainder of truncated division: the sign is the dividend's, also for floats.
@@ -97,7 +93,7 @@ ops! {
                 domain: &[Domain::Range(4.4, 4.8), Domain::Range(1.3, 1.4)],
                 ..SMOOTH
             }),
-            price: Price { temporaries: 8, complex: 8 },
+            price: Price::each(8),
             ..ARITHMETIC
         },
         /// Power; integer powers wrap, a negative integer exponent is a numeric error.
@@ -118,7 +114,6 @@ ops! {
             domain: &[Domain::Any, Domain::Range(0.0, 7.0)],
             grad: Some(Grad {
                 domain: &[Domain::Range(0.5, 2.0), Domain::Range(-2.0, 2.0)],
-
                 ..SMOOTH
             }),
             price: Price { temporaries: 10, complex: 28 },
@@ -147,12 +142,10 @@ ops! {
         BitwiseXor = Row { name: "bitwise_xor", accepts: Dtypes::INTEGER, ..ARITHMETIC },
         /// Left times 2 to the power right; bits beyond the width are lost. A negative count is an
         /// error.
-        LeftShift = Row { name: "left_shift", price: Price { temporaries: 4, complex: 4 },
- ..SHIFT },
+        LeftShift = Row { name: "left_shift", price: Price::each(4), ..SHIFT },
         /// Left by 2 to the power right, rounded down: signed integers keep their sign. A negative
         /// count is an error.
-        RightShift = Row { name: "right_shift", price: Price { temporaries: 4, complex: 4 },
- ..SHIFT },
+        RightShift = Row { name: "right_shift", price: Price::each(4), ..SHIFT },
         /// The larger of two elements, the left one where they are equal; NaN where either is.
         Max = Row {
             name: "max",
@@ -202,20 +195,25 @@ ops! {
         Less = Row { name: "less", accepts: Dtypes::REAL, ..COMPARE },
         /// `u8` 1 where the left number is the greater one or both are equal, whatever the dtypes;
         /// never beside NaN.
-        GreaterEqual = Row { name: "greater_equal", accepts: Dtypes::REAL, price: Price { temporaries: 14, complex: 14 },
- ..COMPARE },
+        GreaterEqual = Row {
+            name: "greater_equal",
+            accepts: Dtypes::REAL,
+            price: Price::each(14),
+            ..COMPARE
+        },
         /// `u8` 1 where the left number is the lesser one or both are equal, whatever the dtypes; never
         /// beside NaN.
-        LessEqual = Row { name: "less_equal", accepts: Dtypes::REAL, price: Price { temporaries: 14, complex: 14 },
- ..COMPARE },
+        LessEqual = Row {
+            name: "less_equal",
+            accepts: Dtypes::REAL,
+            price: Price::each(14),
+            ..COMPARE
+        },
         /// `u8` 1 where neither operand is zero; NaN is no zero.
-        LogicalAnd = Row { name: "logical_and", price: Price { temporaries: 1, complex: 1 },
- ..COMPARE },
+        LogicalAnd = Row { name: "logical_and", price: Price::each(1), ..COMPARE },
         /// `u8` 1 where one operand or both are not zero; NaN is no zero.
-        LogicalOr = Row { name: "logical_or", price: Price { temporaries: 1, complex: 1 },
- ..COMPARE },
+        LogicalOr = Row { name: "logical_or", price: Price::each(1), ..COMPARE },
         /// `u8` 1 where just one operand is zero; NaN is no zero.
-        LogicalXor = Row { name: "logical_xor", price: Price { temporaries: 1, complex: 1 },
- ..COMPARE },
+        LogicalXor = Row { name: "logical_xor", price: Price::each(1), ..COMPARE },
     }
 }

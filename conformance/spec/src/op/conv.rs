@@ -2,7 +2,9 @@
 
 use super::{Attributes, ops};
 use crate::cost::{count, largest};
-use crate::row::{SMOOTH, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType, Row,
     Shape, TensorType,
@@ -22,7 +24,7 @@ ops! {
         judged: Judged::Values(sum_tolerance),
         range: Range::Sums,
         grad: Some(SMOOTH),
-        price: Price { temporaries: 2, complex: 2 },
+        price: Price::each(2),
         ..row(Family::Conv)
     }; {
         /// How far the window moves, per spatial axis; 1 when absent.
@@ -276,7 +278,7 @@ impl Attributes for Conv {
         // Of complex numbers the parts, too.
         let copies = if results[0].dtype.is_complex() { 2 } else { 1 };
         let copies = largest(&inputs[..1])?.saturating_mul(copies);
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: padded
                 .saturating_mul(input[1] as u64)

@@ -44,7 +44,7 @@ impl Attributes for Iota {
             },
             false => row.price,
         };
-        price.of(inputs, results)
+        price.cost_of(inputs, results)
     }
 }
 
@@ -75,7 +75,7 @@ ops! {
     /// One number everywhere, cast to the dtype as `as_type` casts.
     pub struct Constant = Row {
         name: "constant",
-        price: Price { temporaries: 0, complex: 0 },
+        price: Price::each(0),
         ..CREATION
     }; {
         /// The result's dtype.

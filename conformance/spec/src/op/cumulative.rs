@@ -2,7 +2,9 @@
 
 use super::{Attributes, ops};
 use crate::cost::bytes;
-use crate::row::{SMOOTH, product_tolerance, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::{product_tolerance, sum_tolerance};
 use crate::{Cost, Dtypes, Family, Judged, Price, Result, Row, TensorType};
 
 const CUMULATIVE: Row = Row {
@@ -39,9 +41,9 @@ ops! {
             ..CUMULATIVE
         },
         /// Largest of each element and those before it; NaN from the first NaN on.
-        CumulativeMax = Row { name: "cumulative_max", price: Price { temporaries: 3, complex: 3 }, ..EXTREMUM },
+        CumulativeMax = Row { name: "cumulative_max", price: Price::each(3), ..EXTREMUM },
         /// Smallest of each element and those before it; NaN from the first NaN on.
-        CumulativeMin = Row { name: "cumulative_min", price: Price { temporaries: 3, complex: 3 }, ..EXTREMUM },
+        CumulativeMin = Row { name: "cumulative_min", price: Price::each(3), ..EXTREMUM },
     }
 }
 
@@ -66,7 +68,7 @@ impl Attributes for Scan {
 
     /// An operand that does not lie in order is copied.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(bytes(inputs)?),
         })

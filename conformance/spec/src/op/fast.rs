@@ -12,7 +12,8 @@ pub use rope::Rope;
 
 use super::reduce::reduced;
 use super::{Attributes, ops};
-use crate::row::{SMOOTH, row};
+use crate::grad::SMOOTH;
+use crate::row::row;
 use crate::{
     Arity, Cost, Dtypes, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType,
     Row, Scalar, Shape, TensorType, Tolerance,
@@ -25,10 +26,7 @@ const FAST: Row = Row {
     result: ResultDType::Floating,
     judged: Judged::Values(|_| Tolerance::Accum(1.0)),
     grad: Some(SMOOTH),
-    price: Price {
-        temporaries: 6,
-        complex: 6,
-    },
+    price: Price::each(6),
     ..row(Family::Fast)
 };
 
@@ -79,7 +77,7 @@ impl Attributes for Logsumexp {
 
     /// The result is small, the operand is not.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of_operands(inputs, results)
+        row.price.cost_of_operands(inputs, results)
     }
 }
 
@@ -100,8 +98,8 @@ ops! {
         LayerNorm = Row {
             name: "layer_norm",
             operands: &["tensor", "weight", "bias"],
-            arity: Arity::Exactly(3), price: Price { temporaries: 10, complex: 10 },
-
+            arity: Arity::Exactly(3),
+            price: Price::each(10),
             ..FAST
         },
     }

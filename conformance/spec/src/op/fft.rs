@@ -1,7 +1,8 @@
 //! Discrete Fourier transforms.
 
 use super::{Attributes, ops};
-use crate::row::{SMOOTH, row};
+use crate::grad::SMOOTH;
+use crate::row::row;
 use crate::{
     Cost, DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, List, OpKind, Price,
     Result, ResultDType, Row, Shape, TensorType, Tolerance,
@@ -27,10 +28,7 @@ const FOURIER: Row = Row {
         eps: 28.0,
         ..SMOOTH
     }),
-    price: Price {
-        temporaries: 4,
-        complex: 4,
-    },
+    price: Price::each(4),
     ..row(Family::Fft)
 };
 
@@ -169,7 +167,7 @@ fn cost(
     inputs: &[TensorType],
     results: &[TensorType],
 ) -> Result<Cost> {
-    let Cost { temporaries } = row.price.of(inputs, results)?;
+    let Cost { temporaries } = row.price.cost_of(inputs, results)?;
     let plan = lengths.iter().map(|&length| plan(length)).max();
     Ok(Cost {
         temporaries: temporaries.saturating_add(plan.unwrap_or_default()),

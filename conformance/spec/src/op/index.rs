@@ -2,7 +2,9 @@
 
 use super::{Attributes, ops};
 use crate::cost::buffers;
-use crate::row::{SMOOTH, check_integer, check_per_axis, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::{check_integer, check_per_axis, row};
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, Error, ErrorKind, Family, Judged, List, Price, Result, ResultDType, Role, Row,
     Shape, TensorType,
@@ -10,10 +12,7 @@ use crate::{
 
 const INDEX: Row = Row {
     grad: Some(SMOOTH),
-    price: Price {
-        temporaries: 2,
-        complex: 2,
-    },
+    price: Price::each(2),
     ..row(Family::Index)
 };
 
@@ -132,7 +131,7 @@ impl Attributes for Take {
 
     /// Beside the elements, what becomes of each index.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
         })
@@ -175,7 +174,7 @@ impl Attributes for TakeAlongAxis {
 
     /// Beside the elements, what becomes of each index.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
         })
@@ -306,7 +305,7 @@ impl Attributes for Gather {
 
     /// Beside the elements, what becomes of each index.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(buffers(&inputs[1], 8)?),
         })
@@ -379,7 +378,7 @@ impl Attributes for IndexedAxes {
 
     /// Beside the elements, what becomes of each index.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: (cost.temporaries)
                 .saturating_add(buffers(&inputs[1], 8)?)

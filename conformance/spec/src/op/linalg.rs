@@ -15,7 +15,9 @@ pub use spectral::{Eigh, Svd};
 
 use super::{Attributes, ops};
 use crate::cost::{largest, limbs};
-use crate::row::{SMOOTH, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType,
     Row, TensorType,
@@ -32,7 +34,7 @@ ops! {
         judged: Judged::Values(sum_tolerance),
         range: Range::Sums,
         grad: Some(SMOOTH),
-        price: Price { temporaries: 2, complex: 2 },
+        price: Price::each(2),
         ..row(Family::Linalg)
     }; {
         /// Axes of the left operand to sum over.
@@ -107,7 +109,7 @@ impl Attributes for Dot {
     /// Each element of the result is a sum over the contracted axes; operands are copied when their
     /// layout or dtype is not the product's.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let width = results[0].dtype.size().max(4) as u64;
         let copies = inputs
             .iter()

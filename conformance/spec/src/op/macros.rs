@@ -96,8 +96,9 @@ macro_rules! ops {
 pub(crate) use ops;
 
 /// Writes down every op once, where it belongs: `alone`, a struct that is its attributes; `kinds`, an enum whose ops
-/// share the attributes in parentheses; `plain`, an enum whose ops have none. It becomes a variant of [`Op`](crate::Op), with its attributes, and of
-/// [`OpKind`](crate::OpKind), without them; in [`ROWS`](crate::ROWS); and how it is read and taken apart.
+/// share the attributes in parentheses; `plain`, an enum whose ops have none. It becomes a variant of
+/// [`Op`](crate::Op), with its attributes, and of [`OpKind`](crate::OpKind), without them; in
+/// [`ROWS`](crate::ROWS); and how it is read and taken apart.
 macro_rules! vocabulary {
     (
         alone: $($alone:ident,)+;

@@ -31,10 +31,7 @@ const QUANTIZED: Row = Row {
     result: ResultDType::Merged,
     // MLX's CPU takes codes apart bit by bit, in words of four bytes: up to six of them an element, in
     // two buffers.
-    price: Price {
-        temporaries: 16,
-        complex: 16,
-    },
+    price: Price::each(16),
     ..row(Family::Quantized)
 };
 

@@ -3,25 +3,21 @@
 use serde::Deserialize;
 
 use super::{Attributes, ops};
-use crate::row::{SMOOTH, product_tolerance, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::{product_tolerance, sum_tolerance};
 use crate::{
     Arity, Class, Cost, DType, Dtypes, Error, ErrorKind, Family, Judged, List, OpKind, Price,
     Result, ResultDType, Row, Scalar, Shape, TensorType,
 };
 
 const REDUCE: Row = Row {
-    price: Price {
-        temporaries: 4,
-        complex: 4,
-    },
+    price: Price::each(4),
     ..row(Family::Reduce)
 };
 
 /// The terms in the dtype that they are added in, and sums of blocks of four, and of those.
-const SUM: Price = Price {
-    temporaries: 2,
-    complex: 2,
-};
+const SUM: Price = Price::each(2);
 
 const EXTREMUM: Row = Row {
     accepts: Dtypes::REAL,
@@ -55,9 +51,9 @@ ops! {
             ..REDUCE
         },
         /// Largest element over axes; NaN where there is one.
-        ReduceMax = Row { name: "reduce_max", price: Price { temporaries: 1, complex: 1 }, ..EXTREMUM },
+        ReduceMax = Row { name: "reduce_max", price: Price::each(1), ..EXTREMUM },
         /// Smallest element over axes; NaN where there is one.
-        ReduceMin = Row { name: "reduce_min", price: Price { temporaries: 1, complex: 1 }, ..EXTREMUM },
+        ReduceMin = Row { name: "reduce_min", price: Price::each(1), ..EXTREMUM },
     }
 }
 
@@ -98,7 +94,7 @@ impl Attributes for Reduction {
 
     /// The result is small, the operand is not.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of_operands(inputs, results)
+        row.price.cost_of_operands(inputs, results)
     }
 }
 
@@ -117,9 +113,9 @@ ops! {
     /// Whether elements are other than zero.
     pub enum Quantifier(Axes) {
         /// `u8` 1 where all elements over axes are other than zero, as NaN is; of none it is 1.
-        All = Row { name: "all", price: Price { temporaries: 1, complex: 1 }, result: ResultDType::Predicate, ..REDUCE },
+        All = Row { name: "all", price: Price::each(1), result: ResultDType::Predicate, ..REDUCE },
         /// `u8` 1 where some element over axes is other than zero, as NaN is; of none it is 0.
-        Any = Row { name: "any", price: Price { temporaries: 1, complex: 1 }, result: ResultDType::Predicate, ..REDUCE },
+        Any = Row { name: "any", price: Price::each(1), result: ResultDType::Predicate, ..REDUCE },
     }
 }
 
@@ -144,7 +140,7 @@ impl Attributes for Axes {
 
     /// The result is small, the operand is not.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of_operands(inputs, results)
+        row.price.cost_of_operands(inputs, results)
     }
 }
 
@@ -274,7 +270,7 @@ impl Attributes for ArgReduction {
 
     /// The result is small, the operand is not.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of_operands(inputs, results)
+        row.price.cost_of_operands(inputs, results)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Moving elements without computing on them.
 
 use super::{Attributes, ops};
-use crate::row::{SMOOTH, check_per_axis, row};
+use crate::grad::SMOOTH;
+use crate::row::{check_per_axis, row};
 use crate::{
     Arity, DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, List, Price, Result, ResultDType,
     Role, Row, Shape, TensorType,
@@ -294,7 +295,7 @@ ops! {
         roles: &[Role::Predicate, Role::Data],
         arity: Arity::Exactly(3),
         result: ResultDType::Merged,
-        price: Price { temporaries: 4, complex: 4 },
+        price: Price::each(4),
         ..SHAPE
     }; {
         /// The result's dtype; the branches' merged dtype when absent.
@@ -319,7 +320,7 @@ ops! {
             ],
             ..SMOOTH
         }),
-        price: Price { temporaries: 2, complex: 2 },
+        price: Price::each(2),
         ..SHAPE
     }; {
         /// The result's dtype; the operands' merged dtype when absent.

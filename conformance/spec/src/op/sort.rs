@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::{Attributes, ops};
-use crate::row::{SMOOTH, row};
+use crate::grad::SMOOTH;
+use crate::row::row;
 use crate::{
     Cost, DType, Dtypes, Error, ErrorKind, Family, Price, Result, ResultDType, Row, Shape,
     TensorType,
@@ -15,7 +16,7 @@ ops! {
         name: "argsort",
         accepts: Dtypes::REAL,
         result: ResultDType::Index,
-        price: Price { temporaries: 8, complex: 8 },
+        price: Price::each(8),
         ..row(Family::Sort)
     }; {
         /// The axis to sort along.
@@ -34,7 +35,7 @@ ops! {
         name: "sort",
         accepts: Dtypes::REAL,
         grad: Some(SMOOTH),
-        price: Price { temporaries: 2, complex: 2 },
+        price: Price::each(2),
         ..row(Family::Sort)
     }; {
         /// The axis to sort along.
@@ -53,7 +54,7 @@ ops! {
         results: 2,
         accepts: Dtypes::REAL,
         grad: Some(SMOOTH),
-        price: Price { temporaries: 6, complex: 6 },
+        price: Price::each(6),
         ..row(Family::Sort)
     }; {
         /// How many, at least 1 and at most the size of the axis.
@@ -85,7 +86,7 @@ impl Attributes for TopK {
     }
 
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        row.price.of_operands(inputs, results)
+        row.price.cost_of_operands(inputs, results)
     }
 }
 

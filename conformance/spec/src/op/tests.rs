@@ -1,7 +1,7 @@
 //! Types worked out by hand.
 
 use super::*;
-use crate::{ErrorKind, Price};
+use crate::{Error, ErrorKind, Price};
 
 fn ty(text: &str) -> TensorType {
     let (dtype, dims) = text.trim_end_matches(']').split_once('[').unwrap();
@@ -98,6 +98,17 @@ fn an_error_names_op_inputs_and_remedy() {
 }
 
 #[test]
+fn an_index_error_begins_as_nx_s() {
+    let op: Op = serde_json::from_str(r#"{"op":"take","attrs":{"axis":0}}"#).unwrap();
+    let error = Error::out_of_bounds(5, 0, &ty("s32[3]").shape);
+    let error = error.at(&op, &[ty("s32[3]"), ty("s32[]")]).on("worker 0");
+    assert_eq!(
+        error.to_string(),
+        "index 5 is out of bounds for axis 0 in shape {3}, in take(s32[3], s32[], axis: 0) (on worker 0)"
+    );
+}
+
+#[test]
 fn iota_counts_along_its_axis() {
     gives(
         r#"{"op":"iota","attrs":{"dtype":"s32","shape":[2,3],"axis":1}}"#,
@@ -117,7 +128,7 @@ fn iota_counts_along_its_axis() {
 }
 
 #[test]
-fn shape_ops() {
+fn a_transpose_names_each_axis_once() {
     gives(
         r#"{"op":"transpose","attrs":{"axes":[2,0,1]}}"#,
         &["u8[2,3,4]"],
@@ -133,6 +144,10 @@ fn shape_ops() {
         &["u8[2,3]"],
         ErrorKind::Argument,
     );
+}
+
+#[test]
+fn a_broadcast_stretches_axes_in_their_order() {
     gives(
         r#"{"op":"broadcast","attrs":{"shape":[2,3],"axes":[0]}}"#,
         &["u8[2]"],
@@ -153,6 +168,10 @@ fn shape_ops() {
         &["u8[3,2]"],
         ErrorKind::Argument,
     );
+}
+
+#[test]
+fn a_concatenation_is_along_an_axis_and_merges_dtypes() {
     let join = r#"{"op":"concatenate","attrs":{"axis":1}}"#;
     gives(join, &["u8[2,1]", "s8[2,3]", "u8[2,0]"], "s16[2,4]");
     fails(join, &["u8[2,1]", "u8[3,1]"], ErrorKind::Shape);
@@ -177,19 +196,26 @@ fn limits_are_scalars() {
 }
 
 #[test]
-fn slices_and_gathers() {
+fn a_slice_has_an_element_for_each_stride_within() {
     let slice = r#"{"op":"slice","attrs":{"starts":[0,9],"lengths":[2,3],"strides":[1,2]}}"#;
     gives(slice, &["f32[2,5]"], "f32[2,2]");
     fails(slice, &["f32[2,2]"], ErrorKind::Argument);
     fails(slice, &["f32[2]"], ErrorKind::Argument);
+    let zero = r#"{"op":"slice","attrs":{"starts":[0],"lengths":[0],"strides":[1]}}"#;
+    fails(zero, &["f32[4]"], ErrorKind::Argument);
+}
+
+#[test]
+fn a_dynamic_slice_starts_at_integer_scalars() {
     let dynamic = r#"{"op":"dynamic_slice","attrs":{"lengths":[2],"strides":[1]}}"#;
     gives(dynamic, &["f32[4]", "u8[]"], "f32[2]");
     fails(dynamic, &["f32[4]", "f32[]"], ErrorKind::Dtype);
     fails(dynamic, &["f32[4]", "s32[1]"], ErrorKind::Shape);
     fails(dynamic, &["f32[4]"], ErrorKind::Argument);
-    let zero = r#"{"op":"slice","attrs":{"starts":[0],"lengths":[0],"strides":[1]}}"#;
-    fails(zero, &["f32[4]"], ErrorKind::Argument);
+}
 
+#[test]
+fn a_gather_takes_an_integer_for_each_of_its_axes() {
     let gather = r#"{"op":"gather","attrs":{"axes":[0,2]}}"#;
     gives(gather, &["f32[4,5,6]", "s32[7,2]"], "f32[7,5]");
     fails(gather, &["f32[4,5,6]", "s32[7,3]"], ErrorKind::Shape);
@@ -203,6 +229,8 @@ fn reductions_aggregate_as_nx_does() {
     gives(all, &["u8[2,3]"], "u32[]");
     gives(all, &["u64[2,3]"], "s64[]");
     gives(all, &["bf16[0]"], "bf16[]");
+    gives(r#"{"op":"product","attrs":{}}"#, &["u8[0]"], "u32[]");
+    gives(r#"{"op":"all","attrs":{}}"#, &["c64[2,0]"], "u8[]");
     gives(
         r#"{"op":"sum","attrs":{"axes":[1],"keep_axes":true}}"#,
         &["s8[2,3]"],
@@ -213,6 +241,10 @@ fn reductions_aggregate_as_nx_does() {
         &["f32[]"],
         ErrorKind::Argument,
     );
+}
+
+#[test]
+fn an_argmax_is_an_index_and_needs_an_element() {
     let argmax = r#"{"op":"argmax","attrs":{"axis":0}}"#;
     gives(argmax, &["f32[2,3]"], "s32[3]");
     gives(argmax, &["f32[0,0]"], "s32[0]");
@@ -223,13 +255,19 @@ fn reductions_aggregate_as_nx_does() {
         &["f32[2]"],
         ErrorKind::Dtype,
     );
-    gives(r#"{"op":"product","attrs":{}}"#, &["u8[0]"], "u32[]");
+}
+
+#[test]
+fn an_extremum_keeps_its_dtype_and_needs_an_element() {
     let largest = r#"{"op":"reduce_max","attrs":{"axes":[0]}}"#;
     gives(largest, &["u8[2,3]"], "u8[3]");
     gives(largest, &["u8[0,0]"], "u8[0]");
     fails(largest, &["u8[0,3]"], ErrorKind::Shape);
     fails(largest, &["c64[2]"], ErrorKind::Dtype);
-    gives(r#"{"op":"all","attrs":{}}"#, &["c64[2,0]"], "u8[]");
+}
+
+#[test]
+fn a_sort_keeps_its_type_and_an_argsort_gives_indices() {
     gives(
         r#"{"op":"sort","attrs":{"axis":0}}"#,
         &["f16[0,3]"],
@@ -253,7 +291,7 @@ fn reductions_aggregate_as_nx_does() {
 }
 
 #[test]
-fn products_and_decompositions() {
+fn a_product_is_over_axes_of_one_size() {
     let dot = r#"{"op":"dot","attrs":{"contract_left":[2],"batch_left":[0],
                   "contract_right":[1],"batch_right":[0]}}"#;
     gives(dot, &["f32[7,2,3]", "f32[7,3,4]"], "f32[7,2,4]");
@@ -261,7 +299,10 @@ fn products_and_decompositions() {
     fails(dot, &["f32[7,2,3]", "f32[3,4]"], ErrorKind::Shape);
     let outer = r#"{"op":"dot","attrs":{"contract_left":[],"contract_right":[]}}"#;
     gives(outer, &["u8[2]", "s8[3]"], "s16[2,3]");
+}
 
+#[test]
+fn a_qr_is_of_matrices_that_have_elements() {
     gives(
         r#"{"op":"qr","attrs":{}}"#,
         &["f32[5,4,3]"],
@@ -277,11 +318,15 @@ fn products_and_decompositions() {
 }
 
 #[test]
-fn tensors_from_nothing() {
+fn an_identity_has_two_axes_or_more() {
     let eye = r#"{"op":"eye","attrs":{"dtype":"u8","shape":[2,3,4]}}"#;
     gives(eye, &[], "u8[2,3,4]");
     let vector = r#"{"op":"eye","attrs":{"dtype":"u8","shape":[3]}}"#;
     fails(vector, &[], ErrorKind::Shape);
+}
+
+#[test]
+fn a_constant_has_the_type_that_it_says() {
     let constant = r#"{"op":"constant","attrs":{"dtype":"f16","shape":[2],"value":"nan"}}"#;
     gives(constant, &[], "f16[2]");
 }

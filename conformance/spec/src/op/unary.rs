@@ -1,7 +1,9 @@
 //! Element-wise operations on one operand.
 
 use super::{Attributes, Plain, ops};
-use crate::row::{SMOOTH, library, row};
+use crate::grad::SMOOTH;
+use crate::row::row;
+use crate::tolerance::library;
 use crate::{
     Cost, DType, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, Price, Range, Result,
     ResultDType, Row, TensorType, Tolerance,
@@ -27,10 +29,7 @@ const EXACT: Row = Row {
 /// A function of an integer's bits.
 const BITS: Row = Row {
     accepts: Dtypes::INTEGER,
-    price: Price {
-        temporaries: 8,
-        complex: 8,
-    },
+    price: Price::each(8),
     ..EXACT
 };
 
@@ -38,10 +37,7 @@ const BITS: Row = Row {
 const PREDICATE: Row = Row {
     result: ResultDType::Predicate,
     vanishes: Dtypes::INTEGER,
-    price: Price {
-        temporaries: 6,
-        complex: 6,
-    },
+    price: Price::each(6),
     ..UNARY
 };
 
@@ -60,7 +56,7 @@ ops! {
             }),
             range: Range::NonNegative,
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
-            price: Price { temporaries: 4, complex: 4 },
+            price: Price::each(4),
             ..UNARY
         },
         /// Negative; integers wrap.
@@ -69,7 +65,7 @@ ops! {
         Sign = Row {
             name: "sign",
             accepts: Dtypes::REAL,
-            price: Price { temporaries: 4, complex: 4 },
+            price: Price::each(4),
             ..EXACT
         },
         /// Largest integral value not above each element; a zero result has the operand's sign.
@@ -79,8 +75,7 @@ ops! {
         /// The other bits of each integer.
         BitwiseNot = Row { name: "bitwise_not", price: Price::SIMPLE, ..BITS },
         /// How many zeros an integer's bits begin with: all of them where it is 0.
-        CountLeadingZeros = Row { name: "count_leading_zeros", price: Price { temporaries: 10, complex: 10 },
- ..BITS },
+        CountLeadingZeros = Row { name: "count_leading_zeros", price: Price::each(10), ..BITS },
         /// How many of an integer's bits are 1.
         PopulationCount = Row { name: "population_count", ..BITS },
         /// Real part of each complex number.
@@ -111,7 +106,12 @@ ops! {
         /// `u8` 1 where an element, or either part of a complex one, is infinite.
         IsInfinity = Row { name: "is_infinity", ..PREDICATE },
         /// `u8` 1 where an element is zero, either zero, as NaN is not.
-        LogicalNot = Row { name: "logical_not", price: Price { temporaries: 1, complex: 1 }, vanishes: Dtypes::NONE, ..PREDICATE },
+        LogicalNot = Row {
+            name: "logical_not",
+            price: Price::each(1),
+            vanishes: Dtypes::NONE,
+            ..PREDICATE
+        },
         /// Angle of each complex number from the positive real axis, from −π to π; a zero's sign says
         /// from which side. A real number's imaginary part is +0.
         Phase = Row {
@@ -127,7 +127,7 @@ ops! {
         Round = Row {
             name: "round",
             accepts: Dtypes::FLOAT,
-            price: Price { temporaries: 6, complex: 6 },
+            price: Price::each(6),
             ..UNARY
         },
         /// e to the power of each element.
@@ -339,7 +339,8 @@ ops! {
             // A series within 3, or what 1 − erfc leaves of erfc's 8 where that is below 0.16.
             judged: Judged::Values(|dtype| library(dtype, 4)),
             grad: Some(SMOOTH),
-            price: Price { temporaries: 26, complex: 26 },
+            // A series, and all of erfc.
+            price: Price::each(26),
             ..UNARY
         },
         /// Inverse error function: ±infinity at ±1, NaN beyond.
@@ -353,7 +354,8 @@ ops! {
                 false => library(dtype, 4),
             }),
             grad: Some(within(&[Domain::Range(-0.7, 0.7)])),
-            price: Price { temporaries: 54, complex: 54 },
+            // Two of Halley's steps, each with a series and all of erfc; the second one in f64.
+            price: Price::each(54),
             ..UNARY
         },
         /// Complementary error function, 1 − erf(x), accurate for large x.
@@ -366,7 +368,8 @@ ops! {
             judged: Judged::Values(|dtype| library(dtype, 8)),
             range: Range::NonNegative,
             grad: Some(SMOOTH),
-            price: Price { temporaries: 28, complex: 28 },
+            // A series of Chebyshev's polynomials, and two exponentials.
+            price: Price::each(28),
             ..UNARY
         },
     }
@@ -384,13 +387,10 @@ impl Attributes for Plain {
             _ => false,
         };
         let price = match as_they_are {
-            true => Price {
-                temporaries: 1,
-                complex: 1,
-            },
+            true => Price::each(1),
             false => row.price,
         };
-        price.of(inputs, results)
+        price.cost_of(inputs, results)
     }
 }
 
@@ -401,7 +401,7 @@ ops! {
         name: "as_type",
         result: ResultDType::Asked,
         grad: Some(SMOOTH),
-        price: Price { temporaries: 10, complex: 10 },
+        price: Price::each(10),
         ..row(Family::Unary)
     }; {
         /// The result's dtype.
@@ -420,7 +420,7 @@ impl Attributes for AsType {
             true => row.price,
             false => Price::MOVE,
         };
-        price.of(inputs, results)
+        price.cost_of(inputs, results)
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::{Attributes, ops};
 use crate::cost::Cost;
-use crate::row::{SMOOTH, check_per_axis, product_tolerance, row, sum_tolerance};
+use crate::grad::SMOOTH;
+use crate::row::{check_per_axis, row};
+use crate::tolerance::{product_tolerance, sum_tolerance};
 use crate::{
     Arity, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, List, Price, Range, Result,
     ResultDType, Role, Row, Shape, TensorType,
@@ -10,10 +12,7 @@ use crate::{
 
 const WINDOW: Row = Row {
     // The padded tensor, it and the result at a wider dtype.
-    price: Price {
-        temporaries: 3,
-        complex: 3,
-    },
+    price: Price::each(3),
     ..row(Family::Window)
 };
 
@@ -175,10 +174,7 @@ const SCATTER: Row = Row {
     accepts: Dtypes::REAL,
     result: ResultDType::Merged,
     judged: Judged::Values(sum_tolerance),
-    price: Price {
-        temporaries: 5,
-        complex: 5,
-    },
+    price: Price::each(5),
     ..WINDOW
 };
 

@@ -53,11 +53,13 @@ pub(super) fn conv(row: &'static Row) -> BoxedStrategy<Specimen> {
             });
             orders.prop_map(move |orders| (along.clone(), sizes, dtypes, orders))
         })
-        .prop_flat_map(move |(along, sizes, dtypes, orders)| of(row, &along, sizes, dtypes, orders))
+        .prop_flat_map(move |(along, sizes, dtypes, orders)| {
+            specimens(row, &along, sizes, dtypes, orders)
+        })
         .boxed()
 }
 
-fn of(
+fn specimens(
     row: &'static Row,
     along: &[Along],
     ([batch, channels, outputs], groups, splits_batch): ([usize; 3], usize, bool),

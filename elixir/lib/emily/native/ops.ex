@@ -4114,8 +4114,8 @@ defmodule Emily.Native.Ops do
 
       Attributes:
 
-        * `:scale` - What products of queries and keys are multiplied by, a real number; one over the root of the number of features
-          when absent.
+        * `:scale` - What products of queries and keys are multiplied by, a real number; one over the root of the number
+          of features when absent.
         * `:causal` - The last query sees all keys, and each one before it one less.
         * `:sinks` - The last operand is sinks.
 

@@ -8,12 +8,12 @@ use crate::mlx::{bitwise_and, bitwise_or, dtype_of, integer, right_shift, to_mlx
 
 /// How many bits are 1.
 pub(super) fn population(x: &Array) -> Result<Array> {
-    ones(&of(x)?)?.view_dtype(x.dtype())
+    ones(&as_unsigned(x)?)?.view_dtype(x.dtype())
 }
 
 /// How many zeros come before the first 1: those that stay when every bit below it is 1 too.
 pub(super) fn leading_zeros(x: &Array) -> Result<Array> {
-    let mut filled = of(x)?;
+    let mut filled = as_unsigned(x)?;
     let width = width(&filled);
     let mut shift = 1;
     while shift < width {
@@ -25,7 +25,7 @@ pub(super) fn leading_zeros(x: &Array) -> Result<Array> {
         .view_dtype(x.dtype())
 }
 
-fn of(x: &Array) -> Result<Array> {
+fn as_unsigned(x: &Array) -> Result<Array> {
     x.view_dtype(to_mlx(unsigned(dtype_of(x))))
 }
 

@@ -108,7 +108,7 @@ impl Runner {
             if let Some(slot) = started.upgrade()
                 && let Ok(value) = slot.value()
                 && !value.evaluated
-                && self.poison.of(&value).is_none()
+                && self.poison.failure_of(&value).is_none()
             {
                 let before = arrays.len();
                 arrays.extend(value.guards.arrays());
@@ -220,7 +220,7 @@ impl Runner {
             Ok(value) => value,
             Err(failure) => return Err(failure.clone()),
         };
-        let outcome = match self.poison.of(value) {
+        let outcome = match self.poison.failure_of(value) {
             Some(failure) => Err(failure),
             None => self.evaluate(value),
         };

@@ -138,7 +138,7 @@ mod tests {
     }
 
     /// What is said of a NIF and an MLX.
-    fn of(nif: Dynamic, mlx: Dynamic) -> Vec<String> {
+    fn said_of(nif: Dynamic, mlx: Dynamic) -> Vec<String> {
         of_libraries(&[("libemily_nif.so", nif), ("libmlx.so", mlx)])
     }
 
@@ -148,12 +148,12 @@ mod tests {
 
     #[test]
     fn libraries_that_find_each_other_are_good() {
-        assert_eq!(of(good(), library(&[], &[])), Vec::<String>::new());
+        assert_eq!(said_of(good(), library(&[], &[])), Vec::<String>::new());
     }
 
     #[test]
     fn a_library_that_is_not_everywhere_is_told() {
-        let faults = of(good(), library(&["libblas.so.3"], &[]));
+        let faults = said_of(good(), library(&["libblas.so.3"], &[]));
         assert!(
             faults[0].starts_with("libmlx.so needs libblas.so.3"),
             "{faults:?}"
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_builders_folder_is_told() {
-        let faults = of(library(&[], &["/home/one/lib"]), library(&[], &[]));
+        let faults = said_of(library(&[], &["/home/one/lib"]), library(&[], &[]));
         assert_eq!(
             faults,
             ["libemily_nif.so looks for libraries in /home/one/lib"]
@@ -178,7 +178,7 @@ mod tests {
             .map(str::to_owned)
             .into();
         assert_eq!(
-            of(good(), mlx),
+            said_of(good(), mlx),
             ["libmlx.so needs sgetri_, which nothing here defines"]
         );
     }
@@ -187,9 +187,9 @@ mod tests {
     fn a_newer_system_is_told_by_number_and_not_by_text() {
         let mut mlx = library(&[], &[]);
         mlx.versions = ["GLIBC_2.4", "GLIBC_2.35"].map(str::to_owned).into();
-        assert_eq!(of(good(), mlx.clone()), Vec::<String>::new());
+        assert_eq!(said_of(good(), mlx.clone()), Vec::<String>::new());
         mlx.versions.push("GLIBC_2.36".to_owned());
-        assert_eq!(of(good(), mlx).len(), 1);
+        assert_eq!(said_of(good(), mlx).len(), 1);
     }
 
     #[test]
@@ -199,13 +199,13 @@ mod tests {
             ..good()
         };
         assert_eq!(
-            of(unstripped, library(&[], &[])),
+            said_of(unstripped, library(&[], &[])),
             ["libemily_nif.so is not stripped"]
         );
         let none = Dynamic {
             defined: vec![],
             ..good()
         };
-        assert_eq!(of(none, library(&[], &[])).len(), 1);
+        assert_eq!(said_of(none, library(&[], &[])).len(), 1);
     }
 }

@@ -95,14 +95,14 @@ mod tests {
         }
     }
 
-    fn of(nif: Image) -> Vec<String> {
+    fn said_of(nif: Image) -> Vec<String> {
         let names = BTreeSet::from(["libemily_nif.so", "libmlx.dylib", "mlx.metallib"]);
         of_images(&[("libemily_nif.so", nif)], &names)
     }
 
     #[test]
     fn a_library_that_finds_mlx_beside_itself_is_good() {
-        assert_eq!(of(nif()), Vec::<String>::new());
+        assert_eq!(said_of(nif()), Vec::<String>::new());
         let alone = of_images(&[], &BTreeSet::from(["libemily_nif.so"]));
         assert_eq!(
             alone,
@@ -117,22 +117,22 @@ mod tests {
             ..nif()
         };
         for name in ["/opt/homebrew/lib/libomp.dylib", "@rpath/libother.dylib"] {
-            assert_eq!(of(needs(name)).len(), 1, "{name}");
+            assert_eq!(said_of(needs(name)).len(), 1, "{name}");
         }
         let paths = |paths: Vec<String>| Image { paths, ..nif() };
-        assert_eq!(of(paths(vec!["/Users/one/lib".to_owned()])).len(), 1);
+        assert_eq!(said_of(paths(vec!["/Users/one/lib".to_owned()])).len(), 1);
         assert_eq!(
-            of(paths(vec![])),
+            said_of(paths(vec![])),
             ["libemily_nif.so looks for libraries nowhere"]
         );
         for oldest in [None, Some((15, 0))] {
-            assert_eq!(of(Image { oldest, ..nif() }).len(), 1, "{oldest:?}");
+            assert_eq!(said_of(Image { oldest, ..nif() }).len(), 1, "{oldest:?}");
         }
         let name = "/Users/one/libemily_nif.dylib".to_owned();
-        assert_eq!(of(Image { name, ..nif() }).len(), 1);
+        assert_eq!(said_of(Image { name, ..nif() }).len(), 1);
         let signed = false;
-        assert_eq!(of(Image { signed, ..nif() }).len(), 1);
+        assert_eq!(said_of(Image { signed, ..nif() }).len(), 1);
         let exported = vec![];
-        assert_eq!(of(Image { exported, ..nif() }).len(), 1);
+        assert_eq!(said_of(Image { exported, ..nif() }).len(), 1);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::FAST;
 use crate::cost::count;
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::SMOOTH;
 use crate::{
     Arity, Cost, Domain, Dtypes, Error, ErrorKind, Grad, Result, Row, Scalar, Shape, TensorType,
 };
@@ -39,8 +39,8 @@ ops! {
         }),
         ..FAST
     }; {
-        /// What products of queries and keys are multiplied by, a real number; one over the root of the number of features
-        /// when absent.
+        /// What products of queries and keys are multiplied by, a real number; one over the root of the number
+        /// of features when absent.
         scale: Option<Scalar>,
         /// The last query sees all keys, and each one before it one less.
         #[serde(default)]
@@ -137,7 +137,7 @@ impl Attributes for ScaledDotProductAttention {
     /// A score and a weight for each query and key, in four buffers, and two copies of the operands, in
     /// the dtype that is computed in.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let [query, key, value] = [0, 1, 2].map(|at| inputs[at].shape.dims());
         let scores = count([query[0], query[1], query[2], key[2]]);
         let operands = [query, key, value].map(|shape| count(shape.iter().copied()));

@@ -1,8 +1,10 @@
 //! Sums of products by labels.
 
 use crate::cost::{count, limbs};
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::{SMOOTH, row, sum_tolerance};
+use crate::row::row;
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, Dtypes, Error, ErrorKind, Family, Judged, List, Price, Result, ResultDType, Row,
     TensorType,
@@ -24,7 +26,7 @@ ops! {
         // A lone term may be added to a 0, or not.
         open_zero: Dtypes::ALL,
         grad: Some(SMOOTH),
-        price: Price { temporaries: 2, complex: 2 },
+        price: Price::each(2),
         ..row(Family::Fast)
     }; {
         /// The labels of the operands' axes, one operand's after the other's: any numbers.
@@ -110,7 +112,7 @@ impl Attributes for Einsum {
     /// Operands are multiplied from left to right; what is there at a time are copies of both factors and
     /// their product.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let sizes = self.sizes(inputs)?;
         let elements = |labels: &[usize]| {
             let of = |(label, size): &(usize, usize)| labels.contains(label).then_some(*size);

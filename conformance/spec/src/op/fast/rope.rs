@@ -1,8 +1,9 @@
 //! Rotary positions.
 
 use super::FAST;
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::{SMOOTH, check_integer};
+use crate::row::check_integer;
 use crate::{
     Arity, Cost, Domain, Error, ErrorKind, Grad, Result, Role, Row, Scalar, Shape, TensorType,
 };
@@ -121,7 +122,7 @@ impl Attributes for Rope {
     /// Angles are computed in `f64`, for each pair, position and offset: as many as there are pairs of
     /// features at most.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let angles = (results[0].shape.size()? as u64).saturating_mul(8 * 4);
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(angles),

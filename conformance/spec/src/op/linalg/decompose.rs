@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::{matrices, square};
+use crate::grad::MATRIX;
 use crate::op::{Attributes, ops};
-use crate::row::{MATRIX, row};
+use crate::row::row;
 use crate::{
     Domain, Dtypes, Family, Grad, Judged, Price, Promise, Result, ResultDType, Row, TensorType,
 };
@@ -13,10 +14,7 @@ use crate::{
 pub(super) const DECOMPOSITION: Row = Row {
     accepts: Dtypes::REAL,
     result: ResultDType::Floating,
-    price: Price {
-        temporaries: 8,
-        complex: 8,
-    },
+    price: Price::each(8),
     domain: &[Domain::Range(-4.0, 4.0)],
     ..row(Family::Linalg)
 };
@@ -36,7 +34,7 @@ ops! {
         judged: Judged::Promise { promise: Promise::Qr, k: 4.0 },
         grad: Some(MATRIX),
         // An elimination of Q among them, for its last column's sign.
-        price: Price { temporaries: 16, complex: 16 },
+        price: Price::each(16),
         ..DECOMPOSITION
     }; {
         /// The sizes of Q and R.
@@ -84,7 +82,7 @@ ops! {
             symmetric: true,
             ..MATRIX
         }),
-        price: Price { temporaries: 6, complex: 6 },
+        price: Price::each(6),
         ..DECOMPOSITION
     }; {
     }
@@ -112,7 +110,7 @@ ops! {
         judged: Judged::Promise { promise: Promise::Lu, k: 1.5 },
         grad: Some(MATRIX),
         // In `f64`.
-        price: Price { temporaries: 16, complex: 16 },
+        price: Price::each(16),
         ..DECOMPOSITION
     }; {
     }

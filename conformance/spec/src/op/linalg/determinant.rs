@@ -1,8 +1,10 @@
 //! Determinants of matrices, over the last two axes.
 
 use super::{copies, square};
+use crate::grad::MATRIX;
 use crate::op::{Attributes, ops};
-use crate::row::{MATRIX, row, sum_tolerance};
+use crate::row::row;
+use crate::tolerance::sum_tolerance;
 use crate::{Cost, Domain, Dtypes, Family, Judged, Price, Result, ResultDType, Row, TensorType};
 
 ops! {
@@ -19,7 +21,7 @@ ops! {
         open_zero: Dtypes::ALL,
         domain: &[Domain::Range(-4.0, 4.0)],
         grad: Some(MATRIX),
-        price: Price { temporaries: 16, complex: 16 },
+        price: Price::each(16),
         ..row(Family::Linalg)
     }; {
     }

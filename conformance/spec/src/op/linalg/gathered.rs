@@ -1,8 +1,10 @@
 //! Products of matrices that are picked by index.
 
 use crate::cost::{count, largest, limbs};
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::{SMOOTH, check_integer, row, sum_tolerance};
+use crate::row::{check_integer, row};
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Family, Judged, Price, Range, Result, ResultDType, Role,
     Row, Shape, TensorType,
@@ -22,7 +24,7 @@ ops! {
         judged: Judged::Values(sum_tolerance),
         range: Range::Sums,
         grad: Some(SMOOTH),
-        price: Price { temporaries: 2, complex: 2 },
+        price: Price::each(2),
         ..row(Family::Linalg)
     }; {
     }
@@ -49,7 +51,7 @@ impl Attributes for GatherMm {
     /// Operands are copied where their dtype is not what is computed in, and of
     /// other dtypes than MLX's kernel takes the matrices that are picked.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let ([m, k], [_, n]) = (matrix(&inputs[0])?, matrix(&inputs[1])?);
         let products = picked(&inputs[2], &inputs[3])?.size()?;
         let dtype = results[0].dtype;

@@ -3,8 +3,10 @@
 use serde::Deserialize;
 
 use super::{copies, square};
+use crate::grad::MATRIX;
 use crate::op::{Attributes, ops};
-use crate::row::{MATRIX, row, sum_tolerance};
+use crate::row::row;
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, Domain, Dtypes, Error, ErrorKind, Family, Grad, Judged, Price, Result,
     ResultDType, Row, TensorType,
@@ -73,7 +75,7 @@ impl Attributes for TriangularSolve {
 
     /// Beside what is known of X, a copy of A.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(copies(4, inputs, results)?),
         })
@@ -98,7 +100,7 @@ impl Attributes for Solve {
 
     /// Beside what is known of X, the factors of A.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let factors = copies(row.price.temporaries, inputs, results)?;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(factors),

@@ -2,8 +2,8 @@
 
 use super::decompose::DECOMPOSITION;
 use super::{matrices, square};
+use crate::grad::MATRIX;
 use crate::op::{Attributes, ops};
-use crate::row::MATRIX;
 use crate::{Judged, Price, Promise, Result, Row, TensorType};
 
 ops! {
@@ -47,7 +47,7 @@ ops! {
         judged: Judged::Promise { promise: Promise::Svd, k: 20.0 },
         // Of singular values: U's and Vᵀ's signs are open.
         grad: Some(MATRIX),
-        price: Price { temporaries: 14, complex: 14 },
+        price: Price::each(14),
         ..DECOMPOSITION
     }; {
         /// U and V are square; else they have as many columns as there are singular values.

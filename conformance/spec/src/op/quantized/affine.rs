@@ -2,8 +2,9 @@
 
 use super::{Coding, QUANTIZED, picked_product, product, product_cost, unpacking};
 use crate::cost::buffers;
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::{SMOOTH, sum_tolerance};
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, DType, Domain, Grad, Judged, Range, Result, ResultDType, Role, Row, TensorType,
     Tolerance,
@@ -56,7 +57,7 @@ impl Attributes for Quantize {
 
     /// Besides copies in `f32` of the operand, which is larger than the results.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let copies = 4 * 4 * inputs[0].shape.size()? as u64;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(copies),

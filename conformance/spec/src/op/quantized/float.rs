@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use super::{Coding, QUANTIZED, picked_product, product, product_cost, unpacking};
 use crate::cost::buffers;
+use crate::grad::SMOOTH;
 use crate::op::{Attributes, ops};
-use crate::row::{SMOOTH, sum_tolerance};
+use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Judged, Range, Result, ResultDType, Role, Row, Shape,
     TensorType,
@@ -45,7 +46,7 @@ impl Attributes for FpQuantize {
 
     /// Besides copies in `f32` and as codes of the operand, which is larger than the results.
     fn cost(&self, row: &Row, inputs: &[TensorType], results: &[TensorType]) -> Result<Cost> {
-        let cost = row.price.of(inputs, results)?;
+        let cost = row.price.cost_of(inputs, results)?;
         let elements = inputs[0].shape.size()? as u64;
         Ok(Cost {
             temporaries: cost.temporaries.saturating_add(8 * 4 * elements),
