@@ -44,10 +44,13 @@ defmodule Emily.CompilerTest do
     y = Nx.tensor([1, 2, 3, 4], backend: Nx.BinaryBackend)
     slice = fn y, i -> y |> Nx.slice([2], [1]) |> Nx.slice([i], [1]) end
 
-    for {fun, args} <- [{broadcast, [row]}, {slice, [y, Nx.tensor(1)]}] do
-      called = Nx.to_flat_list(apply(fun, args))
-      emily = fun |> compiled() |> apply(args) |> Nx.to_flat_list()
-      nx = fun |> Nx.Defn.jit(compiler: Nx.Defn.Evaluator) |> apply(args) |> Nx.to_flat_list()
+    zero = Nx.tensor([-0.0], backend: Nx.BinaryBackend)
+    add = &Nx.add(&1, 0.0)
+
+    for {fun, args} <- [{broadcast, [row]}, {slice, [y, Nx.tensor(1)]}, {add, [zero]}] do
+      called = Nx.to_binary(apply(fun, args))
+      emily = fun |> compiled() |> apply(args) |> Nx.to_binary()
+      nx = fun |> Nx.Defn.jit(compiler: Nx.Defn.Evaluator) |> apply(args) |> Nx.to_binary()
       assert emily == nx
       assert emily != called
     end
