@@ -40,7 +40,7 @@ use anyhow::Context as _;
 pub use accuracy::Accuracy;
 pub use asked::Asked;
 pub use divergences::{Recorded, divergences_markdown};
-pub use exhausted::{EXHAUSTED, Exhaustions};
+pub use exhausted::{EXHAUSTED, Exhaustions, digest};
 pub use guides::{NX_GUIDE, NX_LIN_ALG_GUIDE, nx_guide, nx_lin_alg_guide};
 pub use matrix::print_matrix;
 pub use ops::{Planned, ops_markdown};

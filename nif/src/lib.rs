@@ -28,7 +28,7 @@ const _: () = assert!(
 /// The atoms of results and messages.
 mod atoms {
     rustler::atoms! {
-        ok, error, nil, wait, room, no_room, done, cpu, gpu,
+        ok, error, nil, wait, room, no_room, many, done, cpu, gpu,
         kind, message, call, op, attrs, inputs, worker,
         sending, sent, withdrawn,
         active, peak, cache, limit, emily_pressure,

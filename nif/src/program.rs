@@ -57,7 +57,8 @@ fn program_info<'a>(env: Env<'a>, program: ResourceArc<ProgramRef>) -> Term<'a> 
     })
 }
 
-/// Queues a program: as `apply_op` does an op.
+/// Queues a program: as `apply_op` does an op. One that has more results than a scheduler should make is not queued, and
+/// the answer is `:many`.
 #[rustler::nif]
 fn run_program<'a>(
     env: Env<'a>,
@@ -65,6 +66,9 @@ fn run_program<'a>(
     program: ResourceArc<ProgramRef>,
     inputs: Operands<{ decode::FEW }>,
 ) -> Term<'a> {
+    if program.0.program().results().len() > decode::FEW {
+        return atoms::many().encode(env);
+    }
     run(env, &worker.0, &program.0, inputs.0)
 }
 

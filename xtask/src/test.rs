@@ -70,7 +70,14 @@ fn queued(shell: &Shell, beam: &Beam) -> anyhow::Result<()> {
     ))?;
     if let Beam::Whole = beam {
         let _elixir = shell.push_dir("elixir");
-        let tests = ["dispatch", "lifecycle", "memory", "native", "telemetry"];
+        let tests = [
+            "dispatch",
+            "lifecycle",
+            "memory",
+            "native",
+            "stream",
+            "telemetry",
+        ];
         let tests = tests.map(|test| format!("test/emily/{test}_test.exs"));
         shell::show(cmd!(shell, "mix test {tests...}"))?;
     }

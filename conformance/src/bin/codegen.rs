@@ -139,7 +139,7 @@ fn check(root: &Path, stated: &Measured, report: Option<&Report>) -> anyhow::Res
             stale.push(format!("{name} is stale"));
         }
     }
-    if let Err(reason) = stated.exhausted.check() {
+    if let Err(reason) = stated.exhausted.check(root) {
         stale.push(format!("{EXHAUSTED} is stale: {reason}"));
     }
     if let Some(report) = report {

@@ -10,7 +10,7 @@ use clap::Parser;
 use emily_conformance::exhaust::{Exhausted, exhaust};
 use emily_conformance::fixtures::repository;
 use emily_conformance::layer::{Layer as _, Native};
-use emily_conformance::report::{EXHAUSTED, Exhaustions, today};
+use emily_conformance::report::{EXHAUSTED, Exhaustions, digest, today};
 use emily_spec::Row;
 
 /// Judges unary ops on all 2^32 values of f32, on the CPU.
@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<ExitCode> {
         let found = exhaust(row, &layer, &progress).map_err(|problem| anyhow!(problem))?;
         tell(name, &found, begun);
         red |= found.outside > 0;
-        all.insert(row, &found, &date);
+        all.insert(row, &found, &date, digest(&repository(), row)?);
         fs::write(&file, all.json()?).with_context(|| file.display().to_string())?;
     }
     Ok(ExitCode::from(u8::from(red)))

@@ -6,14 +6,14 @@ use super::matrix::Matrix;
 use super::{APART, Allowed, Comparison};
 use crate::number::Format;
 
-/// How much of a QR's form is owed.
+/// How much of a decomposition's form is owed: a QR's, and the order of an `eigh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// The contract's: zeros below R's diagonal, and the signs of reflections.
+    /// The contract's: zeros below R's diagonal, the signs of reflections, and eigenvalues that descend by modulus.
     Exact,
-    /// Those signs; what elimination left below the diagonal counts as a residual.
+    /// Those signs and that order; what elimination left below the diagonal counts as a residual.
     Rounded,
-    /// What Nx's documentation says: neither zeros nor signs.
+    /// What Nx's documentation says: neither zeros nor signs nor an order.
     Open,
 }
 
@@ -46,7 +46,7 @@ pub fn promise(
                 Promise::Qr => qr(a, factors, ends, form),
                 Promise::Cholesky => cholesky(a, factors),
                 Promise::Lu => lu(a, factors, ends),
-                Promise::Eigh => eigh(a, factors, ends),
+                Promise::Eigh => eigh(a, factors, ends, form),
                 Promise::Svd => svd(a, factors, ends),
             };
             let residuals = residuals.map_err(|broken| format!("{broken} of matrix {at}"))?;
@@ -248,15 +248,17 @@ fn lu(a: &Matrix, factors: &[Matrix], ends: Ends) -> Residuals {
     Ok(vec![each("A − P·L·U", &off, &l_sizes.times(&u_sizes))])
 }
 
-/// A = V·diag(λ)·Vᵀ, Vᵀ·V = I, λ descending by modulus; NaN of what is not finite.
-fn eigh(a: &Matrix, factors: &[Matrix], ends: Ends) -> Residuals {
+/// A = V·diag(λ)·Vᵀ, Vᵀ·V = I, λ descending by modulus where an order is owed; NaN of what is not finite.
+fn eigh(a: &Matrix, factors: &[Matrix], ends: Ends, form: Form) -> Residuals {
     let [values, v] = is_of(factors)?;
     if !a.is_finite() {
         return all_nan(factors);
     }
-    values.require("λ does not descend by modulus", |i, _, x| {
-        i > 0 && values.at(i - 1, 0).abs() < x.abs()
-    })?;
+    if form != Form::Open {
+        values.require("λ does not descend by modulus", |i, _, x| {
+            i > 0 && values.at(i - 1, 0).abs() < x.abs()
+        })?;
+    }
     let a = a.symmetric();
     let values = ends.restored(values, || v.transposed().times(&a).times(v).diagonal());
     let product = v.scaled(&values).times(&v.transposed());
@@ -465,6 +467,23 @@ mod tests {
         assert!(!judge(values, &format!("f32[2,2] {s} {r} -{r} {s}")).agrees());
         let other = judge("f32[2] 5 10", &format!("f32[2,2] {s} {r} -{r} {s}"));
         assert!(other.broken.unwrap().contains("descend"));
+    }
+
+    #[test]
+    fn the_order_of_an_eigh_is_open_where_nx_s_documentation_is_owed() {
+        let a = tensor("f32[2,2] 6 9 2 9");
+        let judge = |values: &str, form| {
+            let (r, s) = (0.2f32.sqrt(), 0.8f32.sqrt());
+            let factors = [
+                tensor(values),
+                tensor(&format!("f32[2,2] {s} {r} -{r} {s}")),
+            ];
+            promise(Promise::Eigh, 16.0, form, &a, &factors)
+        };
+        assert!(judge("f32[2] 5 10", Form::Open).agrees());
+        assert!(!judge("f32[2] 5 10", Form::Rounded).agrees());
+        // Each value has its own vector still.
+        assert!(!judge("f32[2] 10 5", Form::Open).agrees());
     }
 
     #[test]

@@ -48,6 +48,7 @@ const TRACED: &str = "\
 inner one stretched: f32[1,3] to {3,3} to {2,3,3} is wrong, and other shapes raise
 - `slice` of a `slice`: under defn Nx adds the starts of two up before the outer one is clamped to what the \
 inner one left: `y |> Nx.slice([2], [1]) |> Nx.slice([i], [1])` with `i` a tensor of 1 is element 3, not 2
+- `add` of a constant 0.0: under defn Nx makes the other operand of it, so that -0.0 stays; the sum is 0.0
 ";
 
 const BINARY_BACKEND: &str = "

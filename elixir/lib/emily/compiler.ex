@@ -9,8 +9,10 @@ defmodule Emily.Compiler do
   it, with its branches and loops. Hooks, `Nx.runtime_call/4` and reductions by a function of the caller's are Elixir's; the
   function is then several programs with those calls between them.
 
-  A program runs on its worker without a break, its loops too: what other processes ask of the same worker waits until it
-  ends. Where that is long, give each process an `Emily.Stream`.
+  A program runs on its worker's thread without a break, its loops too. Until it ends, what other processes ask of
+  that worker waits, and so do the streams on the same thread: there are as many threads as cores, eight at least,
+  and more streams share them. Where programs are long, give each process an `Emily.Stream`, and have no more
+  streams than threads.
 
   Arguments of other backends are copied in, and results are tensors of `Emily.Backend`. Any
   process may call what was compiled, and a copy for another is small.

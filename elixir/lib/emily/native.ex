@@ -483,7 +483,10 @@ defmodule Emily.Native do
   end
 
   defp queue_program(worker, program, inputs) when length(inputs) <= @read_at_once do
-    NIF.run_program(worker, program, inputs)
+    case NIF.run_program(worker, program, inputs) do
+      :many -> NIF.run_program_dirty(worker, program, inputs)
+      queued -> queued
+    end
   end
 
   defp queue_program(worker, program, inputs), do: NIF.run_program_dirty(worker, program, inputs)

@@ -136,6 +136,16 @@ defmodule Emily.FastTest do
     end
   end
 
+  test "an infinite weight makes an infinity of what vanishes beside the largest, on any backend" do
+    for backend <- [Nx.BinaryBackend, @emily] do
+      [x, weight] =
+        for list <- [[1.0e-20, 1.0e30], [:infinity, 1.0]], do: Nx.tensor(list, backend: backend)
+
+      assert [:infinity, second] = Nx.to_list(Fast.rms_norm(x, weight, eps: 0.0))
+      assert_in_delta second, :math.sqrt(2), 1.0e-6
+    end
+  end
+
   defmodule InDefn do
     import Nx.Defn
 

@@ -29,6 +29,13 @@ defmodule Emily.SchedulerTest do
     tensor
   end
 
+  # A program that gives twice its operand, so many times.
+  defp twice(count) do
+    program = {[{:u8, {1}}], [], {[{[1], :add, %{}, [0, 0]}], List.duplicate(1, count)}}
+    {:ok, program} = Native.compile_program(program)
+    program
+  end
+
   # Whether a process that prepares something is reported every time that it goes on to call `fun`.
   defp long?(prepare, fun) do
     Enum.all?(1..@tries, fn _try ->
@@ -188,6 +195,23 @@ defmodule Emily.SchedulerTest do
         assert {:ok, [all]} = Native.concatenate(worker, operands, %{axis: 0})
         assert Native.type(all) == {:u8, {length(operands)}}
       end
+    end
+
+    test "a program of as many results as operands is run there, and of one more is not", %{
+      worker: worker,
+      small: small
+    } do
+      for {count, few?} <- [{256, true}, {257, false}] do
+        program = twice(count)
+        assert match?({:ok, _results}, NIF.run_program(worker, program, [small])) == few?
+        assert {:ok, results} = Native.run_program(worker, program, [small])
+        assert Enum.map(results, &Native.read/1) == List.duplicate({:ok, <<2>>}, count)
+      end
+    end
+
+    test "a program of many results", %{worker: worker, small: small} do
+      program = twice(60_000)
+      refute long?(fn -> program end, &Native.run_program(worker, &1, [small]))
     end
 
     test "many operands that are none", %{worker: worker, small: small} do

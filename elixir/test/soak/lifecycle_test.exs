@@ -6,28 +6,34 @@ defmodule Emily.Soak.LifecycleTest do
 
   @moduletag timeout: :infinity
 
-  @count 256
+  # So many that their sums are queued, and not computed in the call.
+  @count 8192
   # More than a queue's bound.
   @many 5000
-  @mib 1024 * 1024
+  # Bytes that are left while memory is short: more than what others have yet to compute.
+  @room 16 * 1024 * 1024
 
   # How often a caller ends in each way.
   @ways [undone: 25, killed: 35, closed: 20, full: 1, failed: 9, no_room: 10]
 
   @tag soak: "lifecycle"
   test "processes and streams come and go, and the next one is served" do
-    start = fn -> :rand.seed_s(:exsss, {7, 0, 0}) end
+    start = fn -> {:rand.seed_s(:exsss, {7, 0, 0}), :binary.copy(<<1>>, 2 * @room)} end
     Soak.run(:lifecycle, start, &turn/2, iterations: 10_000, rehearsal: 200)
   end
 
-  defp turn(random, tally) do
+  defp turn({random, large}, tally) do
     {way, random} = draw(@ways, random)
     {links, random} = :rand.uniform_s(64, random)
     {moment, random} = :rand.uniform_s(3, random)
-    live(way, links, moment - 1, tally)
+
+    if way == :no_room,
+      do: no_room(large, links, tally),
+      else: live(way, links, moment - 1, tally)
+
     # Whatever happened, the next one is served.
     Soak.at_once(tally, [3], &check(tally, &1))
-    random
+    {random, large}
   end
 
   defp draw(ways, random) do
@@ -75,7 +81,11 @@ defmodule Emily.Soak.LifecycleTest do
 
   # More is called than a queue holds.
   defp live(:full, _links, _moment, tally) do
-    Soak.at_once(tally, [@many], fn links -> own_stream(fn -> check(tally, links) end) end)
+    stream = Emily.Stream.new(device: Soak.device())
+
+    Soak.at_once(tally, [@many], fn links ->
+      Emily.Stream.with_stream(stream, fn -> check(tally, links, &queued(tally, stream, &1)) end)
+    end)
   end
 
   # A call fails that others depend on.
@@ -100,11 +110,10 @@ defmodule Emily.Soak.LifecycleTest do
   end
 
   # There is no room for a while.
-  defp live(:no_room, links, _moment, tally) do
-    limit = Memory.set_limit(Memory.stats().active + 2 * @mib)
+  defp no_room(bytes, links, tally) do
+    limit = Memory.set_limit(Memory.stats().active + @room)
 
-    Soak.at_once(tally, [4 * @mib], fn size ->
-      bytes = :binary.copy(<<1>>, size)
+    Soak.at_once(tally, [byte_size(bytes)], fn size ->
       large = fn -> Nx.from_binary(bytes, :u8, backend: Soak.backend()) end
       sum = fn -> ones(1) |> Nx.broadcast({size}) |> Nx.add(1) |> Emily.eval() end
 
@@ -135,12 +144,26 @@ defmodule Emily.Soak.LifecycleTest do
     Enum.reduce(2..links//1, ones, fn _link, sum -> Nx.add(sum, ones) end)
   end
 
+  # A chain that is seen in the stream's queue.
+  defp queued(tally, stream, links) do
+    ones = ones(@count)
+
+    {sum, depth} =
+      Enum.reduce(2..links//1, {ones, 0}, fn _link, {sum, depth} ->
+        {Nx.add(sum, ones), max(depth, Emily.Stream.queue_depth(stream))}
+      end)
+
+    Tally.look(tally, depth)
+    if depth == 0, do: Tally.fault(tally, "of #{links} calls none was seen in the queue")
+    sum
+  end
+
   defp ones(count), do: Nx.from_binary(want(1, count), :s32, backend: Soak.backend())
 
   defp want(links, count \\ @count), do: :binary.copy(<<links::32-native>>, count)
 
-  defp check(tally, links) do
-    with {:ok, bits} <- Tally.ask(tally, fn -> Nx.to_binary(chain(links)) end),
+  defp check(tally, links, chain \\ &chain/1) do
+    with {:ok, bits} <- Tally.ask(tally, fn -> Nx.to_binary(chain.(links)) end),
          do: Tally.same(tally, "a chain", bits, want(links))
   end
 end

@@ -12,6 +12,9 @@ const CALLERS: usize = 8;
 /// Links of the chain that is evaluated in a turn.
 const LINKS: usize = 8;
 
+/// Of the network: its products are so large that they are queued, and not computed in the call.
+const SIZES: [usize; 3] = [64, 128, 64];
+
 /// What the chain is made of, and the bits of each of its links.
 pub(super) struct EvalConcurrency {
     worker: Worker,
@@ -24,8 +27,8 @@ impl EvalConcurrency {
     pub(super) fn begin(device: Device) -> Result<EvalConcurrency> {
         let worker = super::worker(device)?;
         let mut harness = EvalConcurrency {
-            network: Network::new(&worker, [32, 64, 32])?,
-            rows: random(&worker, &[16, 32], 1.0, 9)?,
+            network: Network::new(&worker, SIZES)?,
+            rows: random(&worker, &[16, SIZES[0]], 1.0, 9)?,
             alone: Vec::new(),
             worker,
         };

@@ -12,13 +12,14 @@ use rand_chacha::ChaCha8Rng;
 use super::network::one;
 use super::{Tally, Work};
 
-/// Elements of a chain's tensors.
-const COUNT: usize = 256;
+/// Elements of a chain's tensors: so many that their sums are queued, and not computed in the call.
+const COUNT: usize = 8192;
 
 /// More than a queue's bound.
 const MANY: usize = 5000;
 
-const MIB: usize = 1 << 20;
+/// Bytes that are left while memory is short: more than what others have yet to compute.
+const ROOM: usize = 32 << 20;
 
 /// What comes and goes does so on the threads of these, of which each has one.
 pub(super) struct Lifecycle {
@@ -82,11 +83,7 @@ impl Lifecycle {
             Way::Undone => drop(chain(&worker, links)?),
             Way::GivenUp => give_up(tally, &chain(&worker, links)?, moment),
             Way::Stopped => stop(tally, &worker, links, moment)?,
-            Way::Full => {
-                let end = chain(&worker, MANY)?;
-                tally.look(&worker);
-                check(tally, &end, MANY);
-            }
+            Way::Full => fill(tally, &worker)?,
             Way::Failed => fail(tally, &worker)?,
             Way::NoRoom => no_room(tally, &worker)?,
         }
@@ -110,15 +107,34 @@ impl Work for Lifecycle {
 
 /// The end of a chain of so many sums of ones.
 fn chain(worker: &Worker, links: usize) -> Result<Handle> {
+    chain_with(worker, links, || ())
+}
+
+/// [`chain`], and looks after each call.
+fn chain_with(worker: &Worker, links: usize, mut look: impl FnMut()) -> Result<Handle> {
     let one_each = ones(worker, COUNT)?;
     (1..links).try_fold(one_each.clone(), |sum, _| {
-        one(worker, &Arithmetic::Add.into(), [&sum, &one_each])
+        let sum = one(worker, &Arithmetic::Add.into(), [&sum, &one_each])?;
+        look();
+        Ok(sum)
     })
 }
 
 fn ones(worker: &Worker, count: usize) -> Result<Handle> {
     let bytes: Vec<u8> = 1i32.to_le_bytes().repeat(count);
     worker.from_bytes(TensorType::new(DType::S32, [count]), &bytes)
+}
+
+/// Calls more than a queue holds.
+fn fill(tally: &mut Tally, worker: &Worker) -> Result<()> {
+    let mut seen = 0;
+    let end = chain_with(worker, MANY, || seen = seen.max(worker.depth()))?;
+    tally.saw(seen);
+    if seen == 0 {
+        tally.fault(format!("of {MANY} calls none was seen in the queue"));
+    }
+    check(tally, &end, MANY);
+    Ok(())
 }
 
 /// Reads the end of a chain.
@@ -201,14 +217,14 @@ fn fail(tally: &mut Tally, worker: &Worker) -> Result<()> {
 fn no_room(tally: &mut Tally, worker: &Worker) -> Result<()> {
     let tensor = ones(worker, COUNT)?;
     let active = memory::stats()?.active;
-    let limit = memory::set_limit(active + 2 * MIB)?;
+    let limit = memory::set_limit(active + ROOM)?;
     let large = Op::Broadcast(Broadcast {
-        shape: Shape::from([8 * MIB / COUNT, COUNT]),
+        shape: Shape::from([ROOM / COUNT, COUNT]),
         axes: None,
     });
     let refusals = [
         worker
-            .from_bytes(TensorType::new(DType::U8, [4 * MIB]), &vec![0; 4 * MIB])
+            .from_bytes(TensorType::new(DType::U8, [2 * ROOM]), &vec![0; 2 * ROOM])
             .err(),
         match one(worker, &large, [&tensor])
             .and_then(|view| one(worker, &Arithmetic::Add.into(), [&view, &view]))

@@ -105,7 +105,12 @@ impl Tally {
 
     /// Looks at how much waits.
     pub fn look(&mut self, worker: &Worker) {
-        self.depth = self.depth.max(worker.depth());
+        self.saw(worker.depth());
+    }
+
+    /// Takes note of so many jobs that wait.
+    pub fn saw(&mut self, depth: usize) {
+        self.depth = self.depth.max(depth);
     }
 
     /// Adds what another caller counted.

@@ -26,7 +26,11 @@ defmodule Emily.Fast.Composed do
   end
 
   def rms_norm(%Fast.RmsNorm{eps: eps}, tensor, weight) do
-    rounded([tensor, weight], fn [x, weight] -> x |> sized(eps, & &1) |> Nx.multiply(weight) end)
+    rounded([tensor, weight], fn [x, weight] ->
+      # A part that vanishes beside the largest is still no 0 to an infinite weight.
+      infinite = weight |> Nx.is_infinity() |> nameless() |> Nx.broadcast(x.shape, names: x.names)
+      x |> sized(eps, & &1, &Nx.select(infinite, x, &1)) |> Nx.multiply(weight)
+    end)
   end
 
   def layer_norm(%Fast.LayerNorm{eps: eps}, tensor, weight, bias) do
@@ -291,7 +295,7 @@ defmodule Emily.Fast.Composed do
 
   # Rows over the root of their mean square. Elements are taken as parts of the power of two below the
   # largest, or below the root of eps where that is larger, so that no square overflows and none is rounded.
-  defp sized(x, eps, adjust) do
+  defp sized(x, eps, adjust, finish \\ & &1) do
     # A number would be an f32 in Nx, also beside an f64.
     root = Nx.tensor(:math.sqrt(eps), type: x.type)
     scale = x |> Nx.abs() |> Nx.reduce_max(axes: [-1], keep_axes: true) |> Nx.max(root)
@@ -301,7 +305,7 @@ defmodule Emily.Fast.Composed do
     # Beside a variance of 0 it counts, however small.
     least = if eps > 0, do: Nx.Constants.smallest_positive_normal(x.type), else: 0
     eps = root |> Nx.divide(scale) |> Nx.pow(2) |> Nx.max(least)
-    Nx.divide(parts, parts |> Nx.pow(2) |> mean() |> Nx.add(eps) |> Nx.sqrt())
+    Nx.divide(finish.(parts), parts |> Nx.pow(2) |> mean() |> Nx.add(eps) |> Nx.sqrt())
   end
 
   defp mean(x), do: Nx.mean(x, axes: [-1], keep_axes: true)
