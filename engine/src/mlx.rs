@@ -4,6 +4,7 @@
 //! call: an `unsafe` block's conditions hold by what stands next to it.
 
 mod array;
+mod cuda;
 mod device;
 mod dtype;
 mod error;
@@ -16,6 +17,7 @@ pub(crate) use array::{
     clone_array, contiguous, data_ptr, dims, is_available, is_row_contiguous, moves_when_read,
     private, shape_of, upload,
 };
+pub(crate) use cuda::indexed_add;
 pub use device::version;
 pub(crate) use device::{gpu_available, initialize};
 pub(crate) use dtype::{dtype_of, to_mlx};

@@ -339,7 +339,10 @@ fn binary(name: &str, op: Binary, a: &Array, b: &Array) -> Result<Array> {
 /// Runs one operation with a place for its result and the thread's stream.
 ///
 /// What MLX threw is kept by mlx-rs, which gives it to its own callers only; the name has to do.
-fn call(name: &str, op: impl FnOnce(*mut mlx_array, mlx_stream) -> c_int) -> Result<Array> {
+pub(super) fn call(
+    name: &str,
+    op: impl FnOnce(*mut mlx_array, mlx_stream) -> c_int,
+) -> Result<Array> {
     initialize();
     let stream = Stream::thread_local_or_default();
     // SAFETY: takes nothing; the empty handle is owned here.

@@ -10,7 +10,7 @@ use mlx_rs::{Array, Dtype};
 
 use super::cast::{cast, operand};
 use super::float::widened;
-use super::{Cx, axes as mlx_axes, dims};
+use super::{Cx, axes as mlx_axes, dims, length};
 use crate::mlx::{self, clone_array, dtype_of, integer, shape_of, to_mlx};
 use crate::{Device, host};
 
@@ -211,13 +211,7 @@ pub(super) fn indexed(
     match op {
         // The small floats are added in f32, and rounded once.
         Indexed::IndexedAdd => {
-            let (x, updates) = (widened(&x)?, widened(&updates)?);
-            let sums = scatter(
-                &x,
-                &updates,
-                |x, updates| mlx::scatter_add(x, &parts, updates, &axes),
-                cx,
-            )?;
+            let sums = added(&widened(&x)?, &parts, &widened(&updates)?, &axes, cx)?;
             cast(&sums, ty.dtype)
         }
         // MLX writes in any order, so that each index gets its last update as often as it is there.
@@ -246,8 +240,71 @@ fn last_of_each(x: &Array, parts: &[Array], axes: &[i32]) -> Result<Array> {
     mlx::gather(&last, parts, &axes, &ones)?.reshape(&[count])
 }
 
+/// `x` with updates added at the positions that `parts` give along `axes`, as [`mlx::scatter_add`] takes them.
+pub(super) fn added(
+    x: &Array,
+    parts: &[Array],
+    updates: &Array,
+    axes: &[i32],
+    cx: &Cx,
+) -> Result<Array> {
+    if cx.device == Device::Gpu && cfg!(target_os = "linux") && x.dtype() == Dtype::Float32 {
+        return added_on_cuda(x, parts, updates, axes);
+    }
+    let add = |x: &Array, updates: &Array| mlx::scatter_add(x, parts, updates, axes);
+    scatter(x, updates, add, cx)
+}
+
+/// The same of `f32` by a kernel of our own: MLX's adds in place by an instruction that takes subnormal numbers for
+/// zero.
+fn added_on_cuda(x: &Array, parts: &[Array], updates: &Array, axes: &[i32]) -> Result<Array> {
+    let most = x.size().max(updates.size());
+    let dtype = i32::try_from(most).map_or(DType::S64, |_| DType::S32);
+    let rows = parts.iter().zip(axes);
+    let rows = rows.map(|(part, &axis)| Ok((clone_array(part), axis as usize)));
+    // Each update is a window, one element long along an indexed axis.
+    let window = &updates.shape()[1..];
+    let long = window.iter().enumerate().filter(|&(_, &len)| len > 1);
+    let columns = long.map(|(axis, &len)| {
+        let mut along = vec![1; window.len()];
+        along[axis] = len;
+        Ok((mlx::arange(len, to_mlx(dtype))?.reshape(&along)?, axis))
+    });
+    let width = length(window.iter().map(|&len| len as usize).product())?;
+    let rows = places(x.shape(), rows, dtype)?;
+    let columns = places(x.shape(), columns, dtype)?.reshape(&[width])?;
+    let updates = updates.reshape(&[updates.shape()[0], width])?;
+    x.add(mlx::indexed_add(&updates, [&rows, &columns], x.shape())?)
+}
+
+/// Where indices along some axes lead to in a tensor of this shape, row by row; to its begin where there are none.
+fn places(
+    shape: &[i32],
+    indices: impl Iterator<Item = Result<(Array, usize)>>,
+    dtype: DType,
+) -> Result<Array> {
+    let mut sum: Option<Array> = None;
+    for index in indices {
+        let (index, axis) = index?;
+        let index = index.as_dtype(to_mlx(dtype))?;
+        let stride: i128 = shape[axis + 1..]
+            .iter()
+            .map(|&dim| i128::from(dim))
+            .product();
+        let place = match stride {
+            1 => index,
+            _ => index.multiply(integer(dtype, stride))?,
+        };
+        sum = Some(match sum {
+            Some(sum) => sum.add(place)?,
+            None => place,
+        });
+    }
+    Ok(sum.unwrap_or_else(|| integer(dtype, 0)))
+}
+
 /// Writes where the device can: Metal's kernels scatter no elements of eight bytes.
-pub(super) fn scatter(
+fn scatter(
     x: &Array,
     updates: &Array,
     write: impl Fn(&Array, &Array) -> Result<Array>,

@@ -8,7 +8,7 @@ use mlx_rs::{Array, Dtype};
 use super::binary::{larger, multiply, smaller};
 use super::cast::cast;
 use super::float::{order_keys, widened};
-use super::index::scatter as scatter_to;
+use super::index::added;
 use super::integer::limits;
 use super::reduce::nan_first;
 use super::{Cx, dims, length, shape};
@@ -177,12 +177,7 @@ pub(super) fn scatter(
     let at = select(&outside, integer(DType::S32, size.into()), &chosen)?;
     let count = length(source.size())?;
     let (at, source) = ([at.reshape(&[count])?], source.reshape(&[count, 1])?);
-    let sums = scatter_to(
-        &sums,
-        &source,
-        |sums, source| mlx::scatter_add(sums, &at, source, &[0]),
-        cx,
-    )?;
+    let sums = added(&sums, &at, &source, &[0], cx)?;
     cast(&slice_axis(&sums, 0, 0..size)?.reshape(&shape)?, ty.dtype)
 }
 

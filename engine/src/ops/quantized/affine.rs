@@ -83,8 +83,9 @@ pub(in crate::ops) fn quantized_matmul(
     let by_codes = rows < MANY_ROWS
         && match cx.device {
             Device::Cpu => ty.dtype != DType::F64,
-            // For columns there is no kernel, or one that takes half a minute to compile.
-            Device::Gpu => op.transpose && is_one && length > op.group_size,
+            // For columns there is no kernel, or one that takes half a minute to compile; nor is there for a single
+            // row of codes that is a view, whose stride MLX compares with its length.
+            Device::Gpu => op.transpose && is_one && packed.dim(0) > 1 && length > op.group_size,
         };
     let at = |x: &Array| match cx.device {
         Device::Gpu if by_codes => cast(x, ty.dtype)?.contiguous(),
