@@ -7,7 +7,9 @@ defmodule Emily.Compiler do
 
   The expression is traced once, when the function is compiled, and becomes a program: one call into the engine runs
   it, with its branches and loops. Hooks, `Nx.runtime_call/4` and reductions by a function of the caller's are Elixir's; the
-  function is then several programs with those calls between them.
+  function is then several programs with those calls between them. Where such a call is used in branches of several
+  conditionals and nowhere else, the function runs operation by operation, as it does by `Nx.Defn.Evaluator`: the
+  call is made only if a branch that is taken needs it.
 
   A program runs on its worker without a break, its loops too: what other processes ask of the same worker waits until it
   ends. Where that is long, give each process an `Emily.Stream`.
@@ -116,10 +118,14 @@ defmodule Emily.Compiler do
     {:ok, plan, {Nx.to_template(expression), Enum.reverse(outputs)}}
   rescue
     # What is wrong is told where it was: by the call, if that comes to it.
-    error ->
-      why = Exception.format(:error, error, __STACKTRACE__)
-      :telemetry.execute([:emily, :program, :walk], %{count: 1}, %{why: why})
-      {:walk, why}
+    error -> walked(Exception.format(:error, error, __STACKTRACE__))
+  catch
+    {:walk, why} -> walked(why)
+  end
+
+  defp walked(why) do
+    :telemetry.execute([:emily, :program, :walk], %{count: 1}, %{why: why})
+    {:walk, why}
   end
 
   defp program(plan, {container, outputs}, {_backend, options} = backend, opts) do
