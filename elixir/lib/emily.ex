@@ -23,7 +23,7 @@ defmodule Emily do
 
   import Emily.Reply, only: [ok!: 1]
 
-  alias Emily.{Backend, Lane, Native, Reply}
+  alias Emily.{Backend, Lane, Native}
   alias Emily.Backend.Type
   alias Emily.Native.Async
   alias Nx.Tensor, as: T
@@ -168,8 +168,6 @@ defmodule Emily do
   defp metadata(ref) do
     {dtype, shape} = Native.type(ref)
     %{shape: shape, dtype: Type.from_dtype(dtype)}
-  rescue
-    error in ArgumentError -> reraise Reply.explain(error, [ref]), __STACKTRACE__
   end
 
   defp span_eval(metadata, fun) do

@@ -36,7 +36,7 @@ defmodule Emily.Native do
   `Emily.Native.Async` has the two halves apart.
   """
 
-  alias Emily.Error
+  alias Emily.{Error, Reply}
   alias Emily.Native.{Async, NIF, Ops}
 
   @typedoc "A tensor: a handle on data that the engine holds, or will hold once it is computed."
@@ -220,6 +220,8 @@ defmodule Emily.Native do
       nil -> Async.call(&NIF.read(tensor, &1), timeout)
       read -> result(read)
     end
+  rescue
+    error in ArgumentError -> reraise Reply.explain(error, [tensor]), __STACKTRACE__
   end
 
   @doc """
@@ -234,7 +236,11 @@ defmodule Emily.Native do
 
   """
   @spec eval(tensor(), timeout()) :: :ok | {:error, Error.t()}
-  def eval(tensor, timeout \\ :infinity), do: Async.call(&NIF.eval(tensor, &1), timeout)
+  def eval(tensor, timeout \\ :infinity) do
+    Async.call(&NIF.eval(tensor, &1), timeout)
+  rescue
+    error in ArgumentError -> reraise Reply.explain(error, [tensor]), __STACKTRACE__
+  end
 
   @doc """
   Frees the tensor now, whoever holds it; `false` when it already was.
@@ -254,7 +260,11 @@ defmodule Emily.Native do
 
   """
   @spec release(tensor()) :: boolean()
-  def release(tensor), do: NIF.release(tensor)
+  def release(tensor) do
+    NIF.release(tensor)
+  rescue
+    error in ArgumentError -> reraise Reply.explain(error, [tensor]), __STACKTRACE__
+  end
 
   @doc """
   The tensor's dtype and shape, known before it is computed.
@@ -269,7 +279,11 @@ defmodule Emily.Native do
 
   """
   @spec type(tensor()) :: {dtype(), shape()}
-  def type(tensor), do: NIF.type(tensor)
+  def type(tensor) do
+    NIF.type(tensor)
+  rescue
+    error in ArgumentError -> reraise Reply.explain(error, [tensor]), __STACKTRACE__
+  end
 
   ## Memory
 

@@ -77,7 +77,8 @@ defmodule Emily.Stream do
 
   """
   @spec with_stream(t(), (-> result)) :: result when result: var
-  def with_stream(%__MODULE__{lane: lane}, fun) when is_function(fun, 0) do
+  def with_stream(%__MODULE__{lane: lane} = stream, fun) when is_function(fun, 0) do
+    _here = worker!(stream)
     Lane.within(lane, fun)
   end
 
@@ -106,7 +107,8 @@ defmodule Emily.Stream do
 
   """
   @spec close(t()) :: :ok
-  def close(%__MODULE__{lane: %Lane{worker: worker}}) do
+  def close(%__MODULE__{} = stream) do
+    worker = worker!(stream)
     _done = Native.flush(worker)
     Native.stop_worker(worker)
   end
@@ -133,5 +135,13 @@ defmodule Emily.Stream do
 
   """
   @spec queue_depth(t()) :: non_neg_integer()
-  def queue_depth(%__MODULE__{lane: lane}), do: Native.queue_depth(lane.worker)
+  def queue_depth(%__MODULE__{} = stream), do: Native.queue_depth(worker!(stream))
+
+  # The worker, which is another VM's where the stream is.
+  defp worker!(%__MODULE__{lane: %Lane{worker: worker}}) do
+    _device = Native.device(worker)
+    worker
+  rescue
+    error in ArgumentError -> reraise Reply.explain(error, [worker], :stream), __STACKTRACE__
+  end
 end
