@@ -53,6 +53,11 @@ defmodule Emily.Stream do
   def new(device) when is_atom(device), do: new(device: device)
 
   def new(opts) do
+    if not Keyword.keyword?(opts) do
+      raise ArgumentError,
+            "Emily.Stream.new: expected a device, :cpu or :gpu, or options, got: #{inspect(opts)}"
+    end
+
     opts = Lane.validate!(opts)
     f64 = Keyword.get(opts, :f64, false)
 
