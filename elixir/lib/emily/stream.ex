@@ -100,6 +100,11 @@ defmodule Emily.Stream do
   Closes the stream: what was called on it before is still done, what is called later is an
   `Emily.Error` of kind `:stopped`. Tensors that it computed stay.
 
+  Waits until everything that was called before has begun, and for a function that `Emily.Compiler` compiled until it
+  ends, as a program runs without a break: where a loop of it does not end, `close/1` does not either. Streams that
+  share a thread wait for each other's programs. Where what was called is not wanted any more, drop it, or end the process
+  that holds it, and close then.
+
   Closing twice is no error. A stream that nobody holds any more needs no closing.
 
   ## Examples
