@@ -23,7 +23,7 @@ defmodule Emily do
 
   import Emily.Reply, only: [ok!: 1]
 
-  alias Emily.{Backend, Lane, Native, Reply}
+  alias Emily.{Backend, Error, Lane, Native}
   alias Emily.Backend.Type
   alias Emily.Native.Async
   alias Nx.Tensor, as: T
@@ -51,16 +51,25 @@ defmodule Emily do
   def from_binary(binary, shape, type, opts) when is_binary(binary) and is_tuple(shape) do
     lane = Lane.for_options(opts)
     dtype = type |> Nx.Type.normalize!() |> Type.to_dtype!(lane.f64)
-    ok!(Native.from_binary(lane.worker, dtype, shape, binary))
+    lane.worker |> Native.from_binary(dtype, shape, binary) |> named("from_binary") |> ok!()
   end
 
   def from_binary(binary, shape, _type, _opts) when is_binary(binary) do
-    raise ArgumentError, "a shape is a tuple, as {2, 2}, got: #{inspect(shape)}"
+    raise ArgumentError,
+          "Emily.from_binary: a shape is a tuple, as {2, 2}, got: #{inspect(shape)}"
   end
 
   def from_binary(binary, _shape, _type, _opts) do
-    raise ArgumentError, "expected the elements' bytes in a binary, got: #{inspect(binary)}"
+    raise ArgumentError,
+          "Emily.from_binary: expected the elements' bytes in a binary, got: #{inspect(binary)}"
   end
+
+  # An error that is of no operation, by the name of the function that was called.
+  defp named({:error, %Error{op: nil} = error}, function) do
+    {:error, %{error | message: "Emily.#{function}: #{error.message}"}}
+  end
+
+  defp named(reply, _function), do: reply
 
   @doc """
   Computes the tensor and gives its bytes, row-major and little-endian.
@@ -168,8 +177,6 @@ defmodule Emily do
   defp metadata(ref) do
     {dtype, shape} = Native.type(ref)
     %{shape: shape, dtype: Type.from_dtype(dtype)}
-  rescue
-    error in ArgumentError -> reraise Reply.explain(error, [ref]), __STACKTRACE__
   end
 
   defp span_eval(metadata, fun) do

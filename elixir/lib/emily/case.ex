@@ -20,10 +20,10 @@ defmodule Emily.Case do
   @doc """
   Runs `fun` with `args` and writes what it called; gives the files, one per operation.
 
-  Tensors among the arguments are copied to `Emily.Backend` unless they are there. An error that
-  `fun` raises is what the last case is about, and is not raised again, unless nothing was called before;
-  where it throws or exits, nothing is written. What it calls in other processes is not recorded, nor is a
-  function that `Emily.Compiler` compiled before: compile it within `fun`.
+  Tensors among the arguments, also within lists, tuples, maps and structs, are copied to `Emily.Backend`
+  unless they are there. An error that `fun` raises is what the last case is about, and is not raised again,
+  unless nothing was called before; where it throws or exits, nothing is written. What it calls in other
+  processes is not recorded, nor is a function that `Emily.Compiler` compiled before: compile it within `fun`.
 
   A file is named after its operation, with a number where one of that name is there: what was
   recorded before stays.
@@ -98,6 +98,19 @@ defmodule Emily.Case do
 
   defp to_emily(%T{data: %Backend{}} = tensor), do: tensor
   defp to_emily(%T{} = tensor), do: Nx.backend_copy(tensor, Backend)
+  defp to_emily([head | tail]), do: [to_emily(head) | to_emily(tail)]
+
+  defp to_emily(tuple) when is_tuple(tuple) do
+    tuple |> Tuple.to_list() |> to_emily() |> List.to_tuple()
+  end
+
+  defp to_emily(%_struct{} = struct) do
+    struct!(struct, struct |> Map.from_struct() |> to_emily())
+  end
+
+  defp to_emily(map) when is_map(map),
+    do: Map.new(map, fn {key, value} -> {key, to_emily(value)} end)
+
   defp to_emily(other), do: other
 
   defp calls(fun, args) do

@@ -7,7 +7,9 @@ defmodule Emily.Compiler do
 
   The expression is traced once, when the function is compiled, and becomes a program: one call into the engine runs
   it, with its branches and loops. Hooks, `Nx.runtime_call/4` and reductions by a function of the caller's are Elixir's; the
-  function is then several programs with those calls between them.
+  function is then several programs with those calls between them. Where such a call is used in branches of several
+  conditionals and nowhere else, the function runs operation by operation, as it does by `Nx.Defn.Evaluator`: the
+  call is made only if a branch that is taken needs it.
 
   A program runs on its worker's thread without a break, its loops too. Until it ends, what other processes ask of
   that worker waits, and so do the streams on the same thread: there are as many threads as cores, eight at least,
@@ -20,7 +22,8 @@ defmodule Emily.Compiler do
   ## Options
 
     * `:device`, `:f64` - as of `Emily.Backend`. Where neither is given, those of the default
-      backend, if that is `Emily.Backend`, as it is when the function is compiled.
+      backend, if that is `Emily.Backend`, as it is when the function is compiled. Arguments on another device than
+      the one given are copied there; where none is given, the first argument's is taken, as without a compiler.
     * `:fast` - whether norms, softmax, attention and rotary positions that are composed of Nx's operations
       become calls of `Emily.Fast`, whose documentation says which do ("Rewriting"). What they give differs in
       its last digits, mostly for the better. `Emily.Fast.rewrites/2` counts them. Defaults to `false`.
@@ -118,24 +121,29 @@ defmodule Emily.Compiler do
     {:ok, plan, {Nx.to_template(expression), Enum.reverse(outputs)}}
   rescue
     # What is wrong is told where it was: by the call, if that comes to it.
-    error ->
-      why = Exception.format(:error, error, __STACKTRACE__)
-      :telemetry.execute([:emily, :program, :walk], %{count: 1}, %{why: why})
-      {:walk, why}
+    error -> walked(Exception.format(:error, error, __STACKTRACE__))
+  catch
+    {:walk, why} -> walked(why)
+  end
+
+  defp walked(why) do
+    :telemetry.execute([:emily, :program, :walk], %{count: 1}, %{why: why})
+    {:walk, why}
   end
 
   defp program(plan, {container, outputs}, {_backend, options} = backend, opts) do
     gc? = Keyword.get(opts, :garbage_collect, false)
+    device = opts[:device]
 
     fn [params] ->
       Nx.with_default_backend(backend, fn ->
-        params = Enum.map(params, &parameter(&1, backend))
+        params = Enum.map(params, &parameter(&1, backend, device))
         tensors = Plan.run(plan, params, options, gc?)
         pairs = Enum.zip(outputs, tensors)
 
         {result, []} =
           Composite.traverse(container, pairs, fn _template, [{output, tensor} | rest] ->
-            {given(%{output | data: transfer(tensor, backend).data}), rest}
+            {given(%{output | data: transfer(tensor, backend, device).data}), rest}
           end)
 
         [result]
@@ -148,12 +156,13 @@ defmodule Emily.Compiler do
     hooks = Keyword.get(opts, :hooks, %{})
     traced = fn _vars -> Copyable.copyable(expression, hooks) end
     run = Evaluator.__compile__(key, vars, traced, Keyword.take(opts, @evaluator_options))
+    device = opts[:device]
 
     fn [params] ->
       Nx.with_default_backend(backend, fn ->
-        [Enum.map(params, &parameter(&1, backend))]
+        [Enum.map(params, &parameter(&1, backend, device))]
         |> run.()
-        |> Enum.map(&pin(&1, backend))
+        |> Enum.map(&pin(&1, backend, device))
       end)
     end
   end
@@ -184,17 +193,23 @@ defmodule Emily.Compiler do
   end
 
   # A parameter is a function, so that one that is not used is not copied in.
-  defp parameter(fun, backend), do: fn -> transfer(fun.(), backend) end
+  defp parameter(fun, backend, device), do: fn -> transfer(fun.(), backend, device) end
 
-  defp pin(result, backend), do: Composite.traverse(result, &given(transfer(&1, backend)))
+  defp pin(result, backend, device) do
+    Composite.traverse(result, &given(transfer(&1, backend, device)))
+  end
 
   # A result is its caller's, who has not asked to donate it, not even where it is a donated argument as it is.
   # Nx 0.13 has no such mark.
   defp given(tensor), do: Map.replace(tensor, :donatable?, false)
 
-  defp transfer(%T{data: %Backend{}} = tensor, _backend), do: tensor
-  defp transfer(%T{data: %Nx.Defn.Expr{}} = expression, _backend), do: expression
-  defp transfer(%T{} = tensor, backend), do: Nx.backend_copy(tensor, backend)
+  # A tensor of ours stays where it is, unless the options ask for another device.
+  defp transfer(%T{data: %Backend{device: there}} = tensor, _backend, device)
+       when device in [nil, there],
+       do: tensor
+
+  defp transfer(%T{data: %Nx.Defn.Expr{}} = expression, _backend, _device), do: expression
+  defp transfer(%T{} = tensor, backend, _device), do: Nx.backend_copy(tensor, backend)
 
   defp validate!(opts) do
     # `:compiler` is still among the options that partitions are asked for with.

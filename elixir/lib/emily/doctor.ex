@@ -7,7 +7,7 @@ defmodule Emily.Doctor do
   """
 
   alias Emily.Doctor.Machine
-  alias Emily.Install.{Artefact, Download, Sums, Variant}
+  alias Emily.Install.{Artefact, Download, Priv, Sums, Variant}
   alias Emily.Native
 
   @typedoc """
@@ -320,7 +320,7 @@ defmodule Emily.Doctor do
 
   # What the archive says that `priv/native` was unpacked from.
   defp published do
-    if System.get_env("EMILY_NIF"), do: :none, else: Sums.read(native())
+    if Priv.named(), do: :none, else: Sums.read(native())
   end
 
   defp native, do: Application.app_dir(:emily, "priv/native")
@@ -329,10 +329,7 @@ defmodule Emily.Doctor do
   defp dotted({major, minor}), do: "#{major}.#{minor}"
 
   defp artefacts do
-    library =
-      System.get_env("EMILY_NIF") || native("libemily_nif.so")
-
-    [{"the library", library}] ++ mlx(:os.type())
+    [{"the library", Priv.named() || native("libemily_nif.so")}] ++ mlx(:os.type())
   end
 
   # An archive has it beside the library. Where a library that was built looks for MLX is written in it;

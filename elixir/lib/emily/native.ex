@@ -36,7 +36,7 @@ defmodule Emily.Native do
   `Emily.Native.Async` has the two halves apart.
   """
 
-  alias Emily.Error
+  alias Emily.{Error, Reply}
   alias Emily.Native.{Async, NIF, Ops}
 
   @typedoc "A tensor: a handle on data that the engine holds, or will hold once it is computed."
@@ -73,6 +73,9 @@ defmodule Emily.Native do
   # Up to this many bytes are copied on the scheduler that asks: about the time of a NIF call.
   @copied_at_once 64 * 1024
 
+  # What the library reads as a number of bytes.
+  @bytes 0..0xFFFF_FFFF_FFFF_FFFF
+
   ## Workers
 
   @doc """
@@ -96,6 +99,12 @@ defmodule Emily.Native do
           {:ok, worker()} | {:error, Error.t()}
   def start_worker(device \\ :default, opts \\ []) when device in [:cpu, :gpu, :default] do
     opts = Keyword.validate!(opts, f64: false)
+
+    if not is_boolean(opts[:f64]) do
+      raise ArgumentError,
+            "Emily.Native.start_worker: expected :f64 to be a boolean, got: #{inspect(opts[:f64])}"
+    end
+
     NIF.start_worker(device, opts[:f64]) |> result()
   end
 
@@ -220,6 +229,8 @@ defmodule Emily.Native do
       nil -> Async.call(&NIF.read(tensor, &1), timeout)
       read -> result(read)
     end
+  rescue
+    error in ArgumentError -> reraise Reply.explain(error, [tensor]), __STACKTRACE__
   end
 
   @doc """
@@ -234,7 +245,11 @@ defmodule Emily.Native do
 
   """
   @spec eval(tensor(), timeout()) :: :ok | {:error, Error.t()}
-  def eval(tensor, timeout \\ :infinity), do: Async.call(&NIF.eval(tensor, &1), timeout)
+  def eval(tensor, timeout \\ :infinity) do
+    Async.call(&NIF.eval(tensor, &1), timeout)
+  rescue
+    error in ArgumentError -> reraise Reply.explain(error, [tensor]), __STACKTRACE__
+  end
 
   @doc """
   Frees the tensor now, whoever holds it; `false` when it already was.
@@ -254,7 +269,11 @@ defmodule Emily.Native do
 
   """
   @spec release(tensor()) :: boolean()
-  def release(tensor), do: NIF.release(tensor)
+  def release(tensor) do
+    NIF.release(tensor)
+  rescue
+    error in ArgumentError -> reraise Reply.explain(error, [tensor]), __STACKTRACE__
+  end
 
   @doc """
   The tensor's dtype and shape, known before it is computed.
@@ -269,7 +288,11 @@ defmodule Emily.Native do
 
   """
   @spec type(tensor()) :: {dtype(), shape()}
-  def type(tensor), do: NIF.type(tensor)
+  def type(tensor) do
+    NIF.type(tensor)
+  rescue
+    error in ArgumentError -> reraise Reply.explain(error, [tensor]), __STACKTRACE__
+  end
 
   ## Memory
 
@@ -348,7 +371,8 @@ defmodule Emily.Native do
 
   """
   @spec set_memory_limit(pos_integer()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
-  def set_memory_limit(bytes), do: NIF.set_memory_limit(bytes) |> result()
+  def set_memory_limit(bytes) when bytes in @bytes, do: NIF.set_memory_limit(bytes) |> result()
+  def set_memory_limit(bytes), do: raise(no_limit("set_memory_limit", 1, bytes))
 
   @doc """
   Sets the limit on cached buffers and gives the one before, in bytes; 0 keeps nothing.
@@ -364,7 +388,18 @@ defmodule Emily.Native do
   """
   @spec set_cache_limit(worker(), non_neg_integer()) ::
           {:ok, non_neg_integer()} | {:error, Error.t()}
-  def set_cache_limit(worker, bytes), do: Async.call(&NIF.set_cache_limit(worker, bytes, &1))
+  def set_cache_limit(worker, bytes) when bytes in @bytes do
+    Async.call(&NIF.set_cache_limit(worker, bytes, &1))
+  end
+
+  def set_cache_limit(_worker, bytes), do: raise(no_limit("set_cache_limit", 0, bytes))
+
+  defp no_limit(function, least, bytes) do
+    ArgumentError.exception(
+      "Emily.Native.#{function}: a limit is a number of bytes, #{least} or more and below 2^64, " <>
+        "got: #{inspect(bytes)}"
+    )
+  end
 
   ## The library
 

@@ -2,9 +2,14 @@ defmodule Emily.Reply do
   @moduledoc false
   # What `Emily.Native` gives back, as values or as the exceptions that a user of Nx expects.
 
-  alias Emily.{Error, Native}
+  alias Emily.Error
+  alias Emily.Native.NIF
 
-  @remedy "send a copy instead: Nx.backend_copy(tensor, Nx.BinaryBackend)"
+  @handles %{
+    tensor: {"tensor", "send a copy instead: Nx.backend_copy(tensor, Nx.BinaryBackend)"},
+    stream: {"stream", "make one here: Emily.Stream.new/1"},
+    program: {"compiled function", "compile it here: send the function that it was compiled from"}
+  }
   @gpu "or install for the GPU: `config :emily, variant: :cuda13`, built with EMILY_BUILD=1 (Linux with an " <>
          "NVIDIA GPU), or `variant: :aot` (a Mac)"
   @argument_kinds [:shape, :dtype, :argument, :index]
@@ -41,16 +46,25 @@ defmodule Emily.Reply do
 
   A handle is good in the VM that made it only; sent to another one it is a bare reference.
   """
-  @spec explain(ArgumentError.t(), [Emily.Native.tensor()]) :: ArgumentError.t()
-  def explain(error, refs) do
-    case Enum.find(refs, &(not handle?(&1))) do
-      nil -> error
-      ref -> ArgumentError.exception("this tensor is #{whereabouts(ref)}; #{@remedy}")
+  @spec explain(ArgumentError.t(), [term()], :tensor | :stream | :program) :: ArgumentError.t()
+  def explain(error, refs, kind \\ :tensor) do
+    case Enum.find(refs, &(is_reference(&1) and not handle?(&1))) do
+      nil ->
+        error
+
+      ref ->
+        {name, remedy} = @handles[kind]
+        ArgumentError.exception("this #{name} is #{whereabouts(ref)}; #{remedy}")
     end
   end
 
-  defp handle?(ref) do
-    match?({_dtype, _shape}, Native.type(ref))
+  # Of any kind: one of another kind than was asked for is of this VM.
+  defp handle?(ref),
+    do: Enum.any?([&NIF.type/1, &NIF.device/1, &NIF.program_info/1], &takes?(&1, ref))
+
+  defp takes?(fun, ref) do
+    _known = fun.(ref)
+    true
   rescue
     ArgumentError -> false
   end

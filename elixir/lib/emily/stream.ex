@@ -53,6 +53,11 @@ defmodule Emily.Stream do
   def new(device) when is_atom(device), do: new(device: device)
 
   def new(opts) do
+    if not Keyword.keyword?(opts) do
+      raise ArgumentError,
+            "Emily.Stream.new: expected a device, :cpu or :gpu, or options, got: #{inspect(opts)}"
+    end
+
     opts = Lane.validate!(opts)
     f64 = Keyword.get(opts, :f64, false)
 
@@ -77,7 +82,8 @@ defmodule Emily.Stream do
 
   """
   @spec with_stream(t(), (-> result)) :: result when result: var
-  def with_stream(%__MODULE__{lane: lane}, fun) when is_function(fun, 0) do
+  def with_stream(%__MODULE__{lane: lane} = stream, fun) when is_function(fun, 0) do
+    _here = worker!(stream)
     Lane.within(lane, fun)
   end
 
@@ -94,6 +100,11 @@ defmodule Emily.Stream do
   Closes the stream: what was called on it before is still done, what is called later is an
   `Emily.Error` of kind `:stopped`. Tensors that it computed stay.
 
+  Waits until everything that was called before has begun, and for a function that `Emily.Compiler` compiled until it
+  ends, as a program runs without a break: where a loop of it does not end, `close/1` does not either. Streams that
+  share a thread wait for each other's programs. Where what was called is not wanted any more, drop it, or end the process
+  that holds it, and close then.
+
   Closing twice is no error. A stream that nobody holds any more needs no closing.
 
   ## Examples
@@ -106,7 +117,8 @@ defmodule Emily.Stream do
 
   """
   @spec close(t()) :: :ok
-  def close(%__MODULE__{lane: %Lane{worker: worker}}) do
+  def close(%__MODULE__{} = stream) do
+    worker = worker!(stream)
     _done = Native.flush(worker)
     Native.stop_worker(worker)
   end
@@ -133,5 +145,13 @@ defmodule Emily.Stream do
 
   """
   @spec queue_depth(t()) :: non_neg_integer()
-  def queue_depth(%__MODULE__{lane: lane}), do: Native.queue_depth(lane.worker)
+  def queue_depth(%__MODULE__{} = stream), do: Native.queue_depth(worker!(stream))
+
+  # The worker, which is another VM's where the stream is.
+  defp worker!(%__MODULE__{lane: %Lane{worker: worker}}) do
+    _device = Native.device(worker)
+    worker
+  rescue
+    error in ArgumentError -> reraise Reply.explain(error, [worker], :stream), __STACKTRACE__
+  end
 end

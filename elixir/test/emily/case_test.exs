@@ -57,6 +57,33 @@ defmodule Emily.CaseTest do
     assert File.read!(file) =~ ~s(in = ["u8[2] #01 #02"])
   end
 
+  defmodule Pair do
+    @moduledoc false
+    defstruct [:left, :name]
+  end
+
+  test "so are those within lists, tuples, maps and structs", %{tmp_dir: folder} do
+    tensor = Nx.tensor([1, 2], type: :u8, backend: Nx.BinaryBackend)
+
+    for {arg, fun} <- [
+          {[tensor, tensor], fn [left, right] -> Nx.add(left, right) end},
+          {{1, tensor}, fn {1, right} -> Nx.add(right, right) end},
+          {%{"a" => %{b: [tensor]}}, fn %{"a" => %{b: [t]}} -> Nx.add(t, t) end},
+          {[t: {tensor, [axis: 0]}], fn [t: {t, [axis: 0]}] -> Nx.add(t, t) end},
+          {%Pair{left: {tensor, 1}, name: "l"},
+           fn %Pair{left: {t, 1}, name: "l"} -> Nx.add(t, t) end},
+          {[tensor | :improper], fn [t | :improper] -> Nx.add(t, t) end}
+        ] do
+      [file] = Emily.Case.record(fun, [arg], to: folder)
+      assert File.read!(file) =~ ~s(in = ["u8[2] #01 #02", "u8[2] #01 #02"])
+    end
+
+    # Nothing but tensors is changed.
+    range = Date.range(~D[2026-01-01], ~D[2026-01-02])
+    same = fn ^range, t -> Nx.negate(t) end
+    assert [_file] = Emily.Case.record(same, [range, tensor], to: folder)
+  end
+
   test "what is not on Emily, or too large, is told", %{tmp_dir: folder} do
     assert_raise ArgumentError, ~r/called no operation/, fn ->
       Emily.Case.record(fn -> 1 end, [], to: folder)

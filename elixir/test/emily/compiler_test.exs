@@ -176,6 +176,42 @@ defmodule Emily.CompilerTest do
     assert {Nx.type(result), Nx.to_number(result)} == {{:f, 64}, 1.5}
   end
 
+  test "the device that is asked for is where it runs, whatever device the arguments are on" do
+    t = Nx.tensor([1.0], backend: {Emily.Backend, device: :cpu})
+    add = &Nx.add(&1, 1)
+    serving = Nx.Serving.new(&Nx.Defn.jit(add, &1), compiler: Emily.Compiler, device: :gpu)
+
+    calls = [
+      fn -> compiled(add, device: :gpu).(t) end,
+      fn -> compiled(&Function.identity/1, device: :gpu).(t) end,
+      fn -> Nx.Serving.run(serving, Nx.Batch.stack([t])) end
+    ]
+
+    for call <- calls do
+      if Emily.Native.gpu_available?() do
+        assert %Nx.Tensor{data: %Emily.Backend{device: :gpu}} = call.()
+      else
+        assert %Emily.Error{kind: :device} = assert_raise(Emily.Error, ~r/no GPU/, call)
+      end
+    end
+
+    if Emily.Native.gpu_available?() do
+      on_gpu = Nx.backend_copy(t, {Emily.Backend, device: :gpu})
+      assert compiled(add, device: :cpu).(on_gpu).data.device == :cpu
+    end
+  end
+
+  test "where none is asked for, it runs where the first argument is" do
+    t = Nx.tensor([1.0], backend: {Emily.Backend, device: :cpu})
+    assert compiled(&Nx.add(&1, 1)).(t).data.device == :cpu
+    stream = Emily.Stream.new(device: :cpu)
+    run = fn -> compiled(&Nx.add(&1, 1), device: :cpu).(t) |> Nx.to_list() end
+    assert Emily.Stream.with_stream(stream, run) == [2.0]
+    Emily.Stream.close(stream)
+    error = assert_raise Emily.Error, fn -> Emily.Stream.with_stream(stream, run) end
+    assert error.kind == :stopped
+  end
+
   describe "a compiled function in another process" do
     # The expression shares each step's operand twice: a copy that shares nothing has 2^16 steps.
     @steps 16

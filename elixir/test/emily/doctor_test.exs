@@ -30,6 +30,22 @@ defmodule Emily.DoctorTest do
     for check <- [:blas, :device, :smoke], do: assert(findings[check].status == :skipped)
   end
 
+  test "an empty EMILY_NIF is none: the library is the application's" do
+    peer = TestNode.start([{"EMILY_NIF", "/no/such/libemily_nif.so"}])
+    # The environment that a VM is started with has no empty variables.
+    :peer.call(peer, System, :put_env, ["EMILY_NIF", ""])
+    :peer.call(peer, Emily.Native.NIF, :load, [])
+    findings = peer |> :peer.call(Emily.Doctor, :examine, [], 60_000) |> Map.new(&{&1.check, &1})
+    installed = Application.app_dir(:emily, "priv/native/libemily_nif.so")
+
+    if File.regular?(installed) do
+      assert {findings.artefacts.status, findings.load.status} == {:ok, :ok}
+    else
+      assert findings.artefacts.detail =~ installed
+      assert findings.load.detail =~ installed
+    end
+  end
+
   test "a file that is no library is told from one that is missing" do
     findings = examine([{"EMILY_NIF", __ENV__.file}])
     assert findings.artefacts.status == :ok

@@ -174,6 +174,12 @@ defmodule Emily.NativeTest do
       assert_raise ArgumentError, ~r/unknown keys \[:f65\]/, fn ->
         Native.start_worker(:cpu, f65: true)
       end
+
+      assert_raise ArgumentError,
+                   ~r/start_worker: expected :f64 to be a boolean, got: "yes"/,
+                   fn ->
+                     Native.start_worker(:cpu, f64: "yes")
+                   end
     end
 
     test "of bytes, shapes and dtypes", %{worker: worker} do
@@ -342,6 +348,16 @@ defmodule Emily.NativeTest do
         assert_raise ArgumentError, ~r/a limit is a number of bytes/, fn ->
           Emily.Memory.set_limit(limit)
         end
+
+        named = ~r/^Emily.Native.set_memory_limit: a limit is a number of bytes.*, got: /
+        assert_raise ArgumentError, named, fn -> Native.set_memory_limit(limit) end
+      end
+    end
+
+    test "is cached up to a number of bytes", %{worker: worker} do
+      for limit <- [-1, 2 ** 64, 1.0e9, nil] do
+        named = ~r/^Emily.Native.set_cache_limit: a limit is a number of bytes, 0 or more/
+        assert_raise ArgumentError, named, fn -> Native.set_cache_limit(worker, limit) end
       end
     end
 

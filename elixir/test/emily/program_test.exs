@@ -108,6 +108,88 @@ defmodule Emily.ProgramTest do
 
   defn guarded(x), do: if(x == 0, do: x, else: Nx.quotient(7, x))
 
+  def not_called(_value, _opts), do: raise("no branch that is taken uses it")
+
+  defn called_in_two_conds(x) do
+    called = Nx.runtime_call(x, x, &not_called/2)
+    a = if Nx.sum(x) > -1000, do: x, else: called
+    b = if Nx.sum(x) > 0, do: x, else: called
+    a + b
+  end
+
+  defn reduced_in_two_conds(x) do
+    reduced = x |> Nx.reduce(0, fn a, b -> a / (b - b) end) |> Nx.broadcast({2})
+    a = if Nx.sum(x) > -1000, do: x, else: reduced
+    if Nx.sum(a) > 0, do: x, else: reduced
+  end
+
+  defn cond_in_two_conds(x) do
+    called = if Nx.sum(x) > 1, do: Nx.runtime_call(x, x, &not_called/2), else: x
+    a = if Nx.sum(x) > -1000, do: x, else: called
+    b = if Nx.sum(x) > 0, do: x, else: called
+    a + b
+  end
+
+  defn called_in_the_body_alone(n) do
+    {_i, x} =
+      while {i = n, x = 1}, i > 0 do
+        called = Nx.runtime_call(x, x, &not_called/2)
+        a = if x > 0, do: x, else: called
+        {i - 1, if(a > 0, do: a + 1, else: called)}
+      end
+
+    x
+  end
+
+  defn hooked_in_two_conds(x) do
+    seen = hook(x * 2, :seen)
+    a = if Nx.sum(x) > 0, do: x, else: seen
+    b = if Nx.sum(a) > 0, do: x, else: seen
+    a + b
+  end
+
+  defn hooked_in_any_case(x) do
+    seen = hook(x * 2, :seen)
+    double = seen * 2
+    a = if Nx.sum(x) > 0, do: x, else: double
+    b = if Nx.sum(a) > 0, do: x, else: double
+    {a + b, seen}
+  end
+
+  test "what only Elixir can do is not called for branches that are not taken" do
+    x = Nx.tensor([1.0, 2.0])
+
+    for fun <- [&called_in_two_conds/1, &cond_in_two_conds/1, &reduced_in_two_conds/1] do
+      assert_same_bits(fun, [x])
+      assert Emily.Compiler.explain(fun, [x]).walked =~ "in branches alone"
+    end
+
+    assert_same_bits(&called_in_the_body_alone/1, [3])
+
+    test = self()
+    hooks = %{seen: &send(test, {:seen, Nx.to_list(&1)})}
+    hooked = compiled(&hooked_in_two_conds/1, hooks: hooks)
+    assert Nx.to_list(hooked.(x)) == [2.0, 4.0]
+    refute_received {:seen, _never_needed}
+    assert Nx.to_list(hooked.(Nx.negate(x))) == [-4.0, -8.0]
+    assert_received {:seen, [-2.0, -4.0]}
+    refute_received {:seen, _again}
+
+    # Without a function the hook is none, and the value is the engine's.
+    assert Emily.Compiler.explain(&hooked_in_two_conds/1, [x]).walked == nil
+  end
+
+  test "what only Elixir can do, and is needed in any case, comes before the branches" do
+    test = self()
+    hooks = %{seen: &send(test, {:seen, Nx.to_list(&1)})}
+    x = Nx.tensor([1.0, 2.0])
+    assert kinds(plan(&hooked_in_any_case/1, [x], hooks)) == [:program, :elixir, :program]
+    {sum, _seen} = compiled(&hooked_in_any_case/1, hooks: hooks).(x)
+    assert Nx.to_list(sum) == [2.0, 4.0]
+    assert_received {:seen, [2.0, 4.0]}
+    refute_received {:seen, _again}
+  end
+
   defn hooked_in_loop(n) do
     {_i, sum} =
       while {i = n, sum = 0}, i > 0 do

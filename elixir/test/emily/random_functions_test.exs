@@ -14,7 +14,9 @@ defmodule Emily.RandomFunctionsTest do
 
     for seed <- first..(first + count - 1) do
       fun = RandomFunctions.make(seed)
-      assert Emily.Compiler.explain(fun, [t]).walked == nil, "seed #{seed} is walked"
+      # A call of Elixir's that may not be needed is the one reason to walk.
+      walked = Emily.Compiler.explain(fun, [t]).walked
+      assert walked in [nil, "runtime_call is used in branches alone"], "seed #{seed} is walked"
 
       [program, walk] =
         for compiler <- [Emily.Compiler, Nx.Defn.Evaluator] do

@@ -187,5 +187,10 @@ defmodule Emily.StreamTest do
     assert_raise ArgumentError, ~r/:cpu or :gpu/, fn -> Emily.Stream.new(device: :tpu) end
     assert_raise ArgumentError, ~r/f64: true needs/, fn -> Emily.Stream.new(f64: true) end
     assert_raise ArgumentError, ~r/unknown keys/, fn -> Emily.Stream.new(devise: :cpu) end
+
+    for other <- [3, "cpu", %{device: :cpu}, [:cpu], [3]] do
+      expected = ~r/Emily.Stream.new: expected a device, :cpu or :gpu, or options, got: /
+      assert_raise ArgumentError, expected, fn -> Emily.Stream.new(other) end
+    end
   end
 end

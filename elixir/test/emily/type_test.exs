@@ -216,6 +216,8 @@ defmodule Emily.TypeTest do
           {~r/a shape is a tuple, as {2, 2}, got: \[2, 2\]/,
            fn -> Emily.from_binary(<<1, 2, 3, 4>>, [2, 2], :u8) end},
           {~r/bytes in a binary, got: \[1\]/, fn -> Emily.from_binary([1], {1}, :u8) end},
+          {~r/^Emily.from_binary: u8\[2\] takes 2 bytes, got 1/,
+           fn -> Emily.from_binary(<<1>>, {2}, :u8) end},
           {~r/tensor of Emily.Backend, or its handle, got: :x/, fn -> Emily.eval(:x) end},
           {~r/expected a stream.*got: :x/, fn -> Emily.Stream.with_stream(:x, fn -> :ok end) end},
           {~r/function without arguments, got: :x/,

@@ -4,7 +4,7 @@ defmodule Emily.Backend.Lifecycle do
 
   import Inspect.Algebra, only: [concat: 1, line: 0]
 
-  alias Emily.{Backend, Config, Lane, Native, Reply}
+  alias Emily.{Backend, Config, Lane, Native}
   alias Emily.Backend.{Call, Index, Shape}
   alias Nx.Tensor, as: T
 
@@ -44,8 +44,6 @@ defmodule Emily.Backend.Lifecycle do
 
   def backend_deallocate(%T{data: %Backend{ref: ref}}) do
     if Native.release(ref), do: :ok, else: :already_deallocated
-  rescue
-    error in ArgumentError -> reraise Reply.explain(error, [ref]), __STACKTRACE__
   end
 
   def to_batched(%T{shape: shape} = out, %T{} = tensor, opts) do

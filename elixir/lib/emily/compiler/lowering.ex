@@ -20,7 +20,8 @@ defmodule Emily.Compiler.Lowering do
   The plan for a devectorized expression: its results are the leaves in order.
 
   `hooks` replace named ones; `options` are the backend's. Raises where the expression has something that cannot be
-  written down, as a call that would be an error whenever it is made.
+  written down, as a call that would be an error whenever it is made; throws `{:walk, why}` where a plan would call
+  what may not be needed.
   """
   def lower(expression, hooks, options) do
     {plan, segments} =
@@ -36,9 +37,10 @@ defmodule Emily.Compiler.Lowering do
   ## Scopes
 
   # A scope knows its values by their expressions' ids, and those that are its own. Its place is a plan, or a level of a
-  # segment.
+  # segment. Its roots are what is computed of it in any case.
   defp root(expression) do
-    %{parent: nil, own: Tree.scope_ids(expression), known: %{}, params: :root, place: nil}
+    own = Tree.scope_ids(expression)
+    %{parent: nil, own: own, roots: expression, known: %{}, params: :root, place: nil}
   end
 
   # Runs `fun` in a new scope.
@@ -315,6 +317,7 @@ defmodule Emily.Compiler.Lowering do
     scope = %{
       parent: state.at,
       own: Tree.scope_ids(default),
+      roots: default,
       known: %{},
       params: values,
       place: scope(state).place
@@ -335,10 +338,17 @@ defmodule Emily.Compiler.Lowering do
 
   ## Branches and loops
 
-  # What of the outer scopes' needs Elixir comes first, so that the branches need not be walked for it.
+  # What of the outer scopes' needs Elixir comes first, so that the branches need not be walked for it. What may not be
+  # needed at all is not called, and a plan has no place for a call that the first of several branches makes.
   defp prepare(expressions, state) do
-    for tensor <- Needs.outer(expressions, state), reduce: state do
-      state -> tensor |> value(state) |> elem(1)
+    state =
+      for tensor <- Needs.certain(expressions, state), reduce: state do
+        state -> tensor |> value(state) |> elem(1)
+      end
+
+    case Needs.outer(expressions, state) do
+      [] -> state
+      needless -> throw({:walk, "#{Needs.first(needless, state)} is used in branches alone"})
     end
   end
 
@@ -348,7 +358,8 @@ defmodule Emily.Compiler.Lowering do
 
   defp branch(state, place, expression) do
     own = Tree.scope_ids(expression, scope(state).own)
-    %{parent: state.at, own: own, known: %{}, params: nil, place: place, branch: true}
+    scope = %{parent: state.at, own: own, roots: expression, known: %{}, params: nil}
+    Map.merge(scope, %{place: place, branch: true})
   end
 
   defp branches([{pred, body} | clauses], last, state) do
@@ -398,6 +409,7 @@ defmodule Emily.Compiler.Lowering do
       scope = %{
         parent: state.at,
         own: Tree.scope_ids({pred, body}),
+        roots: pred,
         known: %{},
         params: values(segment, ids, templates),
         place: {segment, level + 1}
@@ -461,6 +473,7 @@ defmodule Emily.Compiler.Lowering do
     scope = %{
       parent: state.at,
       own: Tree.scope_ids({pred, body}),
+      roots: pred,
       known: %{},
       params: values(number, templates),
       place: {:plan, plan}
@@ -471,6 +484,7 @@ defmodule Emily.Compiler.Lowering do
         {pred, state} = value(pred, state)
         Recorder.export(pred)
         condition = written(plan, pred, state)
+        state = put_in(state.scopes[state.at].roots, {pred, body})
         {next, state} = composite(body, emptied(plan, state))
         next = leaves(next)
         Enum.each(next, &Recorder.export/1)

@@ -5,7 +5,7 @@ defmodule Emily.Compiler.Plan do
   # Steps run in order, on values by their `Emily.Compiler.Value`. A plan within a step, a branch or a loop's body,
   # sees the values of the plan around it.
 
-  alias Emily.{Backend, Native}
+  alias Emily.{Backend, Native, Reply}
   alias Emily.Backend.Call
   alias Emily.Compiler.Value
   alias Nx.Tensor, as: T
@@ -47,7 +47,7 @@ defmodule Emily.Compiler.Plan do
 
     started = System.monotonic_time()
 
-    results = Call.queue!(refs, fn -> Native.run_program(lane.worker, program, refs) end)
+    results = Call.queue!(refs, fn -> run_program(lane, program, refs) end)
     duration = System.monotonic_time() - started
     :telemetry.execute([:emily, :program, :run], %{duration: duration}, %{device: lane.device})
     collect(context)
@@ -89,6 +89,12 @@ defmodule Emily.Compiler.Plan do
     else
       state
     end
+  end
+
+  defp run_program(lane, program, refs) do
+    Native.run_program(lane.worker, program, refs)
+  rescue
+    error in ArgumentError -> reraise Reply.explain(error, [program], :program), __STACKTRACE__
   end
 
   defp bind(env, number, tensors) do

@@ -2,6 +2,7 @@ defmodule Emily.Native.NIF do
   @moduledoc false
   # The library's functions, bare, and how it is loaded. `Emily.Native` is the door.
 
+  alias Emily.Install.Priv
   alias Emily.Native.Ops
 
   # The compiler's VM has no use for the library, and a library that is loaded cannot be replaced.
@@ -54,7 +55,7 @@ defmodule Emily.Native.NIF do
   # folder of this module's beam file, for a VM that was started without mix.
   defp path do
     candidates =
-      case System.get_env("EMILY_NIF") do
+      case Priv.named() do
         nil -> Enum.map(priv_dirs(), &Path.join(&1, "native/libemily_nif.so"))
         path -> [path]
       end

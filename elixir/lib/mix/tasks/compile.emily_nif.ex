@@ -29,7 +29,7 @@ defmodule Mix.Tasks.Compile.EmilyNif do
     priv = Path.join(Mix.Project.app_path(), "priv")
 
     result =
-      case {System.get_env("EMILY_NIF"), build?(), Artefact.list(File.cwd!())} do
+      case {Priv.named(), build?(), Artefact.list(File.cwd!())} do
         {nil, false, {:ok, list}} -> download(priv, list)
         {nil, _build, _list} -> build(priv)
         {path, _build, _list} -> Priv.library(priv, Path.expand(path))

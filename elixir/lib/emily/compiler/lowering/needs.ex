@@ -30,54 +30,87 @@ defmodule Emily.Compiler.Lowering.Needs do
   def function({:fn, function}, _hooks), do: function
 
   @doc "Whether any node that is not computed yet is Elixir's to do, in these expressions or deeper."
-  def any?(expressions, state) do
-    {found, _seen} = Enum.reduce(tensors(expressions), {false, %{}}, &look(&1, &2, state))
+  def any?(expressions, state), do: first(expressions, state) != nil
+
+  @doc "The operation of the first of those nodes, or `nil`."
+  def first(expressions, state) do
+    {found, _seen} = Enum.reduce(tensors(expressions), {nil, %{}}, &look(&1, &2, state))
     found
   end
 
-  defp look(_tensor, {true, seen}, _state), do: {true, seen}
-
-  defp look(%T{data: %Expr{id: id}} = tensor, {false, seen}, state) do
+  defp look(%T{data: %Expr{id: id, op: op}} = tensor, {nil, seen}, state) do
     cond do
       is_map_key(seen, id) ->
-        {false, seen}
+        {nil, seen}
 
       Lowering.known(id, state) != :error ->
-        {false, seen}
+        {nil, seen}
 
       elixir?(tensor, state.hooks) ->
-        {true, seen}
+        {op, seen}
 
       true ->
-        tensor |> within() |> Enum.reduce({false, Map.put(seen, id, true)}, &look(&1, &2, state))
+        tensor |> within() |> Enum.reduce({nil, Map.put(seen, id, true)}, &look(&1, &2, state))
     end
   end
 
   defp look(_other, acc, _state), do: acc
 
   @doc "The nodes in these expressions that are the outer scopes' and need Elixir, in their order."
-  def outer(expressions, state) do
-    {found, _seen} = Enum.reduce(tensors(expressions), {[], %{}}, &outer(&1, &2, state))
+  def outer(expressions, state), do: found(expressions, Lowering.scope(state).own, state)
+
+  @doc "Those of them that the scope computes whatever branches are taken."
+  def certain(expressions, state) do
+    case outer(expressions, state) do
+      [] -> []
+      _some -> found(expressions, computed(Lowering.scope(state).roots), state)
+    end
+  end
+
+  # The nodes among these that need Elixir.
+  defp found(expressions, among, state) do
+    {found, _seen} = Enum.reduce(tensors(expressions), {[], %{}}, &found(&1, &2, among, state))
     Enum.reverse(found)
   end
 
-  defp outer(%T{data: %Expr{id: id, op: op}} = tensor, {found, seen}, state) do
+  defp found(%T{data: %Expr{id: id, op: op}} = tensor, {found, seen}, among, state) do
     cond do
       op == :constant or is_map_key(seen, id) or Lowering.known(id, state) != :error ->
         {found, seen}
 
-      owned?(id, state) ->
+      is_map_key(among, id) ->
         seen = Map.put(seen, id, true)
         if any?([tensor], state), do: {[tensor | found], seen}, else: {found, seen}
 
       true ->
-        tensor |> within() |> Enum.reduce({found, Map.put(seen, id, true)}, &outer(&1, &2, state))
+        seen = Map.put(seen, id, true)
+        tensor |> within() |> Enum.reduce({found, seen}, &found(&1, &2, among, state))
     end
   end
 
-  defp outer(_other, acc, _state), do: acc
+  defp found(_other, acc, _among, _state), do: acc
 
-  defp owned?(id, state), do: is_map_key(Lowering.scope(state).own, id)
+  # What is computed for these in any case: of a conditional the first predicate.
+  defp computed(roots) do
+    Composite.reduce(roots, %{}, &computed/2)
+  end
+
+  defp computed(%T{data: %Expr{id: id}}, ids) when is_map_key(ids, id), do: ids
+
+  defp computed(
+         %T{data: %Expr{id: id, op: :cond, args: [[{pred, _body} | _clauses], _last]}},
+         ids
+       ),
+       do: computed(pred, Map.put(ids, id, true))
+
+  defp computed(%T{data: %Expr{id: id}} = tensor, ids) do
+    {_args, ids} =
+      Tree.apply_args(tensor, :scope, Map.put(ids, id, true), &{&1, computed(&1, &2)})
+
+    ids
+  end
+
+  defp computed(_other, ids), do: ids
 
   # What a node is made of, deeper scopes too; of a block with an operation its operands alone.
   defp within(%T{data: %Expr{op: :block, args: [struct, in_args, default, _fun]}}) do
