@@ -1,7 +1,7 @@
 //! What a run leaves behind, all of it computed from one [`Report`].
 //!
 //! - [`write()`]: `report.json` for programs and the self-contained `report.html` for readers;
-//! - [`page()`]: what the page of any report has, the soak's too;
+//! - `page`: what the page of any report has, the soak's too;
 //! - [`print_matrix`]: the op × dtype matrix and the totals, for the terminal;
 //! - [`print_timings`]: where the time went;
 //! - [`peer_markdown`]: a foreign backend's page, which is committed in docs/conformance;
