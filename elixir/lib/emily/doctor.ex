@@ -7,8 +7,9 @@ defmodule Emily.Doctor do
   """
 
   alias Emily.Doctor.Machine
-  alias Emily.Install.{Artefact, Download, Priv, Sums, Variant}
+  alias Emily.Install.{Artefact, Download, Sums, Variant}
   alias Emily.Native
+  alias Emily.Native.Library
 
   @typedoc """
   What one check found. `:warning` works, but not as it could; `:skipped` needs a check that failed.
@@ -320,7 +321,7 @@ defmodule Emily.Doctor do
 
   # What the archive says that `priv/native` was unpacked from.
   defp published do
-    if Priv.named(), do: :none, else: Sums.read(native())
+    if Library.named(), do: :none, else: Sums.read(native())
   end
 
   defp native, do: Application.app_dir(:emily, "priv/native")
@@ -329,7 +330,7 @@ defmodule Emily.Doctor do
   defp dotted({major, minor}), do: "#{major}.#{minor}"
 
   defp artefacts do
-    [{"the library", Priv.named() || native("libemily_nif.so")}] ++ mlx(:os.type())
+    [{"the library", Library.named() || native("libemily_nif.so")}] ++ mlx(:os.type())
   end
 
   # An archive has it beside the library. Where a library that was built looks for MLX is written in it;

@@ -125,6 +125,7 @@ fn compile(elixir: &Elixir) -> Result<PathBuf, Absent> {
         "lib/emily/native.ex",
         "lib/emily/native/*.ex",
         "lib/emily/error.ex",
+        "lib/emily/reply.ex",
         "conformance/server.ex",
         "conformance/nif.ex",
     ]);

@@ -13,15 +13,6 @@ defmodule Emily.Install.Priv do
   # The VM looks for this ending on every Unix.
   @library "libemily_nif.so"
 
-  @doc "The library that `EMILY_NIF` names, to take instead of the folder's; empty, it names none."
-  @spec named() :: Path.t() | nil
-  def named do
-    case System.get_env("EMILY_NIF", "") do
-      "" -> nil
-      path -> path
-    end
-  end
-
   @doc "Puts a library there that was built. Nothing is done where it is there already."
   @spec library(Path.t(), Path.t()) :: :ok | :noop | {:error, String.t()}
   def library(priv, library) do

@@ -2,8 +2,7 @@ defmodule Emily.Native.NIF do
   @moduledoc false
   # The library's functions, bare, and how it is loaded. `Emily.Native` is the door.
 
-  alias Emily.Install.Priv
-  alias Emily.Native.Ops
+  alias Emily.Native.{Library, Ops}
 
   # The compiler's VM has no use for the library, and a library that is loaded cannot be replaced.
   @compile {:autoload, false}
@@ -55,7 +54,7 @@ defmodule Emily.Native.NIF do
   # folder of this module's beam file, for a VM that was started without mix.
   defp path do
     candidates =
-      case Priv.named() do
+      case Library.named() do
         nil -> Enum.map(priv_dirs(), &Path.join(&1, "native/libemily_nif.so"))
         path -> [path]
       end

@@ -23,13 +23,14 @@ defmodule Mix.Tasks.Compile.EmilyNif do
   use Mix.Task.Compiler
 
   alias Emily.Install.{Artefact, Download, Priv, Variant}
+  alias Emily.Native.Library
 
   @impl true
   def run(_args) do
     priv = Path.join(Mix.Project.app_path(), "priv")
 
     result =
-      case {Priv.named(), build?(), Artefact.list(File.cwd!())} do
+      case {Library.named(), build?(), Artefact.list(File.cwd!())} do
         {nil, false, {:ok, list}} -> download(priv, list)
         {nil, _build, _list} -> build(priv)
         {path, _build, _list} -> Priv.library(priv, Path.expand(path))
