@@ -79,15 +79,18 @@ defmodule Emily.Error do
 
   # At a call that the library could not read as one, and so has no text of.
   @doc false
-  def at(%__MODULE__{} = error, name, attrs, inputs) do
+  def at(%__MODULE__{} = error, op, attrs, inputs) do
     operands = Enum.map(inputs, &type/1)
-    given = if is_map(attrs), do: Enum.map(attrs, &attribute/1), else: []
+    given = if is_map(attrs), do: attrs |> Map.to_list() |> Enum.map(&attribute/1), else: []
+    name = if is_atom(op), do: Atom.to_string(op), else: inspect(op)
     call = "#{name}(#{Enum.join(operands ++ given, ", ")})"
     attrs = if is_map(attrs), do: attrs
-    %{error | call: call, op: name, attrs: attrs, inputs: inputs}
+    %{error | call: call, op: op, attrs: attrs, inputs: inputs}
   end
 
   defp type({dtype, shape}), do: "#{dtype}[#{shape |> Tuple.to_list() |> Enum.join(",")}]"
 
-  defp attribute({name, value}), do: "#{name}: #{inspect(value)}"
+  # Whatever was given for attributes.
+  defp attribute({name, value}) when is_atom(name), do: "#{name}: #{inspect(value)}"
+  defp attribute({name, value}), do: "#{inspect(name)} => #{inspect(value)}"
 end
