@@ -254,6 +254,11 @@ fn block(region: &Region, program: &Program) -> Result<Block> {
 fn call(context: Context, results: Vec<TensorType>) -> Result<Call> {
     let size = |sum: usize, ty: &TensorType| Ok(sum.saturating_add(ty.byte_size()?));
     let cost = context.op.cost(&context.inputs, &results)?;
+    let products = if let Op::Dot(dot) = &context.op {
+        dot.multiplications(&context.inputs[0].shape, &results[0].shape)
+    } else {
+        0
+    };
     let elements = match Layout::of(&context.op) {
         Layout::View => 0,
         Layout::Fresh | Layout::Either => {
@@ -264,20 +269,9 @@ fn call(context: Context, results: Vec<TensorType>) -> Result<Call> {
     Ok(Call {
         bytes: results.iter().try_fold(0, size)?,
         on_the_way: usize::try_from(cost.temporaries).unwrap_or(usize::MAX),
-        products: products(&context, &results),
+        products,
         elements,
         results,
         context: Arc::new(context),
     })
-}
-
-/// What a product of matrices takes: a multiplication for each element of the result and each that is summed over.
-fn products(context: &Context, results: &[TensorType]) -> usize {
-    let Op::Dot(dot) = &context.op else {
-        return 0;
-    };
-    let left = &context.inputs[0].shape;
-    let summed = dot.contract_left.iter().map(|&axis| left[axis]);
-    let each = results.iter().flat_map(|ty| ty.shape.iter().copied());
-    summed.chain(each).fold(1, usize::saturating_mul)
 }

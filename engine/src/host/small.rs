@@ -1,6 +1,6 @@
 //! Which calls are so small that handing them to another thread costs more than computing them.
 
-use emily_spec::{Arithmetic, Dot, Op, Shape, TensorType, Unary};
+use emily_spec::{Arithmetic, Op, Shape, TensorType, Unary};
 
 use super::Own;
 use super::level::{self, Set};
@@ -29,7 +29,9 @@ pub(crate) fn is_small(op: &Op, inputs: &[TensorType], results: &[TensorType]) -
         }
         Some(Own::Softmax(_) | Own::Norm(..)) => elements.saturating_mul(FUNCTION),
         Some(Own::Dot(op)) => {
-            products(op, inputs, results).saturating_add(elements.saturating_mul(MOVED))
+            // One each, as small ones are mostly padding.
+            let products = op.multiplications(&inputs[0].shape, &results[0].shape);
+            products.saturating_add(elements.saturating_mul(MOVED))
         }
         // Of these nobody has estimated it.
         Some(
@@ -112,15 +114,6 @@ fn arithmetic(op: Arithmetic) -> usize {
         | Arithmetic::LeftShift
         | Arithmetic::RightShift => MOVED,
     }
-}
-
-/// The time that a product's multiplications take, in tenths of a nanosecond: one each, as small ones are
-/// mostly padding.
-fn products(op: &Dot, inputs: &[TensorType], results: &[TensorType]) -> usize {
-    let [axes, _] = op.contract();
-    let terms = axes.iter().map(|&axis| inputs[0].shape[axis]);
-    let terms = terms.fold(1, usize::saturating_mul);
-    elements(&results[0].shape).saturating_mul(terms)
 }
 
 fn elements(shape: &Shape) -> usize {

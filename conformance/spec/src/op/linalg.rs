@@ -20,7 +20,7 @@ use crate::row::row;
 use crate::tolerance::sum_tolerance;
 use crate::{
     Arity, Cost, DType, Error, ErrorKind, Family, Judged, List, Price, Range, Result, ResultDType,
-    Row, TensorType,
+    Row, Shape, TensorType,
 };
 
 ops! {
@@ -54,6 +54,14 @@ impl Dot {
     /// The contracted axes of both operands.
     pub fn contract(&self) -> [&[usize]; 2] {
         [&self.contract_left, &self.contract_right]
+    }
+
+    /// The multiplications that the product takes: one for each element of the result and each place that is summed
+    /// over. So many as can be counted.
+    pub fn multiplications(&self, left: &Shape, result: &Shape) -> usize {
+        let summed = self.contract_left.iter().map(|&axis| left[axis]);
+        let all = summed.chain(result.iter().copied());
+        all.fold(1, usize::saturating_mul)
     }
 
     /// The batch axes of both operands.
