@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use emily_flags::{Filter, Flags, Required};
+use emily_flags::Flags;
 use xshell::{Shell, cmd};
 
 use crate::beam::{self, Beam};
@@ -36,16 +36,9 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> anyhow::Result<()> {
         return hub(shell);
     }
     shell::step("the models");
-    let slices = || vec!["slices".to_owned()];
     let mut flags = Flags {
-        filter: Filter {
-            layers: slices(),
-            dtypes: args.dtype.clone(),
-            ..Filter::default()
-        },
-        require: Required { required: slices() },
         report: Some(shell::target_dir().join("slices")),
-        ..Flags::default()
+        ..Flags::of_layer("slices", args.dtype.clone())
     };
     if args.real {
         fetched::minilm(shell)?;

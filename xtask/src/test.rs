@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test there is; `long` ones of models take minutes, and are for the long CI.
 
-use emily_flags::{Filter, Flags, Required};
+use emily_flags::Flags;
 use xshell::{Shell, cmd};
 
 use crate::beam::{self, Beam};
@@ -32,16 +32,8 @@ pub(crate) fn run(shell: &Shell, long: bool) -> anyhow::Result<()> {
 /// Replays the cases of floats on the kernels that this machine does not choose: MLX's own, and if it is `long` the
 /// engine's for lesser processors.
 fn executors(shell: &Shell, long: bool) -> anyhow::Result<()> {
-    let native = || vec!["native".to_owned()];
-    let mut flags = Flags {
-        filter: Filter {
-            layers: native(),
-            dtypes: ["f32", "f16", "bf16"].map(str::to_owned).into(),
-            ..Filter::default()
-        },
-        require: Required { required: native() },
-        ..Flags::default()
-    };
+    let floats = ["f32", "f16", "bf16"].map(str::to_owned);
+    let mut flags = Flags::of_layer("native", floats.into());
     let mut choices = vec![("EMILY_EXECUTOR", "mlx")];
     if long {
         choices.extend(["portable", "avx2"].map(|set| ("EMILY_CPU", set)));

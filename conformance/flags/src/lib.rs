@@ -82,6 +82,21 @@ pub struct PeerFlags {
 }
 
 impl Flags {
+    /// This layer alone, which has to run, and these dtypes of it; all of them where there are none.
+    pub fn of_layer(name: &str, dtypes: Vec<String>) -> Flags {
+        Flags {
+            filter: Filter {
+                layers: vec![name.to_owned()],
+                dtypes,
+                ..Filter::default()
+            },
+            require: Required {
+                required: vec![name.to_owned()],
+            },
+            ..Flags::default()
+        }
+    }
+
     /// What is wrong with each layer that is none of these: misspelt, it would silently run nothing.
     pub fn unknown_layers(&self, known: &[&str]) -> Vec<String> {
         let asked = self.filter.layers.iter().chain(&self.require.required);
