@@ -5,42 +5,10 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::programs::{ids, op, plain, prepared, region, run, ty, with_constants};
 use emily_engine::{Handle, Prepared, Reply, Worker};
-use emily_spec::{
-    DType, Error, ErrorKind, Id, Node, Op, Program, Region, Result, Step, Tensor, TensorType,
-};
-use serde_json::{Value, json};
-
-fn ty(dtype: DType, shape: &[usize]) -> TensorType {
-    TensorType::new(dtype, shape.to_vec())
-}
-
-fn ids(numbers: &[u32]) -> Vec<Id> {
-    numbers.iter().copied().map(Id).collect()
-}
-
-fn op(result: u32, name: &str, attrs: &Value, operands: &[u32]) -> Node {
-    let text = format!(r#"{{"op": "{name}", "attrs": {attrs}}}"#);
-    let op = serde_json::from_str(&text).expect("an op");
-    Node {
-        results: ids(&[result]),
-        step: Step::Op {
-            op: Arc::new(op),
-            operands: ids(operands),
-        },
-    }
-}
-
-fn plain(result: u32, name: &str, operands: &[u32]) -> Node {
-    op(result, name, &json!({}), operands)
-}
-
-fn region(nodes: &[Node], results: &[u32]) -> Region {
-    Region {
-        nodes: nodes.to_vec(),
-        results: ids(results),
-    }
-}
+use emily_spec::{DType, Error, ErrorKind, Id, Node, Op, Region, Step, Tensor, TensorType};
+use serde_json::json;
 
 fn branch(result: u32, predicate: u32, then: Region, otherwise: Region) -> Node {
     Node {
@@ -63,24 +31,6 @@ fn repeat(results: &[u32], [initial, state]: [&[u32]; 2], condition: Region, bod
             body,
         },
     }
-}
-
-fn with_constants(
-    parameters: &[TensorType],
-    constants: Vec<Arc<Tensor>>,
-    body: Region,
-) -> Arc<Prepared> {
-    let program = Program::new(parameters.to_vec(), constants, body).expect("it fits");
-    Prepared::new(program).expect("its sizes can be counted")
-}
-
-fn prepared(parameters: &[TensorType], nodes: &[Node], results: &[u32]) -> Arc<Prepared> {
-    with_constants(parameters, vec![], region(nodes, results))
-}
-
-fn run(worker: &Worker, program: &Arc<Prepared>, inputs: &[&Handle]) -> Result<Vec<Handle>> {
-    let inputs: Vec<Handle> = inputs.iter().map(|&input| input.clone()).collect();
-    Ok(worker.run(program, &inputs)?.0)
 }
 
 fn f32s(worker: &Worker, shape: &[usize], values: &[f32]) -> Handle {

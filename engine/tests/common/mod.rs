@@ -1,5 +1,7 @@
 //! What the engine's tests share.
 
+pub(crate) mod programs;
+
 use std::sync::mpsc;
 
 use emily_engine::{Config, Device, Worker, memory};
