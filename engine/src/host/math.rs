@@ -12,7 +12,7 @@ const ROUND: f64 = 1.5 * (1u64 << 52) as f64;
 
 /// Σ terms[i] · xⁱ.
 #[inline(always)]
-fn polynomial<L: Level, const N: usize>(x: f64, terms: [f64; N]) -> f64 {
+pub(super) fn polynomial<L: Level, const N: usize>(x: f64, terms: [f64; N]) -> f64 {
     let mut sum = terms[N - 1];
     for term in terms[..N - 1].iter().rev() {
         sum = L::fma(sum, x, *term);
@@ -224,13 +224,14 @@ pub(super) fn pow<L: Level>(x: f64, y: f64) -> f64 {
     if x == 1.0 || y == 0.0 { 1.0 } else { power }
 }
 
+/// What functions of this kind are judged by.
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(super) mod judge {
+    use super::Level;
 
     /// Both ways of multiplying and adding: calls do what instructions would.
-    struct Fused;
-    struct Apart;
+    pub(crate) struct Fused;
+    pub(crate) struct Apart;
 
     impl Level for Fused {
         const FUSED: bool = true;
@@ -241,17 +242,14 @@ mod tests {
     }
 
     /// Some `f32` of each exponent and both signs.
-    fn samples() -> impl Iterator<Item = f64> {
+    pub(crate) fn samples() -> impl Iterator<Item = f64> {
         let step = if cfg!(miri) { 1 << 24 } else { 65_521 };
         let all = (0..u32::MAX).step_by(step).map(f32::from_bits);
         all.filter(|x| x.is_finite()).map(f64::from)
     }
 
-    /// What the series promise of a result that is a normal `f32`.
-    const SERIES: f64 = 1.0 / (1u64 << 35) as f64;
-
     /// Holds results against the right one, where that is a normal `f32`.
-    fn near(at: impl Fn() -> String, ours: [f64; 2], want: f64, share: f64) {
+    pub(crate) fn near(at: impl Fn() -> String, ours: [f64; 2], want: f64, share: f64) {
         let size = want.abs();
         if size > f32::MIN_POSITIVE.into() && size < f32::MAX.into() {
             for got in ours {
@@ -260,6 +258,15 @@ mod tests {
             }
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judge::{Apart, Fused, near, samples};
+    use super::*;
+
+    /// What the series promise of a result that is a normal `f32`.
+    const SERIES: f64 = 1.0 / (1u64 << 35) as f64;
 
     fn check(ours: [fn(f64) -> f64; 2], theirs: fn(f64) -> f64, within: std::ops::Range<f64>) {
         for x in samples().filter(|x| within.contains(x)) {

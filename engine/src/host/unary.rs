@@ -3,7 +3,9 @@
 use emily_spec::{TensorType, Unary};
 
 use super::elementwise::{Function, unary};
+use super::erfc::Erfc;
 use super::float::{Float, of_float};
+use super::inverse::{Acos, Acosh, Asin, Asinh, Atan, Atanh, Cbrt, ErfInv};
 use super::level::Level;
 use super::math;
 use crate::mlx::Kernel;
@@ -29,6 +31,15 @@ fn kernel_at<T: Float>(op: Unary, ty: &TensorType) -> Option<Kernel> {
         Unary::Sinh => unary::<T, Sinh>(ty),
         Unary::Cosh => unary::<T, Cosh>(ty),
         Unary::Erf => unary::<T, Erf>(ty),
+        Unary::Erfc => unary::<T, Erfc>(ty),
+        Unary::ErfInv => unary::<T, ErfInv>(ty),
+        Unary::Asin => unary::<T, Asin>(ty),
+        Unary::Acos => unary::<T, Acos>(ty),
+        Unary::Atan => unary::<T, Atan>(ty),
+        Unary::Asinh => unary::<T, Asinh>(ty),
+        Unary::Acosh => unary::<T, Acosh>(ty),
+        Unary::Atanh => unary::<T, Atanh>(ty),
+        Unary::Cbrt => unary::<T, Cbrt>(ty),
         Unary::Sin => unary::<T, Sin>(ty),
         Unary::Cos => unary::<T, Cos>(ty),
         Unary::Tan => unary::<T, Tan>(ty),
@@ -47,16 +58,7 @@ fn kernel_at<T: Float>(op: Unary, ty: &TensorType) -> Option<Kernel> {
         | Unary::IsInfinity
         | Unary::LogicalNot
         | Unary::Phase
-        | Unary::Round
-        | Unary::Cbrt
-        | Unary::Asin
-        | Unary::Acos
-        | Unary::Atan
-        | Unary::Asinh
-        | Unary::Acosh
-        | Unary::Atanh
-        | Unary::ErfInv
-        | Unary::Erfc => return None,
+        | Unary::Round => return None,
     })
 }
 
