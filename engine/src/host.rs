@@ -21,6 +21,7 @@ mod erfc;
 mod exact;
 mod fit;
 mod float;
+mod held;
 mod index;
 mod inverse;
 mod lanes;
@@ -48,6 +49,7 @@ use emily_spec::{
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 
+pub(crate) use held::held;
 pub(crate) use index::{along, gather, nearest, outside};
 use rows::Rows;
 pub(crate) use small::is_small;

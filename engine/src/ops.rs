@@ -42,8 +42,8 @@ pub(crate) use cx::{Condition, Cx};
 pub(crate) use layout::{Layout, check_count, check_counts};
 pub(crate) use view::{constant, view};
 
-use crate::host;
 use crate::mlx::{dims, dtype_of, from_mlx, refusal, shape_of, to_mlx};
+use crate::{Device, host};
 
 /// The op's results, not evaluated, of exactly the types `results`, which `Op::infer` gave.
 ///
@@ -57,6 +57,24 @@ pub(crate) fn run(
     let arrays = build(op, inputs, results, cx).map_err(from_mlx)?;
     check(&arrays, results)?;
     Ok(arrays)
+}
+
+/// The bytes that a call takes beside its operands and results at most, whoever computes it.
+///
+/// # Errors
+/// For sizes beyond what is countable.
+pub(crate) fn on_the_way(
+    op: &Op,
+    device: Device,
+    inputs: &[TensorType],
+    results: &[TensorType],
+) -> Result<usize> {
+    let most = op.cost(inputs, results)?.temporaries;
+    let bytes = match device {
+        Device::Cpu => host::held(op, inputs, results, most),
+        Device::Gpu => most,
+    };
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
 /// Whether running the op evaluates its results, since LAPACK may give up: the error is then the op's.

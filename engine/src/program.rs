@@ -27,10 +27,16 @@ pub struct Prepared {
     constants: Vec<OnceLock<Handle>>,
     has_f64: bool,
     is_large: bool,
-    /// The ops that run in any case and could be refused: that which needs the most memory, and that with the most
-    /// elements.
-    largest: Option<Arc<Call>>,
-    longest: Option<Arc<Call>>,
+    /// Of the ops that run in any case: the most that one needs, and the most elements that one has.
+    most: Bytes,
+    elements: usize,
+}
+
+/// So many, on either device.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bytes {
+    cpu: usize,
+    gpu: usize,
 }
 
 /// A region's nodes, and what it gives.
@@ -78,7 +84,7 @@ pub(crate) struct Call {
     /// The results' size.
     pub(crate) bytes: usize,
     /// What is needed beside operands and results.
-    pub(crate) on_the_way: usize,
+    on_the_way: Bytes,
     /// The multiplications in a product of matrices.
     pub(crate) products: usize,
     /// The most elements that a kernel has to count.
@@ -94,8 +100,6 @@ impl Prepared {
         let mut body = block(program.body(), &program)?;
         liveness::mark(&mut body);
         let calls = || body.nodes.iter().filter_map(Planned::call);
-        let largest = calls().max_by_key(|call| call.need()).cloned();
-        let longest = calls().max_by_key(|call| call.elements).cloned();
         let bytes = calls().map(|call| call.bytes).max();
         Ok(Arc::new(Prepared {
             constants: program
@@ -105,8 +109,8 @@ impl Prepared {
                 .collect(),
             has_f64: program.types().iter().any(|ty| ty.dtype == DType::F64),
             is_large: program.node_count() >= MANY || bytes.is_some_and(|bytes| bytes >= LARGE),
-            largest,
-            longest,
+            most: Bytes::of(|device| calls().map(|call| call.need(device)).max().unwrap_or(0)),
+            elements: calls().map(|call| call.elements).max().unwrap_or(0),
             body,
             program,
         }))
@@ -163,18 +167,30 @@ impl Prepared {
         }
     }
 
-    /// Refuses what is over the limits for certain.
+    /// Refuses what is over the limits for certain: by the first op that is.
     pub(crate) fn check_sizes(&self, device: Device) -> Result<()> {
-        if let Some(call) = &self.largest {
-            memory::check(call.bytes).map_err(|error| call.here(error))?;
-            if call.need() > memory::limit() {
-                return Err(call.here(memory::refusal(call.bytes, call.on_the_way)));
-            }
+        let fits = self.most.on(device) <= memory::limit();
+        if fits && ops::check_count(self.elements, device).is_ok() {
+            return Ok(());
         }
-        if let Some(call) = &self.longest {
-            ops::check_count(call.elements, device).map_err(|error| call.here(error))?;
+        let mut calls = self.body.nodes.iter().filter_map(Planned::call);
+        calls.try_for_each(|call| call.check_size(device).map_err(|error| call.here(error)))
+    }
+}
+
+impl Bytes {
+    fn of(count: impl Fn(Device) -> usize) -> Bytes {
+        Bytes {
+            cpu: count(Device::Cpu),
+            gpu: count(Device::Gpu),
         }
-        Ok(())
+    }
+
+    fn on(self, device: Device) -> usize {
+        match device {
+            Device::Cpu => self.cpu,
+            Device::Gpu => self.gpu,
+        }
     }
 }
 
@@ -188,8 +204,21 @@ impl Planned {
 }
 
 impl Call {
-    fn need(&self) -> usize {
-        self.bytes.saturating_add(self.on_the_way)
+    /// What is needed beside operands and results.
+    pub(crate) fn on_the_way(&self, device: Device) -> usize {
+        self.on_the_way.on(device)
+    }
+
+    fn need(&self, device: Device) -> usize {
+        self.bytes.saturating_add(self.on_the_way(device))
+    }
+
+    fn check_size(&self, device: Device) -> Result<()> {
+        memory::check(self.bytes)?;
+        if self.need(device) > memory::limit() {
+            return Err(memory::refusal(self.bytes, self.on_the_way(device)));
+        }
+        self.check_count(device)
     }
 
     fn here(&self, error: Error) -> Error {
@@ -253,7 +282,11 @@ fn block(region: &Region, program: &Program) -> Result<Block> {
 
 fn call(context: Context, results: Vec<TensorType>) -> Result<Call> {
     let size = |sum: usize, ty: &TensorType| Ok(sum.saturating_add(ty.byte_size()?));
-    let cost = context.op.cost(&context.inputs, &results)?;
+    let on_the_way = |device| ops::on_the_way(&context.op, device, &context.inputs, &results);
+    let on_the_way = Bytes {
+        cpu: on_the_way(Device::Cpu)?,
+        gpu: on_the_way(Device::Gpu)?,
+    };
     let products = if let Op::Dot(dot) = &context.op {
         dot.multiplications(&context.inputs[0].shape, &results[0].shape)
     } else {
@@ -268,7 +301,7 @@ fn call(context: Context, results: Vec<TensorType>) -> Result<Call> {
     };
     Ok(Call {
         bytes: results.iter().try_fold(0, size)?,
-        on_the_way: usize::try_from(cost.temporaries).unwrap_or(usize::MAX),
+        on_the_way,
         products,
         elements,
         results,

@@ -340,6 +340,20 @@ impl Worker {
         Ok(bytes)
     }
 
+    /// The most bytes that a call takes beside its operands and results while it runs here: fewer than
+    /// [`Op::cost`] says where a kernel of ours computes it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] for sizes beyond what is countable.
+    pub fn on_the_way(
+        &self,
+        op: &Op,
+        inputs: &[TensorType],
+        results: &[TensorType],
+    ) -> Result<usize> {
+        ops::on_the_way(op, self.device(), inputs, results)
+    }
+
     /// The bytes that a call needs beside its operands and results while it runs.
     ///
     /// # Errors
@@ -353,8 +367,7 @@ impl Worker {
         bytes: usize,
     ) -> Result<usize> {
         ops::check_counts(op, self.device(), inputs, results)?;
-        let temporaries = op.cost(inputs, results)?.temporaries;
-        let temporaries = usize::try_from(temporaries).unwrap_or(usize::MAX);
+        let temporaries = self.on_the_way(op, inputs, results)?;
         if bytes.saturating_add(temporaries) > memory::limit() {
             return Err(memory::refusal(bytes, temporaries));
         }

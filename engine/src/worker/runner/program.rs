@@ -242,7 +242,7 @@ impl Runner {
             origin: &origin,
             results: &call.results,
             bytes: call.bytes,
-            on_the_way: call.on_the_way,
+            on_the_way: call.on_the_way(self.thread.device),
         };
         let here = |error| Failure::new(super::at(error, &origin));
         if ending::begun() {
