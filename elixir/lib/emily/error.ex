@@ -74,7 +74,14 @@ defmodule Emily.Error do
   defp told(:index, call, message), do: "#{message}, in #{call}"
   defp told(_kind, call, message), do: "#{call}: #{message}"
 
+  @no_gpu "no GPU that this MLX can use; ask for the cpu, or install for the GPU: `config :emily, variant: :cuda13`, " <>
+            "built with EMILY_BUILD=1 (Linux with an NVIDIA GPU), or `variant: :aot` (a Mac)"
+
+  # The engine's remedy for a device that is absent is for who builds it; this is for who installs it.
   @doc false
+  def from_native(%{kind: :device} = fields),
+    do: struct!(__MODULE__, %{fields | message: @no_gpu})
+
   def from_native(fields), do: struct!(__MODULE__, fields)
 
   # At a call that the library could not read as one, and so has no text of.

@@ -10,8 +10,6 @@ defmodule Emily.Reply do
     stream: {"stream", "make one here: Emily.Stream.new/1"},
     program: {"compiled function", "compile it here: send the function that it was compiled from"}
   }
-  @gpu "or install for the GPU: `config :emily, variant: :cuda13`, built with EMILY_BUILD=1 (Linux with an " <>
-         "NVIDIA GPU), or `variant: :aot` (a Mac)"
   @argument_kinds [:shape, :dtype, :argument, :index]
 
   @doc """
@@ -19,8 +17,7 @@ defmodule Emily.Reply do
 
   What Nx calls a wrong argument is an `ArgumentError`, a division by zero an `ArithmeticError`, and
   the rest, which Nx does not know, an `Emily.Error`. The message is the engine's in each case: the
-  operation, its operands, what is wrong and what to do. Only how to install for a device that is absent
-  is Elixir's: the engine's remedy is for who builds it.
+  operation, its operands, what is wrong and what to do.
   """
   @spec ok!(:ok | {:ok, value} | {:error, Error.t()}) :: :ok | value when value: term()
   def ok!(:ok), do: :ok
@@ -33,10 +30,6 @@ defmodule Emily.Reply do
 
   defp exception(%Error{kind: :numeric} = error) do
     ArithmeticError.exception(message: Exception.message(error))
-  end
-
-  defp exception(%Error{kind: :device} = error) do
-    %{error | message: "no GPU that this MLX can use; ask for the cpu, #{@gpu}"}
   end
 
   defp exception(%Error{} = error), do: error

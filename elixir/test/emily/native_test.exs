@@ -75,7 +75,7 @@ defmodule Emily.NativeTest do
     test "on a device that is not there say what to do" do
       unless Native.gpu_available?() do
         assert {:error, %Error{kind: :device, message: message}} = Native.start_worker(:gpu)
-        assert message =~ "cpu"
+        assert message =~ "ask for the cpu" and message =~ "config :emily, variant: :cuda13"
       end
     end
 
