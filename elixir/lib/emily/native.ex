@@ -97,7 +97,9 @@ defmodule Emily.Native do
   """
   @spec start_worker(:cpu | :gpu | :default, f64: boolean()) ::
           {:ok, worker()} | {:error, Error.t()}
-  def start_worker(device \\ :default, opts \\ []) when device in [:cpu, :gpu, :default] do
+  def start_worker(device \\ :default, opts \\ [])
+
+  def start_worker(device, opts) when device in [:cpu, :gpu, :default] do
     opts = Keyword.validate!(opts, f64: false)
 
     if not is_boolean(opts[:f64]) do
@@ -106,6 +108,11 @@ defmodule Emily.Native do
     end
 
     NIF.start_worker(device, opts[:f64]) |> result()
+  end
+
+  def start_worker(device, _opts) do
+    raise ArgumentError,
+          "Emily.Native.start_worker: expected :cpu, :gpu or :default, got: #{inspect(device)}"
   end
 
   @doc """
@@ -196,6 +203,11 @@ defmodule Emily.Native do
       uploaded ->
         result(uploaded)
     end
+  end
+
+  def from_binary(_worker, _dtype, _shape, other) do
+    raise ArgumentError,
+          "Emily.Native.from_binary: expected the elements' bytes in a binary, got: #{inspect(other)}"
   end
 
   defp upload(worker, dtype, shape, binary) when byte_size(binary) <= @copied_at_once do

@@ -91,10 +91,7 @@ defmodule Emily.Stream do
     raise ArgumentError, "expected a function without arguments, got: #{inspect(fun)}"
   end
 
-  def with_stream(other, _fun) do
-    raise ArgumentError,
-          "expected a stream, as Emily.Stream.new/1 gives, got: #{inspect(other)}"
-  end
+  def with_stream(other, _fun), do: raise(no_stream(other))
 
   @doc """
   Closes the stream: what was called on it before is still done, what is called later is an
@@ -117,7 +114,7 @@ defmodule Emily.Stream do
 
   """
   @spec close(t()) :: :ok
-  def close(%__MODULE__{} = stream) do
+  def close(stream) do
     worker = worker!(stream)
     _done = Native.flush(worker)
     Native.stop_worker(worker)
@@ -134,6 +131,7 @@ defmodule Emily.Stream do
   """
   @spec device(t()) :: :cpu | :gpu
   def device(%__MODULE__{lane: lane}), do: lane.device
+  def device(other), do: raise(no_stream(other))
 
   @doc """
   The number of jobs that wait on the thread the stream runs on.
@@ -145,7 +143,7 @@ defmodule Emily.Stream do
 
   """
   @spec queue_depth(t()) :: non_neg_integer()
-  def queue_depth(%__MODULE__{} = stream), do: Native.queue_depth(worker!(stream))
+  def queue_depth(stream), do: Native.queue_depth(worker!(stream))
 
   # The worker, which is another VM's where the stream is.
   defp worker!(%__MODULE__{lane: %Lane{worker: worker}}) do
@@ -153,5 +151,13 @@ defmodule Emily.Stream do
     worker
   rescue
     error in ArgumentError -> reraise Reply.explain(error, [worker], :stream), __STACKTRACE__
+  end
+
+  defp worker!(other), do: raise(no_stream(other))
+
+  defp no_stream(other) do
+    ArgumentError.exception(
+      "expected a stream, as Emily.Stream.new/1 gives, got: #{inspect(other)}"
+    )
   end
 end

@@ -79,6 +79,16 @@ defmodule Emily.NativeTest do
       end
     end
 
+    test "are on no other device, and take bytes from a binary", %{worker: worker} do
+      assert_raise ArgumentError, ~r/expected :cpu, :gpu or :default, got: :tpu/, fn ->
+        Native.start_worker(:tpu)
+      end
+
+      assert_raise ArgumentError, ~r/expected the elements' bytes in a binary, got: \[1\]/, fn ->
+        Native.from_binary(worker, :u8, {1}, [1])
+      end
+    end
+
     test "take f64 only where it is asked for", %{worker: worker} do
       one = <<1.0::float-64-little>>
       assert {:error, %Error{kind: :dtype}} = Native.from_binary(worker, :f64, {}, one)

@@ -220,6 +220,9 @@ defmodule Emily.TypeTest do
            fn -> Emily.from_binary(<<1>>, {2}, :u8) end},
           {~r/tensor of Emily.Backend, or its handle, got: :x/, fn -> Emily.eval(:x) end},
           {~r/expected a stream.*got: :x/, fn -> Emily.Stream.with_stream(:x, fn -> :ok end) end},
+          {~r/expected a stream.*got: :x/, fn -> Emily.Stream.close(:x) end},
+          {~r/expected a stream.*got: :x/, fn -> Emily.Stream.device(:x) end},
+          {~r/expected a stream.*got: nil/, fn -> Emily.Stream.queue_depth(nil) end},
           {~r/function without arguments, got: :x/,
            fn -> Emily.Stream.with_stream(Emily.Stream.new(), :x) end}
         ] do
