@@ -20,6 +20,19 @@ defmodule Emily.TypeTest do
         do: assert_raise(ArgumentError, expected, make)
   end
 
+  test "the way out for a tensor that was made without f64 is a copy, whatever the default" do
+    single = Nx.tensor([1 / 4], backend: Emily.Backend)
+    as_double = &Nx.as_type(&1, :f64)
+
+    Nx.with_default_backend(@f64, fn ->
+      assert_raise ArgumentError, ~r/Nx.backend_copy\(tensor, backend\)/, fn ->
+        as_double.(single)
+      end
+
+      assert single |> Nx.backend_copy(@f64) |> as_double.() |> Nx.to_list() == [1 / 4]
+    end)
+  end
+
   test "on a stream the way out is a stream with f64" do
     third = Nx.tensor([1 / 3], type: :f64, backend: @f64)
     add = fn -> Nx.add(third, third) end

@@ -38,7 +38,8 @@ defmodule Emily.Backend.Type do
     if Emily.Lane.stream?() do
       "make this process's stream by Emily.Stream.new(device: :cpu, f64: true)"
     else
-      "opt in with {Emily.Backend, device: :cpu, f64: true}"
+      "opt in with backend = {Emily.Backend, device: :cpu, f64: true}: make tensors there, or copy one that was " <>
+        "made without: Nx.backend_copy(tensor, backend)"
     end
   end
 
