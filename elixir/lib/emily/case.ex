@@ -16,6 +16,8 @@ defmodule Emily.Case do
 
   @calls {__MODULE__, :calls}
   @most 65_536
+  # Of a result: what the reference computes, in oracle/src/lib.rs.
+  @most_given 67_108_864
 
   @doc """
   Runs `fun` with `args` and writes what it called; gives the files, one per operation.
@@ -34,7 +36,7 @@ defmodule Emily.Case do
     * `:why` - what looks wrong, for whoever reads the case.
 
   Raises `ArgumentError` where nothing was called on Emily, for an operand of more than #{@most}
-  elements, and where `fun` itself records.
+  elements or a result of more than #{@most_given}, and where `fun` itself records.
 
   ## Examples
 
@@ -52,7 +54,10 @@ defmodule Emily.Case do
     calls =
       fun
       |> calls(Enum.map(args, &to_emily/1))
-      |> Enum.map(fn {op, attrs, refs} -> {op, fields(attrs, refs)} end)
+      |> Enum.map(fn {op, attrs, refs, results} ->
+        Enum.each(results, &small!(&1, "a result", @most_given))
+        {op, fields(attrs, refs)}
+      end)
       |> Enum.uniq()
 
     if calls == [] do
@@ -86,14 +91,18 @@ defmodule Emily.Case do
   def recording?, do: Process.get(@calls) != nil
 
   @doc false
-  # Called by the backend with every operation.
-  def note(op, attrs, refs) do
+  # What `fun` gives, which the backend calls an operation with; noted before, as it may raise.
+  def noted(op, attrs, refs, fun) do
     case Process.get(@calls) do
-      nil -> :ok
-      calls -> Process.put(@calls, [{op, attrs, refs} | calls])
-    end
+      nil ->
+        fun.()
 
-    :ok
+      calls ->
+        Process.put(@calls, [{op, attrs, refs, []} | calls])
+        results = fun.()
+        Process.put(@calls, [{op, attrs, refs, Enum.map(results, &Native.type/1)} | calls])
+        results
+    end
   end
 
   defp to_emily(%T{data: %Backend{}} = tensor), do: tensor
@@ -171,16 +180,18 @@ defmodule Emily.Case do
 
   defp literal(ref) do
     {dtype, shape} = Native.type(ref)
-
-    if Tuple.product(shape) > @most do
-      raise ArgumentError,
-            "Emily.Case.record: an operand of #{inspect(shape)} is over #{@most} elements; " <>
-              "pass a part of it that shows the same"
-    end
-
+    small!({dtype, shape}, "an operand", @most)
     bytes = ref |> Native.read() |> Reply.ok!()
     dims = shape |> Tuple.to_list() |> Enum.join(",")
     Enum.join(["#{dtype}[#{dims}]" | elements(dtype, bytes)], " ")
+  end
+
+  defp small!({_dtype, shape}, what, most) do
+    if Tuple.product(shape) > most do
+      raise ArgumentError,
+            "Emily.Case.record: #{what} of #{inspect(shape)} is over #{most} elements; " <>
+              "pass a part of it that shows the same"
+    end
   end
 
   # A complex number is its parts.

@@ -94,6 +94,15 @@ defmodule Emily.CaseTest do
     assert_raise ArgumentError, ~r/over 65536 elements/, fn ->
       Emily.Case.record(&Nx.negate/1, [large], to: folder)
     end
+
+    # The reference computes no more, and would take the right answer for a wrong one.
+    one = Nx.tensor(1, type: :u8, backend: Emily.Backend)
+
+    assert_raise ArgumentError, ~r/a result of \{67108865\} is over 67108864 elements/, fn ->
+      Emily.Case.record(&Nx.broadcast(&1, {67_108_865}), [one], to: folder)
+    end
+
+    assert File.ls!(folder) == []
   end
 
   test "nothing is recorded afterwards, whatever way the function ends", %{tmp_dir: folder} do

@@ -47,8 +47,8 @@ defmodule Emily.Backend.Call do
   def apply!(lane, op, tensors, attrs) do
     attrs = dtype_attr(attrs, lane)
     refs = Enum.map(tensors, &ref(&1, lane))
-    Emily.Case.note(op, attrs, refs)
-    queue!(refs, fn -> Native.apply_op(lane.worker, op, refs, attrs) end)
+    queue = fn -> Native.apply_op(lane.worker, op, refs, attrs) end
+    Emily.Case.noted(op, attrs, refs, fn -> queue!(refs, queue) end)
   end
 
   @doc "Queues what `fun` queues with these handles, and gives those of its results, computed if dispatch is synchronous."
