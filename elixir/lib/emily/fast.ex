@@ -70,18 +70,7 @@ defmodule Emily.Fast do
   import Emily.Matrices, only: [dims: 1]
   import Nx.Defn
 
-  alias Emily.Fast.{
-    Attention,
-    Composed,
-    Equation,
-    GatherMm,
-    LayerNorm,
-    LogSumExp,
-    Rewrite,
-    RmsNorm,
-    Rotary,
-    Softmax
-  }
+  alias Emily.Fast.{Attention, Block, Composed, Equation, Rewrite, Rotary}
 
   alias Emily.Matrices
 
@@ -129,7 +118,7 @@ defmodule Emily.Fast do
 
     each_vector("softmax", tensor, axes, fn tensor, axes ->
       out = Nx.template(tensor.shape, Nx.Type.to_floating(tensor.type), names: tensor.names)
-      Nx.block(%Softmax{axes: axes}, [tensor], out, &Composed.softmax/2)
+      Nx.block(%Block.Softmax{axes: axes}, [tensor], out, &Composed.softmax/2)
     end)
   end
 
@@ -161,7 +150,7 @@ defmodule Emily.Fast do
     opts = Keyword.validate!(opts, [:axes, keep_axes: false])
 
     each_vector("logsumexp", tensor, opts[:axes], fn tensor, axes ->
-      block = %LogSumExp{axes: axes, keep_axes: opts[:keep_axes]}
+      block = %Block.LogSumExp{axes: axes, keep_axes: opts[:keep_axes]}
       {dims, names} = reduced(tensor, axes, opts[:keep_axes])
       out = Nx.template(dims, Nx.Type.to_floating(tensor.type), names: names)
       Nx.block(block, [tensor], out, &Composed.logsumexp/2)
@@ -201,7 +190,7 @@ defmodule Emily.Fast do
   @spec rms_norm(Nx.Tensor.t(), Nx.Tensor.t(), keyword()) :: Nx.Tensor.t()
   deftransform rms_norm(tensor, weight, opts \\ []) do
     norm("rms_norm", [tensor, weight], opts, fn eps, [tensor, _weight] = operands, out ->
-      Nx.block(%RmsNorm{eps: eps}, operands, out.(tensor), &Composed.rms_norm/3)
+      Nx.block(%Block.RmsNorm{eps: eps}, operands, out.(tensor), &Composed.rms_norm/3)
     end)
   end
 
@@ -239,7 +228,7 @@ defmodule Emily.Fast do
   @spec layer_norm(Nx.Tensor.t(), Nx.Tensor.t(), Nx.Tensor.t(), keyword()) :: Nx.Tensor.t()
   deftransform layer_norm(tensor, weight, bias, opts \\ []) do
     norm("layer_norm", [tensor, weight, bias], opts, fn eps, [tensor | _] = operands, out ->
-      Nx.block(%LayerNorm{eps: eps}, operands, out.(tensor), &Composed.layer_norm/4)
+      Nx.block(%Block.LayerNorm{eps: eps}, operands, out.(tensor), &Composed.layer_norm/4)
     end)
   end
 
@@ -290,7 +279,7 @@ defmodule Emily.Fast do
 
     shape = List.to_tuple(Matrices.pairs!(indices, refuse) ++ [m, n])
     out = Nx.template(shape, Nx.Type.merge(a.type, b.type))
-    Nx.block(%GatherMm{}, operands ++ indices, out, &Composed.gather_mm/5)
+    Nx.block(%Block.GatherMm{}, operands ++ indices, out, &Composed.gather_mm/5)
   end
 
   @doc """

@@ -5,17 +5,17 @@ defmodule Emily.Backend.Fast do
   require Emily.Debug
 
   alias Emily.Backend.Call
-  alias Emily.Fast
+  alias Emily.Fast.Block
 
   @ops %{
-    Fast.Softmax => :softmax,
-    Fast.LogSumExp => :logsumexp,
-    Fast.RmsNorm => :rms_norm,
-    Fast.LayerNorm => :layer_norm,
-    Fast.ScaledDotProductAttention => :scaled_dot_product_attention,
-    Fast.Rope => :rope,
-    Fast.Einsum => :einsum,
-    Fast.GatherMm => :gather_mm
+    Block.Softmax => :softmax,
+    Block.LogSumExp => :logsumexp,
+    Block.RmsNorm => :rms_norm,
+    Block.LayerNorm => :layer_norm,
+    Block.ScaledDotProductAttention => :scaled_dot_product_attention,
+    Block.Rope => :rope,
+    Block.Einsum => :einsum,
+    Block.GatherMm => :gather_mm
   }
 
   # A mask gives a softmax its infinities, and -∞ is the logarithm of nothing.

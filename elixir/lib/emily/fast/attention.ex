@@ -5,7 +5,7 @@ defmodule Emily.Fast.Attention do
   import Emily.Fast.Call
   import Emily.Matrices, only: [dims: 1]
 
-  alias Emily.Fast.{Composed, ScaledDotProductAttention}
+  alias Emily.Fast.{Block, Composed}
 
   @name "scaled_dot_product_attention"
 
@@ -20,7 +20,7 @@ defmodule Emily.Fast.Attention do
       raise ArgumentError, "#{call}: #{message}"
     end
 
-    block = %ScaledDotProductAttention{
+    block = %Block.ScaledDotProductAttention{
       scale: opts[:scale] && opts[:scale] / 1,
       causal: opts[:causal],
       sinks: sinks != nil

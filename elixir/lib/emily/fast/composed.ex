@@ -6,18 +6,18 @@ defmodule Emily.Fast.Composed do
   import Emily.Fast.Call, only: [type: 1, wide: 1]
   import Emily.Matrices, only: [accumulated_in: 1]
 
-  alias Emily.Fast
+  alias Emily.Fast.Block
   alias Emily.{Matrices, Placement}
   alias Nx.Tensor, as: T
 
-  def softmax(%Fast.Softmax{axes: axes}, tensor) do
+  def softmax(%Block.Softmax{axes: axes}, tensor) do
     rounded([tensor], fn [x] ->
       {_largest, powers} = powers(x, axes)
       Nx.divide(powers, Nx.sum(powers, axes: axes, keep_axes: true))
     end)
   end
 
-  def logsumexp(%Fast.LogSumExp{axes: axes, keep_axes: keep_axes}, tensor) do
+  def logsumexp(%Block.LogSumExp{axes: axes, keep_axes: keep_axes}, tensor) do
     rounded([tensor], fn [x] ->
       {largest, powers} = powers(x, axes, &Nx.select(Nx.is_infinity(&1), 0, &1))
       logs = powers |> Nx.sum(axes: axes, keep_axes: true) |> Nx.log() |> Nx.add(largest)
@@ -25,7 +25,7 @@ defmodule Emily.Fast.Composed do
     end)
   end
 
-  def rms_norm(%Fast.RmsNorm{eps: eps}, tensor, weight) do
+  def rms_norm(%Block.RmsNorm{eps: eps}, tensor, weight) do
     rounded([tensor, weight], fn [x, weight] ->
       # A part that vanishes beside the largest is still no 0 to an infinite weight.
       infinite = weight |> Nx.is_infinity() |> nameless() |> Nx.broadcast(x.shape, names: x.names)
@@ -33,7 +33,7 @@ defmodule Emily.Fast.Composed do
     end)
   end
 
-  def layer_norm(%Fast.LayerNorm{eps: eps}, tensor, weight, bias) do
+  def layer_norm(%Block.LayerNorm{eps: eps}, tensor, weight, bias) do
     rounded([tensor, weight, bias], fn [x, weight, bias] ->
       x |> sized(eps, &centered/1) |> Nx.multiply(weight) |> Nx.add(bias)
     end)
@@ -202,7 +202,7 @@ defmodule Emily.Fast.Composed do
   end
 
   # From left to right, what neither the result nor a later operand has summed over.
-  def einsum(%Fast.Einsum{labels: labels, result: result}, tensors) do
+  def einsum(%Block.Einsum{labels: labels, result: result}, tensors) do
     type = tensors |> Enum.map(& &1.type) |> Enum.reduce(&Nx.Type.merge/2)
     wide = accumulated_in(type)
 
@@ -282,7 +282,7 @@ defmodule Emily.Fast.Composed do
 
   defp nameless(tensor), do: Nx.rename(tensor, List.duplicate(nil, Nx.rank(tensor)))
 
-  def gather_mm(%Fast.GatherMm{}, a, b, lhs_indices, rhs_indices) do
+  def gather_mm(%Block.GatherMm{}, a, b, lhs_indices, rhs_indices) do
     type = Nx.Type.merge(a.type, b.type)
     # Cast to the type first, which may hold less than what is computed in.
     [a, b] =

@@ -5,7 +5,7 @@ defmodule Emily.Fast.Equation do
   import Emily.Fast.Call
   import Emily.Matrices, only: [dims: 1]
 
-  alias Emily.Fast.{Composed, Einsum}
+  alias Emily.Fast.{Block, Composed}
 
   @most 8
 
@@ -175,7 +175,7 @@ defmodule Emily.Fast.Equation do
     {tensors, labels} = operands |> Enum.map(&stretched(&1, sizes)) |> Enum.unzip()
     number = &Map.fetch!(numbers, &1)
 
-    block = %Einsum{
+    block = %Block.Einsum{
       labels: labels |> Enum.concat() |> Enum.map(number),
       result: Enum.map(result, number)
     }

@@ -5,7 +5,7 @@ defmodule Emily.Fast.Rotary do
   import Emily.Fast.Call
   import Emily.Matrices, only: [dims: 1]
 
-  alias Emily.Fast.{Composed, Rope}
+  alias Emily.Fast.{Block, Composed}
   alias Emily.Placement
 
   def run(tensor, opts) do
@@ -20,7 +20,7 @@ defmodule Emily.Fast.Rotary do
       raise ArgumentError, "#{call}: #{message}"
     end
 
-    block = struct!(Rope, Keyword.take(opts, [:dims, :traditional, :base, :scale]))
+    block = struct!(Block.Rope, Keyword.take(opts, [:dims, :traditional, :base, :scale]))
 
     case {tensor.vectorized_axes, offset.vectorized_axes} do
       {[], []} -> rotate(block, tensor, offset, freqs)
