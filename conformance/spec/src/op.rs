@@ -1,8 +1,9 @@
 //! The vocabulary: what Nx's operations are called, what they mean, and their attributes.
 //!
-//! One file per family, named as in the oracle and the engine. Ops that share their attributes are
-//! the variants of a fieldless enum, its *kinds*, beside one struct for the attributes; an op that
-//! stands alone is a struct.
+//! One file per family, named as in the oracle and the engine. Ops that share their attributes, and what these
+//! decide of a call, are the variants of a fieldless enum, its *kinds*, beside one struct for the attributes, and
+//! differ in their rows alone. An op that infers its results as no other does is a struct, also where it has no
+//! attributes or the same as another.
 //!
 //! An attribute named `dtype` is the result's dtype where Nx lets the caller choose one; operands
 //! are cast to it before the operation. Absent, it is what Nx infers from the operands.
