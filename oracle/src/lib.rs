@@ -4,6 +4,11 @@
 //! dtype as Nx casts, computed on without rounding, and rounded once to the result's dtype. Speed
 //! is no aim beyond letting exhaustive sweeps run.
 //!
+//! Functions of one real number are the crate libm's, with the same bits on every platform. `exp` and what is made of
+//! it, powers, `atan2`, moduli and the functions of complex numbers are the system's library's, and may differ between
+//! platforms by a unit of `f64`. That is 2⁻²⁹ units of an `f32`, and of an `f64` result one of the units that its row
+//! allows to a library.
+//!
 //! **Architecture invariant:** this crate knows no MLX and never depends on the engine, which it
 //! judges; it shares with it the contract in emily-spec and nothing else. `ops/` has one file per
 //! family, named as in the engine, so that the two open side by side.
