@@ -43,6 +43,8 @@ defmodule Emily.Soak do
   `start` began besides tensors.
   """
   def run(name, start, turn, opts) do
+    # A harness without a share is told whenever it runs, and not first where minutes are asked for.
+    share = Map.fetch!(@shares, name)
     harness = %{start: start, turn: turn, stop: opts[:stop] || fn _state -> :ok end}
     record = Record.open(name, device())
 
@@ -51,7 +53,7 @@ defmodule Emily.Soak do
       watch: watch(record, self(), opts[:patience] || @patience),
       schedules: Schedules.start(),
       workers: workers(),
-      length: length_of(name, opts[:iterations])
+      length: length_of(share, opts[:iterations])
     }
 
     before = rehearse(harness, loop, opts[:rehearsal] || 8)
@@ -220,12 +222,12 @@ defmodule Emily.Soak do
     })
   end
 
-  defp length_of(name, iterations) do
+  defp length_of(share, iterations) do
     minutes = System.get_env("EMILY_SOAK_MINUTES")
     count = System.get_env("EMILY_SOAK_ITERATIONS")
 
     cond do
-      minutes -> {:micros, 60.0e6 * to_float(minutes) * @shares[name] / all_shares()}
+      minutes -> {:micros, 60.0e6 * to_float(minutes) * share / all_shares()}
       count -> {:iterations, String.to_integer(count)}
       true -> {:iterations, iterations}
     end
