@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use emily_elixir::{Elixir, Missing};
+use emily_find_elixir::{Elixir, Missing};
 use xshell::{Shell, cmd};
 
 use crate::shell;

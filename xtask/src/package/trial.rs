@@ -75,7 +75,7 @@ impl Trial {
     fn new(shell: &Shell, folder: &Path, server: String) -> anyhow::Result<Self> {
         let project = folder.join("trial");
         cmd!(shell, "cp -R xtask/trial {project}").quiet().run()?;
-        let elixir = emily_elixir::Elixir::find();
+        let elixir = emily_find_elixir::Elixir::find();
         let elixir = elixir.map_err(|missing| anyhow::anyhow!(missing.reason))?;
         let searched: Vec<_> = std::env::split_paths(&elixir.search_path()).collect();
         let of = |tool: &str| {

@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use emily_elixir::Elixir;
+use emily_find_elixir::Elixir;
 
 use super::peer::Peer;
 use crate::layer::Absent;
@@ -106,8 +106,8 @@ fn library() -> Result<PathBuf, Absent> {
     found.ok_or_else(|| absent("the NIF library is not built", remedy))
 }
 
-impl From<emily_elixir::Missing> for Absent {
-    fn from(missing: emily_elixir::Missing) -> Absent {
+impl From<emily_find_elixir::Missing> for Absent {
+    fn from(missing: emily_find_elixir::Missing) -> Absent {
         absent(missing.reason, missing.remedy)
     }
 }
