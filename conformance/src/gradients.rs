@@ -211,9 +211,9 @@ fn differentiable(
     }
     let by = emily_oracle::grad::operands(op, &types);
     // A gradient that comes back through a narrower float is f32 in Nx, whatever the operand.
-    let wide = |ty: &TensorType| match dtype {
-        DType::F64 => ty.dtype == dtype,
-        _ => !ty.dtype.is_integer(),
+    let wide = |ty: &TensorType| match dtype == DType::F64 {
+        true => ty.dtype == dtype,
+        false => !ty.dtype.is_integer(),
     };
     // Indices beside a first result have no slope.
     let slopes = results.iter().enumerate();

@@ -6,6 +6,7 @@
 //! came of it.
 //!
 //! **Architecture invariant:** only [`compare`] compares floats.
+#![deny(clippy::wildcard_enum_match_arm)]
 #![forbid(unsafe_code)]
 
 #[cfg(test)]

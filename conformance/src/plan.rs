@@ -57,7 +57,7 @@ impl Operand {
                 values: Values::Specials,
                 domain,
             } => Some(specials(ty.dtype, *domain)),
-            _ => None,
+            Operand::Fixed(_) | Operand::Filled { .. } => None,
         }
     }
 }

@@ -50,7 +50,9 @@ impl Slack {
             Slack::Once(of) => match of(dtype) {
                 // What it computes wide is near relative to the modulus, not to each part.
                 Tolerance::Accum(_) if dtype.is_complex() => Tolerance::Accum(1.0),
-                _ => Tolerance::Exact,
+                Tolerance::Bits | Tolerance::Exact | Tolerance::Ulp(_) | Tolerance::Accum(_) => {
+                    Tolerance::Exact
+                }
             },
         }
     }
@@ -82,7 +84,7 @@ impl Judge<'_> {
             Want::Values(values) => {
                 let allowed = match self.allowed() {
                     Slack::OfRow(of) => Slack::Once(of),
-                    other => other,
+                    stated @ (Slack::Fixed(_) | Slack::Once(_)) => stated,
                 };
                 Some(Expectation::Values(
                     with_magnitudes(values, reference),

@@ -160,9 +160,9 @@ impl<'a> Lane<'a> {
             (Some(_), false, true, None) => Outcome::Diverges,
             (Some(_), false, false, None) => Outcome::Changed,
         };
-        let tally = match outcome {
-            Outcome::Changed => &self.recorded,
-            _ => &self.tally,
+        let tally = match outcome == Outcome::Changed {
+            true => &self.recorded,
+            false => &self.tally,
         };
         let against = match (self.layer.reference(), want(reading)) {
             (Reference::Layer(name), _) => name,

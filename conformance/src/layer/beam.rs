@@ -210,12 +210,13 @@ impl Beam {
             Kind::Peer(_) => "peer",
             Kind::Nif | Kind::Nx | Kind::Backend | Kind::Compiler | Kind::Grad => self.name(),
         };
-        match self.ask(&term::run(layer, self.device(), calls, operands))? {
-            Answer::Each(answers) if answers.len() == calls.len() => {
-                Ok(answers.into_iter().map(|a| self.result(a)).collect())
-            }
-            _ => Err(another_question()),
+        let answer = self.ask(&term::run(layer, self.device(), calls, operands))?;
+        if let Answer::Each(answers) = answer
+            && answers.len() == calls.len()
+        {
+            return Ok(answers.into_iter().map(|a| self.result(a)).collect());
         }
+        Err(another_question())
     }
 
     /// What an answer says of its call.

@@ -28,6 +28,10 @@ fn parse(bytes: &[u8]) -> anyhow::Result<BTreeMap<String, Tensor>> {
 }
 
 /// The dtypes that the slices have.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the format's list of dtypes is open"
+)]
 fn dtype(dtype: Dtype) -> anyhow::Result<DType> {
     Ok(match dtype {
         Dtype::F64 => DType::F64,

@@ -1,5 +1,4 @@
 //! Which calls can be said in Nx.
-#![deny(clippy::wildcard_enum_match_arm)]
 
 use emily_spec::{
     Axes, Broadcast, Clip, Concatenate, Constant, DType, Dot, ErrorKind, Eye, Iota, Op, Pad,

@@ -214,6 +214,10 @@ fn tensor(term: &Term) -> anyhow::Result<Tensor> {
         .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of Erlang's many terms few are said here"
+)]
 fn dimension(term: &Term) -> anyhow::Result<usize> {
     match term {
         Term::FixInteger(FixInteger { value }) => Ok(usize::try_from(*value)?),
@@ -223,6 +227,10 @@ fn dimension(term: &Term) -> anyhow::Result<usize> {
 }
 
 /// A list's elements; a list of small integers travels as a string.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of Erlang's many terms few are said here"
+)]
 fn items(term: &Term) -> anyhow::Result<Vec<Term>> {
     match term {
         Term::List(List { elements }) => Ok(elements.clone()),
@@ -233,6 +241,10 @@ fn items(term: &Term) -> anyhow::Result<Vec<Term>> {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of Erlang's many terms few are said here"
+)]
 fn text(term: &Term) -> anyhow::Result<String> {
     match term {
         Term::Atom(Atom { name }) => Ok(name.clone()),
