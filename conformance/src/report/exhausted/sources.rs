@@ -30,14 +30,17 @@ const HOST: [Functions; 3] = [
     },
 ];
 
-const MATH: [&str; 2] = ["engine/src/host/math.rs", "engine/src/host/level.rs"];
-const FITS: [&str; 3] = ["engine/src/host/fit.rs", MATH[0], MATH[1]];
+const MATH: [&str; 3] = [
+    "engine/src/host/math.rs",
+    "engine/src/host/level.rs",
+    "engine/src/host/elementwise.rs",
+];
+const FITS: [&str; 4] = ["engine/src/host/fit.rs", MATH[0], MATH[1], MATH[2]];
 
 /// What is made of MLX's primitives, and which MLX that is.
-const MLX: [&str; 5] = [
+const MLX: [&str; 4] = [
     "engine/src/ops/unary.rs",
     "engine/src/ops/unary/function.rs",
-    "engine/src/ops/erfc.rs",
     "engine/src/ops/float.rs",
     "engine/mlx-runtime/wheels/cpu.txt",
 ];
