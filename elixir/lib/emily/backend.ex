@@ -76,11 +76,16 @@ defmodule Emily.Backend do
 
     * `Nx.LinAlg.qr/2` has Nx's signs, but where Nx's own elimination leaves exactly nothing below the
       diagonal of a column after the first that it reflects, as it may of whole numbers. Nx does not
-      reflect such a column; Emily's signs are as if it did, as LAPACK does not tell. With
+      reflect such a column; Emily's signs are as if it did, as LAPACK does not tell. Nx's gradient of
+      `qr` computes Nx's factors beside Emily's, so of such a matrix it is wrong. With
       `mode: :complete`, `R` multiplies the columns of `Q` after the `n`-th by zero: they complete the
       basis, but are not those of `Nx.BinaryBackend`.
     * `Nx.LinAlg.eigh/2` and `Nx.LinAlg.svd/2` order values as Nx does; the signs of their vectors, and
-      which basis the vectors of a repeated value are, differ between backends.
+      which basis the vectors of a repeated value are, differ between backends. Emily's signs depend on
+      the vectors alone, so that Nx's gradients of `svd` and `pinv`, for which Nx's own function finds
+      the factors again by Emily's `eigh`, are of the same ones.
+    * `Nx.Random.randint/4` of `u64` over 2^63 numbers or more is 0: the types that Nx casts the span to
+      make -1 of it, of which `Nx.BinaryBackend` takes the remainder without the cast.
     * `Nx.Random.normal/2` in `bf16` has an infinity in one of 128 draws: the least uniform number that
       Nx asks for is next to -1 in `f16`, and -1 once it is rounded to `bf16`, which
       `Nx.BinaryBackend` truncates. Draw in `f32`, and `Nx.as_type/2`.

@@ -2,15 +2,20 @@
 //!
 //! Both are found step by step, and LAPACK may give up. So they are evaluated here: the error names the call,
 //! and nobody else is told of it.
+//!
+//! A vector and its negative are as good, and which one LAPACK gives depends on how it was found. Here [`signs`] choose:
+//! those of V, or of U where the matrix is wide. Nx's gradients of `svd` are of the factors that its own function finds
+//! by `eigh`, beside these: both have to be the same.
 
 use emily_spec::{Svd, TensorType};
 use mlx_rs::error::Result;
-use mlx_rs::ops::argsort_axis;
+use mlx_rs::ops::{argsort_axis, concatenate, ones_dtype, select};
 use mlx_rs::transforms::eval;
 use mlx_rs::{Array, linalg};
 
 use super::decompose::{finite, moderate, narrowed, or_nan};
 use super::{BLOCK, sizes, transposed, wide};
+use crate::mlx::{dtype_of, real};
 use crate::ops::{Cx, length};
 
 /// λ and V. MLX has them ascending.
@@ -25,6 +30,7 @@ pub(in crate::ops) fn eigh(x: &Array, results: &[TensorType], cx: &Cx) -> Result
         let order = argsort_axis(values.abs()?.negative()?, -1)?;
         let values = values.take_along_axis(&order, -1)?;
         let vectors = vectors.take_along_axis(order.expand_dims(-2)?, -1)?;
+        let vectors = vectors.multiply(signs(&vectors)?)?;
         let values = or_nan(&finite.squeeze_axes(&[-1])?, &values)?;
         Ok([values, or_nan(&finite, &vectors)?])
     })?;
@@ -59,11 +65,54 @@ pub(in crate::ops) fn svd(
             true => all(&x)?,
             false => thin(&x)?,
         };
+        let (u, v) = signed(&u, &v)?;
         let s = s.multiply(back.squeeze_axes(&[-1])?)?;
         let s = or_nan(&finite.squeeze_axes(&[-1])?, &s)?;
         Ok([or_nan(&finite, &u)?, s, or_nan(&finite, &v)?])
     })?;
     narrowed(factors, results)
+}
+
+/// U and Vᵀ with signs that depend on them alone.
+fn signed(u: &Array, v: &Array) -> Result<(Array, Array)> {
+    let (m, n) = (u.dim(-2), v.dim(-1));
+    if m < n {
+        let signs = signs(u)?;
+        return Ok((u.multiply(&signs)?, first(v, &transposed(&signs)?, -2)?));
+    }
+    let signs = signs(&transposed(v)?)?;
+    Ok((first(u, &signs, -1)?, v.multiply(transposed(&signs)?)?))
+}
+
+/// Times these along an axis, as far as they go.
+fn first(x: &Array, signs: &Array, axis: i32) -> Result<Array> {
+    let rest = x.dim(axis) - signs.dim(axis);
+    if rest == 0 {
+        return x.multiply(signs);
+    }
+    let mut shape = signs.shape().to_vec();
+    let axis = if axis == -1 {
+        shape.len() - 1
+    } else {
+        shape.len() - 2
+    };
+    shape[axis] = rest;
+    let rest = ones_dtype(&shape, x.dtype())?;
+    x.multiply(concatenate(&[signs, &rest], axis as i32)?)
+}
+
+/// 1 or −1 for each of these columns, as a sum of its elements has it that is 0 of hardly any: its weights, from 1 to
+/// 2, are the multiples of the golden ratio modulo 1, so that no simple numbers make them vanish.
+fn signs(columns: &Array) -> Result<Array> {
+    const GOLDEN: f64 = 0.618_033_988_749_894_9;
+    let count = columns.dim(-2);
+    let weights: Vec<f32> = (0..count)
+        .map(|i| (1.0 + (f64::from(i) * GOLDEN).fract()) as f32)
+        .collect();
+    let weights = Array::from_slice(&weights, &[1, count]).as_dtype(columns.dtype())?;
+    let sums = weights.matmul(columns)?;
+    let constant = |value: f64| real(dtype_of(columns), value);
+    select(sums.lt(constant(0.0))?, constant(-1.0), constant(1.0))
 }
 
 /// U, S and Vᵀ, U and V square.
