@@ -54,7 +54,7 @@ const MATRICES: &[usize] = &[64, 128, 128];
 fn calls(kind: OpKind, dtype: DType) -> Vec<Call> {
     use DType::{S32, U8, U32};
     match kind {
-        OpKind::Unary(_) => vec![call(json!({}), [FLAT])],
+        OpKind::Unary(_) => vec![call(json!({}), [SQUARE])],
         OpKind::AsType => vec![
             call(json!({"dtype": "s32"}), [FLAT]),
             call(json!({"dtype": "f64"}), [FLAT]),
@@ -69,6 +69,7 @@ fn calls(kind: OpKind, dtype: DType) -> Vec<Call> {
             call(json!({}), [&[1024, 1], &[1, 1024]]),
             // Beside another dtype, an unsigned one among them.
             call(json!({}), [FLAT]).and(DType::S64, FLAT),
+            call(json!({}), [FLAT]).and(S32, FLAT),
         ],
         OpKind::Iota => vec![
             call(json!({"dtype": dtype, "shape": FLAT}), []),

@@ -142,6 +142,7 @@ fn accumulated(
 ) -> Apart {
     let modulus = |side: usize| {
         let parts = pairs.iter().map(|pair| format.value(pair[side]));
+        let parts = parts.filter(|part| !part.is_nan());
         parts.fold(0.0, |sum: f64, part| sum.hypot(part))
     };
     let size = size.unwrap_or_else(|| Size {
@@ -151,7 +152,13 @@ fn accumulated(
         open_zeros: [false; 2],
     });
     let largest = format.value(format.max());
-    let unit = format.value(format.eps()) * size.grown;
+    // Where something that it came of is NaN, nobody knows how large the rest is.
+    let grown = if size.grown.is_nan() {
+        modulus(0)
+    } else {
+        size.grown
+    };
+    let unit = format.value(format.eps()) * grown;
     let may_overflow = size.whole.is_finite() && size.whole >= largest;
     let mut apart: f64 = 0.0;
     for (pair, open_zero) in pairs.iter().zip(size.open_zeros) {
@@ -384,6 +391,8 @@ mod tests {
         assert!(with("f32[1] -0x1p-20").agrees());
         assert!(!with("f32[1] 0x1.8p-20").agrees());
         agrees("c64[1] (1,0)", "c64[1] (1,0x1p-23)", "accum(1)");
+        agrees("c64[1] (nan,1)", "c64[1] (nan,0x1.000002p+0)", "accum(1)");
+        differs("c64[1] (nan,1)", "c64[1] (nan,0x1.000006p+0)", "accum(1)");
         differs("c64[1] (1,0)", "c64[1] (1,0x1p-21)", "accum(1)");
     }
 

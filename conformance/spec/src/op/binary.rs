@@ -17,7 +17,7 @@ const BINARY: Row = Row {
 
 const COMPARE: Row = Row {
     result: ResultDType::Predicate,
-    price: Price::each(8),
+    price: Price::each(9),
     ..BINARY
 };
 

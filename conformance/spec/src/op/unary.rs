@@ -167,7 +167,7 @@ ops! {
             open_zero: Dtypes::COMPLEX,
             range: Range::NoNegativeZero,
             grad: Some(within(&[Domain::Range(0.5, 2.0)])),
-            price: Price { temporaries: 2, complex: 15 },
+            price: Price { temporaries: 2, complex: 16 },
             ..UNARY
         },
         /// Cube root, also of negative numbers; of complex ones the principal root, in the sector within 60
@@ -217,7 +217,7 @@ ops! {
             open_zero: Dtypes::COMPLEX,
             range: Range::NonNegative,
             grad: Some(SMOOTH),
-            price: Price { temporaries: 8, complex: 24 },
+            price: Price { temporaries: 8, complex: 25 },
             ..UNARY
         },
         /// Sine, of arguments of any size.
