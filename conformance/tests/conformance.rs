@@ -30,6 +30,10 @@ struct Options {
 
 fn main() -> ExitCode {
     let mut options = Options::parse();
+    if options.libtest.test_threads == Some(0) {
+        eprintln!("error: --test-threads takes a number from 1 on");
+        return ExitCode::from(101);
+    }
     let prepared = options.peer().and_then(|peer| {
         options.focus(peer.as_ref());
         let run = prepare(&options, peer.as_ref())?;
@@ -50,7 +54,10 @@ fn main() -> ExitCode {
     if let Some(folder) = flags.report.as_ref().filter(|_| !options.libtest.list)
         && let Err(error) = std::fs::create_dir_all(repository().join(folder))
     {
-        eprintln!("error: cannot make {}: {error}", folder.display());
+        eprintln!(
+            "error: --report takes a folder; cannot make {}: {error}",
+            folder.display()
+        );
         return ExitCode::from(101);
     }
     let mut trials = trials(&run, filter, !options.measures());
