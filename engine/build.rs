@@ -24,10 +24,15 @@ fn main() {
     }
 }
 
-/// The primitive that has MLX call kernels of the engine's, and arrays that are made without one.
+/// The primitive that has MLX call kernels of the engine's, arrays that are made without one, and what
+/// streams are asked.
 fn compile_kernel() {
     let include = env::var("DEP_MLX_INCLUDE").expect("mlx-sys says where MLX's headers are");
-    let sources = ["src/mlx/kernel.cpp", "src/mlx/now.cpp"];
+    let sources = [
+        "src/mlx/kernel.cpp",
+        "src/mlx/now.cpp",
+        "src/mlx/stream.cpp",
+    ];
     for source in sources.iter().chain(&["src/mlx/dtypes.h"]) {
         println!("cargo::rerun-if-changed={source}");
     }

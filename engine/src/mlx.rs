@@ -14,8 +14,8 @@ mod scalar;
 mod stream;
 
 pub(crate) use array::{
-    clone_array, contiguous, data_ptr, dims, is_available, is_row_contiguous, moves_when_read,
-    private, shape_of, upload,
+    clone_array, contiguous, data_ptr, dims, is_available, is_row_contiguous, is_there,
+    moves_when_read, private, shape_of, upload,
 };
 pub(crate) use cuda::indexed_add;
 pub use device::version;

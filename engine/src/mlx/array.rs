@@ -1,5 +1,7 @@
 //! Handles to arrays, and their bytes.
 
+use std::ffi::{c_char, c_int, c_void};
+
 use emily_spec::{Error, ErrorKind, Result, Shape, TensorType};
 use mlx_rs::error::Exception;
 use mlx_rs::{Array, Dtype};
@@ -74,6 +76,30 @@ pub(crate) fn is_available(array: &Array) -> bool {
     flag(array, mlx_sys::_mlx_array_is_available)
 }
 
+/// Whether the array's value is in memory, and any thread may read it from now on. Its own thread asks, as MLX notes
+/// the answer down.
+///
+/// # Errors
+/// That of a kernel which failed on the array's stream, not necessarily on the way to this array. MLX tells it once.
+pub(crate) fn is_there(array: &Array) -> Result<bool> {
+    initialize();
+    let mut text = [0u8; 512];
+    // SAFETY: the handle is an mlx-c one, which points to what MLX calls an array, and is live. The text outlives the
+    // call, which writes no more than its length, with a zero at the end.
+    let answer =
+        unsafe { emily_is_there(array.as_ptr().ctx, text.as_mut_ptr().cast(), text.len()) };
+    if answer >= 0 {
+        return Ok(answer > 0);
+    }
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(text).into_owned();
+    Err(from_mlx(Exception::custom(text)))
+}
+
+unsafe extern "C" {
+    fn emily_is_there(array: *const c_void, text: *mut c_char, room: usize) -> c_int;
+}
+
 /// True when an evaluated array's elements lie in memory in row-major order, without gaps.
 pub(crate) fn is_row_contiguous(array: &Array) -> bool {
     is_available(array) && flag(array, mlx_sys::_mlx_array_is_row_contiguous)
@@ -123,7 +149,7 @@ pub(crate) fn private(array: &Array, device: Device) -> std::result::Result<Arra
 /// Asks one of MLX's questions about an array; no answer counts as no.
 fn flag(
     array: &Array,
-    question: unsafe extern "C" fn(*mut bool, mlx_sys::mlx_array) -> std::ffi::c_int,
+    question: unsafe extern "C" fn(*mut bool, mlx_sys::mlx_array) -> c_int,
 ) -> bool {
     initialize();
     let mut answer = false;

@@ -152,7 +152,9 @@ impl Guards {
     /// MLX's, which need not be about any of them.
     pub(crate) fn settle_available(&self) -> Result<()> {
         for guard in &self.0 {
-            if guard.array().is_some_and(|array| mlx::is_available(&array)) {
+            if let Some(array) = guard.array()
+                && mlx::is_there(&array)?
+            {
                 guard.settle()?;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use emily_spec::{Error, ErrorKind};
+use emily_spec::{Error, ErrorKind, Result};
 use mlx_rs::Array;
 
 use super::{Known, Runner};
@@ -103,26 +103,23 @@ impl Runner {
     /// for this one's queue.
     pub(super) fn see_computed(&mut self) {
         let mut there = Vec::new();
-        let mut arrays = Vec::new();
         while let Some(started) = self.started.front() {
             if let Some(slot) = started.upgrade()
                 && let Ok(value) = slot.value()
                 && !value.evaluated
                 && self.poison.failure_of(&value).is_none()
             {
-                let before = arrays.len();
-                arrays.extend(value.guards.arrays());
+                let mut arrays: Vec<Array> = value.guards.arrays().collect();
                 arrays.push(mlx::clone_array(&value.array));
-                if !arrays[before..].iter().all(mlx::is_available) {
-                    arrays.truncate(before);
-                    break;
+                match all_there(&arrays) {
+                    Ok(true) => there.push((slot, value)),
+                    Ok(false) => break,
+                    Err(error) => return self.poison(Failure::new(error)),
                 }
-                there.push((slot, value));
             }
             self.started.pop_front();
         }
-        // What MLX has to tell of a failure, it tells to this.
-        if there.is_empty() || self.finish(&arrays).is_err() {
+        if there.is_empty() || self.poison.told_to_others().is_some() {
             return;
         }
         for (slot, mut value) in there {
@@ -237,4 +234,17 @@ impl Runner {
             }
         }
     }
+}
+
+/// Whether all of these are there.
+///
+/// # Errors
+/// That of a kernel that failed, which MLX tells to who asks first.
+fn all_there(arrays: &[Array]) -> Result<bool> {
+    for array in arrays {
+        if !mlx::is_there(array)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -181,6 +181,58 @@ fn a_failure_that_no_op_is_known_to_have_caused_is_everybody_s() {
     }
 }
 
+/// Who asks whether something is there may be the first to be told: of a value that was started, and of the condition on
+/// one that is about to be.
+#[test]
+fn a_failure_that_a_poll_is_told_of_is_everybody_s() {
+    if !is_alone() {
+        return;
+    }
+    let polls: [fn(&mut Runner, &Arc<Slot>); 2] = [
+        |runner, _| runner.see_computed(),
+        |runner, under| {
+            runner.pending.slots = vec![Arc::downgrade(under)];
+            runner.flush();
+        },
+    ];
+    for poll in polls {
+        let (mut runner, slot) = runner();
+        let stream = runner.stream.clone();
+        with_stream(&stream, || {
+            let value = slot.value().unwrap();
+            let cpu = stream.clone();
+            let mut cx = Cx::new(Device::Cpu, &cpu);
+            let lost = inverse_of_none();
+            cx.fail_where(lost.ne(&lost).unwrap(), ErrorKind::Argument, "not a number");
+            let mut guards = Guards::default();
+            for condition in cx.into_conditions() {
+                guards.push(Guard::new(condition, value.origin.clone().unwrap()).unwrap());
+            }
+            let under = |array: Array| {
+                let value = Value {
+                    array,
+                    guards: guards.clone(),
+                    ..value.share()
+                };
+                Slot::new(slot.ty.clone(), slot.thread.clone(), State::Ready(value))
+            };
+            let [failed, other] = [(); 2].map(|()| under(value.array.exp().unwrap()));
+            runner.pending.slots = vec![Arc::downgrade(&failed)];
+            runner.flush();
+            // The kernel takes far less, and if it does not the failure is told to who reads.
+            std::thread::sleep(Duration::from_millis(100));
+            poll(&mut runner, &other);
+            for _ in 0..2 {
+                runner.see_computed();
+            }
+            for slot in [&failed, &other] {
+                let failure = runner.eval(slot).expect_err("what failed is no value");
+                assert_eq!(failure.error.kind, ErrorKind::Numeric, "{}", failure.error);
+            }
+        });
+    }
+}
+
 #[test]
 fn what_is_refused_as_the_process_ends_names_its_call() {
     let (mut runner, slot) = runner();
