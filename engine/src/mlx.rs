@@ -31,4 +31,4 @@ pub(crate) use raw::{
     slice_update, slice_update_dynamic,
 };
 pub(crate) use scalar::{complex, integer, real};
-pub(crate) use stream::{new_stream, synchronize};
+pub(crate) use stream::{Told, new_stream, synchronize, tell};

@@ -82,6 +82,15 @@ pub(crate) fn is_evaluated_at_once(op: &Op) -> bool {
     matches!(op, Op::Eigh(_) | Op::Svd(_))
 }
 
+/// The multiplications in a product of matrices.
+pub(crate) fn products(op: &Op, inputs: &[TensorType], results: &[TensorType]) -> usize {
+    if let Op::Dot(dot) = op {
+        dot.multiplications(&inputs[0].shape, &results[0].shape)
+    } else {
+        0
+    }
+}
+
 fn build(
     op: &Op,
     inputs: &[Array],

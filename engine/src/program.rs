@@ -5,9 +5,7 @@ mod passes;
 
 use std::sync::{Arc, OnceLock};
 
-use emily_spec::{
-    Context, DType, Error, ErrorKind, Id, Op, Program, Region, Result, Step, TensorType,
-};
+use emily_spec::{Context, DType, Error, ErrorKind, Id, Program, Region, Result, Step, TensorType};
 
 pub use passes::optimised;
 
@@ -287,11 +285,7 @@ fn call(context: Context, results: Vec<TensorType>) -> Result<Call> {
         cpu: on_the_way(Device::Cpu)?,
         gpu: on_the_way(Device::Gpu)?,
     };
-    let products = if let Op::Dot(dot) = &context.op {
-        dot.multiplications(&context.inputs[0].shape, &results[0].shape)
-    } else {
-        0
-    };
+    let products = ops::products(&context.op, &context.inputs, &results);
     let elements = match Layout::of(&context.op) {
         Layout::View => 0,
         Layout::Fresh | Layout::Either => {

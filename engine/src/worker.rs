@@ -10,6 +10,7 @@ mod handle;
 mod inline;
 mod poison;
 mod pool;
+mod progress;
 mod queue;
 mod reply;
 mod runner;

@@ -6,6 +6,7 @@ use emily_spec::{Error, ErrorKind, Result, Shape, TensorType};
 use mlx_rs::error::Exception;
 use mlx_rs::{Array, Dtype};
 
+use super::error::answered;
 use super::{bitwise_and, from_mlx, initialize, to_mlx};
 use crate::{Device, memory};
 
@@ -83,17 +84,12 @@ pub(crate) fn is_available(array: &Array) -> bool {
 /// That of a kernel which failed on the array's stream, not necessarily on the way to this array. MLX tells it once.
 pub(crate) fn is_there(array: &Array) -> Result<bool> {
     initialize();
-    let mut text = [0u8; 512];
-    // SAFETY: the handle is an mlx-c one, which points to what MLX calls an array, and is live. The text outlives the
-    // call, which writes no more than its length, with a zero at the end.
-    let answer =
-        unsafe { emily_is_there(array.as_ptr().ctx, text.as_mut_ptr().cast(), text.len()) };
-    if answer >= 0 {
-        return Ok(answer > 0);
-    }
-    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
-    let text = String::from_utf8_lossy(text).into_owned();
-    Err(from_mlx(Exception::custom(text)))
+    answered(|text, room| {
+        // SAFETY: the handle is an mlx-c one, which points to what MLX calls an array, and is live. The text is of so
+        // much room, of which the call writes no more, with a zero at the end.
+        unsafe { emily_is_there(array.as_ptr().ctx, text, room) }
+    })
+    .map(|answer| answer > 0)
 }
 
 unsafe extern "C" {

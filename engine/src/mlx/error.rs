@@ -1,6 +1,8 @@
 //! MLX's exceptions as errors that a caller can act on.
 
-use emily_spec::{Error, ErrorKind};
+use std::ffi::{c_char, c_int};
+
+use emily_spec::{Error, ErrorKind, Result};
 use mlx_rs::error::Exception;
 
 /// What an error of Emily's begins with on its way through mlx-rs's results, whose exceptions are text alone.
@@ -25,6 +27,21 @@ pub(crate) fn from_mlx(exception: Exception) -> Error {
         };
         Error::new(kind, format!("MLX: {text}{remedy}"))
     })
+}
+
+/// Calls what answers with a number, or with less than 0 and the text of what MLX threw.
+///
+/// # Errors
+/// That, as [`from_mlx`] has it.
+pub(super) fn answered(ask: impl FnOnce(*mut c_char, usize) -> c_int) -> Result<c_int> {
+    let mut text = [0u8; 512];
+    let answer = ask(text.as_mut_ptr().cast(), text.len());
+    if answer >= 0 {
+        return Ok(answer);
+    }
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(text).into_owned();
+    Err(from_mlx(Exception::custom(text)))
 }
 
 /// The text without the line of MLX's source that was built into it, `what at /folder/file.cpp:73`.

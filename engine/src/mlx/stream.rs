@@ -1,11 +1,13 @@
 //! Streams: one per worker thread, made on it and used on it.
 
 use std::env;
-use std::sync::Once;
+use std::ffi::{c_char, c_int, c_void};
+use std::sync::{Arc, Once};
 
 use emily_spec::{Error, ErrorKind, Result};
 use mlx_rs::Stream;
 
+use super::error::answered;
 use super::initialize;
 use crate::Device;
 
@@ -30,6 +32,49 @@ pub(crate) fn new_stream(device: Device) -> Result<Stream> {
         ));
     }
     Ok(stream)
+}
+
+/// Who is told that a stream has come to some point.
+pub(crate) trait Told: Send + Sync + 'static {
+    /// Called on MLX's thread of the stream, so it takes but a moment.
+    fn tell(&self);
+}
+
+/// Tells `who` once the stream, a CPU's, has computed all that it was given before.
+///
+/// # Errors
+/// That of a kernel which failed on the stream, which MLX tells once; then nobody is told of the end.
+pub(crate) fn tell<T: Told>(stream: &Stream, who: Arc<T>) -> Result<()> {
+    let state = Arc::into_raw(who);
+    let answer = answered(|text, room| {
+        let (stream, state) = (stream.as_ptr().ctx, state.cast_mut().cast());
+        // SAFETY: the handle is an mlx-c one, which points to what MLX calls a stream, and is live. The text is of so
+        // much room, of which the call writes no more, with a zero at the end. The function is called once, with the
+        // state of its type, unless the answer is an error.
+        unsafe { emily_tell(stream, told::<T>, state, text, room) }
+    });
+    if answer.is_err() {
+        // SAFETY: it came from `into_raw` above, and nobody else takes it.
+        drop(unsafe { Arc::from_raw(state) });
+    }
+    answer.map(drop)
+}
+
+/// # Safety
+/// `state` is what `Arc::<T>::into_raw` gave, and this its end.
+unsafe extern "C" fn told<T: Told>(state: *mut c_void) {
+    // SAFETY: as promised above.
+    unsafe { Arc::from_raw(state.cast_const().cast::<T>()) }.tell();
+}
+
+unsafe extern "C" {
+    fn emily_tell(
+        stream: *const c_void,
+        tell: unsafe extern "C" fn(*mut c_void),
+        state: *mut c_void,
+        text: *mut c_char,
+        room: usize,
+    ) -> c_int;
 }
 
 /// Waits until everything on the stream is computed.

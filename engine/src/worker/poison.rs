@@ -35,6 +35,11 @@ impl Poison {
         self.era
     }
 
+    /// Why all of an era is lost, if it is over.
+    pub(crate) fn since(&self, era: u32) -> Option<Arc<Failure>> {
+        (era < self.era).then(|| self.last.clone()).flatten()
+    }
+
     /// Begins another era: all of this one that is not evaluated is lost.
     pub(crate) fn spread(&mut self, failure: Arc<Failure>) {
         self.era += 1;
@@ -43,8 +48,10 @@ impl Poison {
 
     /// Why a value of this thread is lost, if it is.
     pub(crate) fn failure_of(&self, value: &Value) -> Option<Arc<Failure>> {
-        let lost = !value.evaluated && value.era < self.era;
-        lost.then(|| self.last.clone()).flatten()
+        match value.evaluated {
+            true => None,
+            false => self.since(value.era),
+        }
     }
 
     /// A failure that another thread was told of, which may be this one's: to be asked for once this thread has waited

@@ -1,6 +1,7 @@
 //! The inside of a worker thread: it owns the stream, builds the graph and evaluates it.
 
 mod evaluation;
+mod meanwhile;
 mod program;
 
 use std::any::Any;
@@ -21,6 +22,7 @@ use crate::worker::Reply;
 use crate::worker::failure::Failure;
 use crate::worker::guard::{Guard, Guards};
 use crate::worker::poison::Poison;
+use crate::worker::progress::Progress;
 use crate::worker::slot::{Slot, State, Use, Value};
 use crate::worker::thread::{Apply, Input, Job, Lane, Thread};
 use crate::{Device, ending, memory, mlx};
@@ -34,9 +36,6 @@ const PAGE: usize = 4096;
 pub(super) fn is_wasteful(kept: usize, bytes: usize) -> bool {
     kept > KEPT.saturating_mul(bytes).max(PAGE)
 }
-
-/// Jobs that wait for longer than this are looked at again: their callers may be gone.
-const STALE: Duration = Duration::from_millis(1);
 
 /// How often, and how long each time, it is looked whether what was collected has been freed: the VM frees some of it
 /// a moment after it says that it has.
@@ -76,6 +75,11 @@ pub(crate) struct Runner {
     /// What was handed to MLX and not seen computed, in its order.
     started: VecDeque<Weak<Slot>>,
     poison: Poison,
+    /// How far the stream has come, on the CPU.
+    progress: Arc<Progress>,
+    /// How many ends there will be, and which of them are of what takes long.
+    ends: u64,
+    long: VecDeque<u64>,
     /// What was taken from the queue and is not done.
     jobs: VecDeque<Job>,
     /// When the queue was last looked at.
@@ -98,6 +102,9 @@ impl Runner {
             pending: Pending::default(),
             started: VecDeque::new(),
             poison: Poison::new(),
+            progress: Arc::new(Progress::new()),
+            ends: 0,
+            long: VecDeque::new(),
             jobs: VecDeque::new(),
             looked: Instant::now(),
         })
@@ -138,24 +145,6 @@ impl Runner {
                 }
             }
         });
-    }
-
-    /// Looks at what came meanwhile, unless that was done a moment ago.
-    fn look(&mut self) {
-        if self.looked.elapsed() >= STALE {
-            self.thread.queue().take_more(&mut self.jobs);
-            self.prune();
-        }
-    }
-
-    /// Drops what nobody waits for any more, and notes what is computed.
-    fn prune(&mut self) {
-        self.see_computed();
-        let dropped = Job::prune(&mut self.jobs);
-        if dropped > 0 {
-            self.thread.queue().done(dropped);
-        }
-        self.looked = Instant::now();
     }
 
     /// One job, if somebody still waits for it, which is done before anybody hears of it. A panic in it is
@@ -235,10 +224,19 @@ impl Runner {
     }
 
     fn apply(&mut self, apply: Apply) {
+        let products = ops::products(
+            &apply.origin.call.op,
+            &apply.origin.call.inputs,
+            &apply.results,
+        );
+        if evaluation::takes_long(apply.bytes, products) {
+            // What others ask for of what comes before it is there sooner.
+            self.flush();
+        }
         let computed = catch_unwind(AssertUnwindSafe(|| self.compute(&apply)))
             .unwrap_or_else(|panic| Err(Failure::new(at(panicked(&*panic), &apply.origin))));
         match computed {
-            Ok(()) => self.account(apply),
+            Ok(()) => self.account(apply, products),
             Err(failure) => {
                 for slot in &apply.outputs {
                     fill(slot, State::Failed(failure.clone()));
@@ -275,6 +273,8 @@ impl Runner {
         let origin = asked.origin;
         let op = &origin.call.op;
         let here = |error| Failure::new(at(error, origin));
+        // What fails while room is made is what this is made of.
+        let era = self.poison.era();
         if lane.stopped() {
             return Err(here(lane.stopped_error()));
         }
@@ -333,7 +333,7 @@ impl Runner {
                 evaluated: false,
                 origin: Some(origin.clone()),
                 kept,
-                era: self.poison.era(),
+                era,
             });
         }
         self.pending.reserved.join(reserved);
@@ -382,9 +382,10 @@ impl Runner {
     }
 
     /// Counts what is pending and starts evaluation when it is enough.
-    fn account(&mut self, apply: Apply) {
+    fn account(&mut self, apply: Apply, products: usize) {
         self.pending.slots.extend(apply.outputs);
-        if self.pending.add(apply.bytes, 0) {
+        if self.pending.add(apply.bytes, products) {
+            self.keep_up();
             self.flush();
         }
     }

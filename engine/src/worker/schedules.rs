@@ -15,11 +15,13 @@ use shuttle::sync::mpsc;
 use shuttle::{Runner, thread};
 
 use super::failure::Failure;
+use super::progress::Progress;
 use super::queue::Queue;
 use super::slot::{Slot, State, Use};
 use super::sync::{AtomicUsize, Fault};
 use super::turn::Turns;
 use super::{Gate, Reply, Thread};
+use crate::mlx::Told;
 
 const SEED: u64 = 11;
 
@@ -103,6 +105,47 @@ fn trash() {
     threads
         .into_iter()
         .for_each(|thread| thread.join().unwrap());
+}
+
+/// A thread that waits for MLX sees that it is done, and what came into its queue before and after that.
+fn meanwhile() {
+    let queue = Arc::new(Queue::<usize, ()>::new());
+    let progress = Arc::new(Progress::new());
+    let there = Arc::new(AtomicBool::new(false));
+    let (stream, done) = (progress.clone(), there.clone());
+    let stream = thread::spawn(move || {
+        done.store(true, Ordering::SeqCst);
+        stream.tell();
+    });
+    let callers = [1, 2].map(|job| {
+        let queue = queue.clone();
+        thread::spawn(move || {
+            queue.push(job, true);
+        })
+    });
+    let (mut batch, mut trash) = (VecDeque::new(), Vec::new());
+    loop {
+        let ends = progress.ends();
+        if there.load(Ordering::SeqCst) {
+            break;
+        }
+        progress.wait(ends, Duration::ZERO);
+        queue.take_more(&mut batch);
+    }
+    let mut sum = 0;
+    loop {
+        queue.done(batch.len());
+        sum += batch.drain(..).sum::<usize>();
+        if sum == 3 {
+            break;
+        }
+        queue.take(&mut batch, &mut trash, true);
+    }
+    stream.join().unwrap();
+    callers
+        .into_iter()
+        .for_each(|caller| caller.join().unwrap());
+    assert_eq!((progress.ends(), queue.depth()), (1, 0));
 }
 
 /// What a worker's thread does for an operand of another's.
@@ -239,6 +282,13 @@ fn the_queue_loses_no_job_and_leaves_nobody_waiting() {
 fn what_is_discarded_reaches_a_thread_that_sleeps() {
     explore("two discarded values", trash);
     is_found(Fault::LostWake, trash);
+}
+
+#[test]
+fn who_waits_for_mlx_misses_neither_its_end_nor_what_comes() {
+    explore("a stream, two callers", meanwhile);
+    is_found(Fault::LostWake, meanwhile);
+    is_found(Fault::TornCount, meanwhile);
 }
 
 #[test]

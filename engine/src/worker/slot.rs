@@ -90,6 +90,11 @@ impl Value {
         }
     }
 
+    /// Whether it is in memory, under no condition.
+    fn is_there(&self) -> bool {
+        self.evaluated && self.guards.is_empty()
+    }
+
     /// Notes that it is in memory, and that its conditions hold.
     pub(crate) fn settled(&mut self) {
         self.guards = Guards::default();
@@ -129,7 +134,30 @@ impl Slot {
 
     /// True once the value is in memory without conditions, so that any thread may read it.
     pub(crate) fn is_computed(&self) -> bool {
-        matches!(&*self.state(), State::Ready(value) if value.evaluated && value.guards.is_empty())
+        matches!(&*self.state(), State::Ready(value) if value.is_there())
+    }
+
+    /// Whether it is known what becomes of it: a value that is there, or a failure.
+    pub(crate) fn is_known(&self) -> bool {
+        match &*self.state() {
+            State::Ready(value) => value.is_there(),
+            State::Failed(_) | State::Released => true,
+            State::Pending => false,
+        }
+    }
+
+    /// The same, and its bytes need no more than to be shared.
+    pub(crate) fn is_readable(&self) -> bool {
+        match &*self.state() {
+            State::Ready(value) => {
+                let device = self.thread.device;
+                value.is_there()
+                    && mlx::is_row_contiguous(&value.array)
+                    && !mlx::moves_when_read(&value.array, device)
+            }
+            State::Failed(_) | State::Released => true,
+            State::Pending => false,
+        }
     }
 
     /// Whether somebody may still want the value: a holder who did not release it, or a queued job.

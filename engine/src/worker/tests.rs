@@ -8,6 +8,7 @@ use emily_spec::{Arithmetic, AsType, Iota, Shape, Tensor, Transpose, Unary};
 
 use super::*;
 
+mod meanwhile;
 mod several;
 
 pub(super) fn worker() -> Worker {

@@ -62,6 +62,20 @@ impl Job {
         }
     }
 
+    /// Whether its answer is known, so that nothing is left to compute.
+    pub(crate) fn is_known(&self) -> bool {
+        match self {
+            Job::Read(tensor, _) => tensor.slot().is_readable(),
+            Job::Eval(tensor, _) => tensor.slot().is_known(),
+            Job::Apply(_)
+            | Job::Program(_)
+            | Job::Flush(_)
+            | Job::Call(_)
+            | Job::Room(..)
+            | Job::Settle(_) => false,
+        }
+    }
+
     /// Drops the jobs that nobody waits for, the last first: a job holds its operands, which may be all
     /// that an earlier one was wanted for. Returns how many.
     pub(crate) fn prune(jobs: &mut VecDeque<Job>) -> usize {

@@ -35,15 +35,6 @@ pub(crate) fn start(arrays: &[Array], device: Device) -> Result<()> {
     transforms::async_eval(arrays)
 }
 
-/// Computes lazy arrays and returns once they are there.
-///
-/// # Errors
-/// What MLX reports of the graph.
-pub(crate) fn finish(arrays: &[Array], device: Device) -> Result<()> {
-    start(arrays, device)?;
-    transforms::eval(arrays)
-}
-
 /// Room for a number of threads at once.
 pub(super) struct Turns {
     free: Mutex<usize>,

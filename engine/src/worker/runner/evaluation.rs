@@ -11,7 +11,7 @@ use crate::worker::failure::Failure;
 use crate::worker::guard::Guards;
 use crate::worker::slot::{Slot, State, Value};
 use crate::worker::turn;
-use crate::{memory, mlx};
+use crate::{Device, memory, mlx};
 
 /// Evaluation starts, without waiting, once this many ops or bytes are pending: enough to keep the
 /// graph wide, little enough that the device is never idle for long. It starts also when the thread has
@@ -47,6 +47,11 @@ impl Pending {
     }
 }
 
+/// Whether an op of so many bytes and multiplications is enough to start evaluation by itself.
+pub(super) fn takes_long(bytes: usize, products: usize) -> bool {
+    bytes >= PENDING_BYTES || products >= PENDING_PRODUCTS
+}
+
 impl Runner {
     /// The first in time of a failure and those that the conditions turn out to be.
     pub(super) fn first_of(&mut self, failure: Arc<Failure>, guards: &Guards) -> Arc<Failure> {
@@ -69,6 +74,9 @@ impl Runner {
     /// The same, and of these values beside them.
     pub(super) fn flush_with(&mut self, beside: &mut [&mut Known]) {
         let pending = std::mem::take(&mut self.pending);
+        if pending.slots.is_empty() && beside.is_empty() {
+            return;
+        }
         let live: Vec<Arc<Slot>> = pending.slots.iter().filter_map(Weak::upgrade).collect();
         let mut arrays = Vec::with_capacity(live.len() + beside.len());
         for slot in &live {
@@ -79,12 +87,15 @@ impl Runner {
         for value in beside.iter().filter_map(|known| known.as_ref().ok()) {
             self.prepare(value, &mut arrays);
         }
-        let started = turn::start(&arrays, self.thread.device);
+        let started = self.hand_over(&arrays);
         // MLX has allocated it by now. Where it cannot say how much, the last figure stands.
         let _ = memory::note();
+        if pending.takes_long() {
+            self.long.push_back(self.ends);
+        }
         drop(pending.reserved);
-        if let Err(exception) = started {
-            self.thrown(mlx::from_mlx(exception));
+        if let Err(error) = started {
+            self.thrown(error);
             // One of them did not fit; evaluating each alone tells which, and leaves the others whole.
             for slot in &live {
                 // The slot keeps the error for its reader.
@@ -119,7 +130,7 @@ impl Runner {
             }
             self.started.pop_front();
         }
-        if there.is_empty() || self.poison.told_to_others().is_some() {
+        if there.is_empty() || self.told_to_others().is_err() {
             return;
         }
         for (slot, mut value) in there {
@@ -171,8 +182,32 @@ impl Runner {
     /// Evaluates these, and waits for them. What MLX throws meanwhile is of any op that is in the graph, so it is
     /// nobody's by name.
     pub(super) fn finish(&mut self, arrays: &[Array]) -> std::result::Result<(), Arc<Failure>> {
-        turn::finish(arrays, self.thread.device)
-            .map_err(|exception| self.thrown(mlx::from_mlx(exception)))?;
+        let era = self.poison.era();
+        let finished = self.hand_over(arrays).and_then(|()| self.attend(arrays));
+        finished.map_err(|error| self.thrown(error))?;
+        self.told_to_others()?;
+        // What was seen to fail meanwhile may be what these were made of.
+        match self.poison.since(era) {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the computation of these, unless they are there.
+    fn hand_over(&mut self, arrays: &[Array]) -> Result<()> {
+        if all_there(arrays)? {
+            return Ok(());
+        }
+        let started = turn::start(arrays, self.thread.device);
+        if self.thread.device == Device::Cpu {
+            mlx::tell(&self.stream, self.progress.clone())?;
+            self.ends += 1;
+        }
+        started.map_err(mlx::from_mlx)
+    }
+
+    /// A failure of this thread's that another one was told of.
+    fn told_to_others(&mut self) -> std::result::Result<(), Arc<Failure>> {
         match self.poison.told_to_others() {
             Some(failure) => Err(failure),
             None => Ok(()),
@@ -240,7 +275,7 @@ impl Runner {
 ///
 /// # Errors
 /// That of a kernel that failed, which MLX tells to who asks first.
-fn all_there(arrays: &[Array]) -> Result<bool> {
+pub(super) fn all_there(arrays: &[Array]) -> Result<bool> {
     for array in arrays {
         if !mlx::is_there(array)? {
             return Ok(false);

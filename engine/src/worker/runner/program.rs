@@ -7,16 +7,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use emily_spec::{Class, DType, Error, ErrorKind, Id, Result, Tensor};
-use mlx_rs::Array;
 use smallvec::SmallVec;
 
-use super::{Asked, Known, Origin, Runner, fill, panicked};
+use super::{Asked, Known, Origin, Runner, evaluation, fill, panicked};
 use crate::program::{Block, Call, Planned, Work};
 use crate::worker::Handle;
 use crate::worker::failure::Failure;
 use crate::worker::slot::{Slot, State, Value};
 use crate::worker::thread::{Input, Run};
-use crate::{Device, ending, memory, mlx};
+use crate::{ending, memory, mlx};
 
 /// A program under way.
 struct Execution<'a> {
@@ -25,8 +24,6 @@ struct Execution<'a> {
     values: Vec<Option<Known>>,
     /// What was built since evaluation was started last.
     fresh: Vec<Id>,
-    /// Of what was started last, where it takes long: the end of it.
-    under_way: Option<Array>,
 }
 
 /// Nobody waits for the program any more.
@@ -46,7 +43,6 @@ impl Runner {
             run,
             values: Vec::new(),
             fresh: Vec::new(),
-            under_way: None,
         };
         let program = &run.program;
         let inputs = run.inputs.iter().map(|input| Some(Input::value(input)));
@@ -190,6 +186,9 @@ impl Runner {
         operands: &[Id],
         at: &mut Execution<'_>,
     ) -> std::result::Result<(), Unwanted> {
+        if evaluation::takes_long(call.bytes, call.products) {
+            self.start(at);
+        }
         match self.op_of_call(call, operands, at) {
             Ok(values) => {
                 at.set_all(&node.results, values.into_iter().map(Ok));
@@ -213,16 +212,9 @@ impl Runner {
     /// Starts what is not started yet, if anybody waits for the program still. What was started before is waited for
     /// where it takes long, as that would all be computed for nobody.
     fn go_on(&mut self, at: &mut Execution<'_>) -> std::result::Result<(), Unwanted> {
-        if let Some(array) = at.under_way.take() {
-            // Who uses it is told of its failure.
-            let _ = self.finish(&[array]);
-        }
+        self.keep_up();
         if !self.is_wanted(at.run) {
             return Err(Unwanted);
-        }
-        if self.thread.device == Device::Cpu && self.pending.takes_long() {
-            let last = at.fresh.last().and_then(|&id| at.share(id).ok());
-            at.under_way = last.map(|value| value.array);
         }
         self.start(at);
         Ok(())

@@ -233,6 +233,30 @@ fn a_failure_that_a_poll_is_told_of_is_everybody_s() {
     }
 }
 
+/// The failure is seen while what is made of it is waited for.
+#[test]
+fn a_failure_that_is_seen_during_a_wait_is_that_of_what_is_waited_for() {
+    if !is_alone() {
+        return;
+    }
+    let (mut runner, slot) = runner();
+    let stream = runner.stream.clone();
+    with_stream(&stream, || {
+        let lost = inverse_of_none();
+        let failed = sibling(&slot, mlx::clone_array(&lost));
+        runner.pending.slots = vec![Arc::downgrade(&failed)];
+        runner.flush();
+        let slow: mlx::Kernel = Box::new(|_, place| {
+            std::thread::sleep(Duration::from_millis(100));
+            place.into_elements::<f32>().fill(1.0);
+        });
+        let made = sibling(&slot, mlx::lazy(&[lost], &slot.ty, slow).unwrap());
+        let failure = runner.eval(&made).expect_err("what is made of a failure");
+        assert_eq!(failure.error.kind, ErrorKind::Numeric, "{}", failure.error);
+        assert!(runner.eval(&failed).is_err());
+    });
+}
+
 #[test]
 fn what_is_refused_as_the_process_ends_names_its_call() {
     let (mut runner, slot) = runner();
