@@ -21,6 +21,30 @@ fn product() -> Op {
     })
 }
 
+/// The system takes cores away too, so one of several tries is enough.
+#[test]
+fn what_nobody_reads_is_computed_while_its_caller_does_something_else() {
+    let worker = queueing();
+    // Less than what is started for its size.
+    let square = square(&worker, 600);
+    let product = || {
+        let inputs = [square.clone(), square.clone()];
+        worker.apply(&product(), &inputs).unwrap().remove(0)
+    };
+    let read = |product: Handle| {
+        let began = Instant::now();
+        drop(product.to_bytes().unwrap());
+        began.elapsed()
+    };
+    let mut tries = (0..20).map(|_| {
+        let alone = read(product());
+        let later = product();
+        std::thread::sleep(2 * alone + Duration::from_millis(2));
+        (read(later), alone)
+    });
+    assert!(tries.any(|(later, alone)| later < alone / 2));
+}
+
 /// A square matrix times itself, so often that it takes a second or two.
 const SIDE: usize = 1024;
 const PRODUCTS: u32 = 100;
