@@ -137,3 +137,34 @@ fn thin(x: &Array) -> Result<(Array, Array, Array)> {
     let (u, s, v) = all(&r)?;
     Ok((q.matmul(&u)?, s, v))
 }
+
+#[cfg(test)]
+mod tests {
+    use emily_spec::DType;
+    use mlx_rs::with_stream;
+
+    use super::*;
+    use crate::{Device, mlx};
+
+    /// An operand that fails as it is computed stands for a matrix that LAPACK gives up on, as none is known.
+    #[test]
+    fn what_fails_as_it_is_computed_is_known_before_the_op_ends() {
+        let stream = mlx::new_stream(Device::Cpu).unwrap();
+        with_stream(&stream, || {
+            let lost = || {
+                let singular = Array::from_slice(&[0f32; 9], &[3, 3]);
+                linalg::inv(&singular).unwrap()
+            };
+            let cx = Cx::new(Device::Cpu, &stream);
+            let square = TensorType::new(DType::F32, [3, 3]);
+            let results = [TensorType::new(DType::F32, [3]), square.clone()];
+            assert!(eigh(&lost(), &results, &cx).is_err());
+            let values = results[0].clone();
+            for full_matrices in [true, false] {
+                let op = Svd { full_matrices };
+                let results = [square.clone(), values.clone(), square.clone()];
+                assert!(svd(&op, &lost(), &results, &cx).is_err());
+            }
+        });
+    }
+}
