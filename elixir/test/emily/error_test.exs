@@ -215,6 +215,26 @@ defmodule Emily.ErrorTest do
       assert error.message =~ "remainder(s32[1], s32[]"
     end
 
+    # In a VM of its own, whose library panics in the middle of every reply.
+    test "come for a reply that cannot be made" do
+      script = """
+      {:ok, _apps} = Application.ensure_all_started(:emily)
+      {:ok, worker} = Emily.Native.start_worker(:cpu)
+      for ask <- [&Emily.Native.eval/1, &Emily.Native.read/1] do
+        {:ok, [tensor]} = Emily.Native.iota(worker, [], %{dtype: :u8, shape: {1_000_000}})
+        {:error, %{kind: :internal} = error} = ask.(tensor)
+        IO.puts(error.message)
+      end
+      """
+
+      paths = Enum.flat_map(:code.get_path(), &["-pa", to_string(&1)])
+      opts = [stderr_to_stdout: true, env: [{"EMILY_PLANTED_PANIC", "1"}]]
+      {out, status} = System.cmd("timeout", ["60", "elixir" | paths ++ ["-e", script]], opts)
+      assert status == 0, out
+      told = "the native library panicked: planted; please report it"
+      assert length(String.split(out, told)) == 3, out
+    end
+
     test "what was not computed from it is not touched" do
       bad = Nx.remainder(emily([1]), 0)
       assert Nx.to_list(Nx.add(emily([1]), 1)) == [2]
