@@ -99,6 +99,13 @@ impl Worker {
         self.thread.depth()
     }
 
+    /// The backlog of this worker's thread, where its queue is over its bound. [`Worker::flush`], [`Worker::call`],
+    /// [`Worker::ask`] and [`Worker::make_room`] queue whatever the bound is, as who calls them waits for the reply
+    /// before it asks for more; who does not waits for this.
+    pub fn backlog(&self) -> Option<Backlog> {
+        Backlog::now(&self.thread)
+    }
+
     /// A tensor from row-major little-endian bytes, which are copied now. Where memory is short, many bytes
     /// wait until the worker has made room.
     ///

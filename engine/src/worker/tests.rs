@@ -162,6 +162,22 @@ fn a_full_queue_asks_callers_to_wait() {
     assert_eq!(floats(&handles.pop().unwrap().read().unwrap()), [2.0]);
 }
 
+/// What is asked of a worker is queued whatever the bound; who asks for much without waiting is told of the backlog.
+#[test]
+fn who_asks_for_much_is_told_to_wait() {
+    let worker = worker();
+    let release = hold(&worker);
+    assert!(worker.backlog().is_none());
+    let backlog = (0..10_000).find_map(|_| {
+        worker.flush(Reply::new(drop));
+        worker.backlog()
+    });
+    let backlog = backlog.expect("a bound");
+    drop(release);
+    backlog.wait();
+    assert!(worker.backlog().is_none());
+}
+
 #[test]
 fn stopping_fails_queued_work_and_waits_for_nothing() {
     let worker = queueing();
