@@ -1,4 +1,4 @@
-//! What `Op::cost` says of memory, against MLX's own counter.
+//! What `Worker::on_the_way` says of memory, against MLX's own counter.
 //!
 //! A process of its own and one test, because the counter is the process's.
 
@@ -54,6 +54,7 @@ const MATRICES: &[usize] = &[64, 128, 128];
 fn calls(kind: OpKind, dtype: DType) -> Vec<Call> {
     use DType::{S32, U8, U32};
     match kind {
+        // Not flat: its transposes are views.
         OpKind::Unary(_) => vec![call(json!({}), [SQUARE])],
         OpKind::AsType => vec![
             call(json!({"dtype": "s32"}), [FLAT]),

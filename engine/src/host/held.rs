@@ -2,7 +2,7 @@
 
 use emily_spec::{Op, TensorType};
 
-use super::{Own, is_on, kernel, last_axes};
+use super::{Own, is_on, kernel, last_axes, pool};
 
 /// Where an op says what it costs, that is of MLX's kernels. Fewer bytes than these, as of most calls, are not worth
 /// looking for what ours need.
@@ -47,13 +47,12 @@ impl Own<'_> {
     }
 }
 
-/// A copy of each operand, where it is a view, and by thread some rows as `f64`. By reading the kernels: these are no
+/// A copy of each operand, where it is a view, a weight and a bias as `f32`, and by thread a row as `f64`. By reading the kernels: these are no
 /// buffers of MLX's, whose counter the tests hold prices against.
 fn rows(inputs: &[TensorType], length: usize) -> Option<u64> {
     let copies = inputs.iter().map(TensorType::byte_size);
     let copies: usize = copies.sum::<Result<_, _>>().ok()?;
-    let of_threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let count: usize = inputs[0].shape.iter().product();
-    let at_once = of_threads.min(count.div_ceil(length.max(1)));
+    let at_once = pool::threads().min(count.div_ceil(length.max(1)));
     Some((copies + 8 * length * (at_once + 1)) as u64)
 }

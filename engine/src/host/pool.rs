@@ -78,13 +78,21 @@ impl<T> Start<T> {
     }
 }
 
+/// How many threads work on one kernel at most: its own and the helpers.
+pub(super) fn threads() -> usize {
+    static COUNT: LazyLock<usize> = LazyLock::new(|| {
+        let cores = thread::available_parallelism();
+        cores.map_or(1, std::num::NonZero::get)
+    });
+    *COUNT
+}
+
 /// How often a helper looks for new work before it sleeps, for some microseconds.
 const LOOKS: usize = 1 << 11;
 
 static POOL: LazyLock<Option<Arc<Pool>>> = LazyLock::new(|| {
-    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let pool = Arc::new(Pool::default());
-    let started = (1..cores).filter(|_| {
+    let started = (1..threads()).filter(|_| {
         let pool = pool.clone();
         let helper = thread::Builder::new().name("emily kernels".to_owned());
         helper.spawn(move || pool.help()).is_ok()

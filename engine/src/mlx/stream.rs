@@ -40,7 +40,8 @@ pub(crate) trait Told: Send + Sync + 'static {
     fn tell(&self);
 }
 
-/// Tells `who` once the stream, a CPU's, has computed all that it was given before.
+/// Tells `who` once the stream, a CPU's, has computed all that it was given before. Of a GPU's stream MLX has no thread to
+/// ask.
 ///
 /// # Errors
 /// That of a kernel which failed on the stream, which MLX tells once; then nobody is told of the end.
@@ -48,7 +49,8 @@ pub(crate) fn tell<T: Told>(stream: &Stream, who: Arc<T>) -> Result<()> {
     let state = Arc::into_raw(who);
     let answer = answered(|text, room| {
         let (stream, state) = (stream.as_ptr().ctx, state.cast_mut().cast());
-        // SAFETY: the handle is an mlx-c one, which points to what MLX calls a stream, and is live. The text is of so
+        // SAFETY: the handle is an mlx-c one, which points to what MLX calls a stream, a CPU's as promised, and is live.
+        // The state may go to its thread, as `Told` is `Send` and `Sync`; a panic there ends the process. The text is of so
         // much room, of which the call writes no more, with a zero at the end. The function is called once, with the
         // state of its type, unless the answer is an error.
         unsafe { emily_tell(stream, told::<T>, state, text, room) }

@@ -229,7 +229,7 @@ impl Runner {
             &apply.origin.call.inputs,
             &apply.results,
         );
-        if evaluation::takes_long(apply.bytes, products) {
+        if evaluation::is_enough_alone(apply.bytes, products) {
             // What others ask for of what comes before it is there sooner.
             self.flush();
         }

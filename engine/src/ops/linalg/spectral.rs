@@ -102,7 +102,7 @@ fn first(x: &Array, signs: &Array, axis: i32) -> Result<Array> {
 }
 
 /// 1 or −1 for each of these columns, as a sum of its elements has it that is 0 of hardly any: its weights, from 1 to
-/// 2, are the multiples of the golden ratio modulo 1, so that no simple numbers make them vanish.
+/// 2, are 1 and the multiples of the golden ratio modulo 1, so that no simple numbers make them vanish.
 fn signs(columns: &Array) -> Result<Array> {
     const GOLDEN: f64 = 0.618_033_988_749_894_9;
     let count = columns.dim(-2);

@@ -13,9 +13,9 @@ use crate::worker::slot::{Slot, State, Value};
 use crate::worker::turn;
 use crate::{Device, memory, mlx};
 
-/// Evaluation starts, without waiting, once this many ops or bytes are pending: enough to keep the
-/// graph wide, little enough that the device is never idle for long. It starts also when the thread has
-/// had nothing else to do for a moment.
+/// Evaluation starts once this many ops or bytes are pending: enough to keep the graph wide, little enough that the
+/// device is never idle for long. It starts also when the thread has had nothing else to do for a moment. Only where two
+/// products that take long are under way does it wait for one of them.
 const PENDING_OPS: usize = 64;
 const PENDING_BYTES: usize = 64 << 20;
 
@@ -48,7 +48,7 @@ impl Pending {
 }
 
 /// Whether an op of so many bytes and multiplications is enough to start evaluation by itself.
-pub(super) fn takes_long(bytes: usize, products: usize) -> bool {
+pub(super) fn is_enough_alone(bytes: usize, products: usize) -> bool {
     bytes >= PENDING_BYTES || products >= PENDING_PRODUCTS
 }
 
@@ -94,8 +94,7 @@ impl Runner {
             self.long.push_back(self.ends);
         }
         drop(pending.reserved);
-        if let Err(error) = started {
-            self.thrown(error);
+        if started.is_err() {
             // One of them did not fit; evaluating each alone tells which, and leaves the others whole.
             for slot in &live {
                 // The slot keeps the error for its reader.
@@ -153,13 +152,18 @@ impl Runner {
         arrays.push(mlx::clone_array(&value.array));
     }
 
-    /// What MLX threw while it computed. Unless something only did not fit, that is what all in the graph
-    /// fails of: MLX tells it once, to whoever is the first to wait.
-    pub(super) fn thrown(&mut self, error: Error) -> Arc<Failure> {
-        let failure = Failure::new(error);
-        if failure.error.kind != ErrorKind::Memory {
-            self.poison(failure.clone());
+    /// What MLX threw as a graph was handed over. Unless something only did not fit, that is what all in it fails of.
+    fn thrown(&mut self, error: Error) -> Arc<Failure> {
+        match error.kind {
+            ErrorKind::Memory => Failure::new(error),
+            _ => self.failed(error),
         }
+    }
+
+    /// What a kernel threw, which MLX tells once, to whoever is the first to ask: all in the graph fails of it.
+    pub(super) fn failed(&mut self, error: Error) -> Arc<Failure> {
+        let failure = Failure::new(error);
+        self.poison(failure.clone());
         failure
     }
 
@@ -183,8 +187,8 @@ impl Runner {
     /// nobody's by name.
     pub(super) fn finish(&mut self, arrays: &[Array]) -> std::result::Result<(), Arc<Failure>> {
         let era = self.poison.era();
-        let finished = self.hand_over(arrays).and_then(|()| self.attend(arrays));
-        finished.map_err(|error| self.thrown(error))?;
+        self.hand_over(arrays)?;
+        self.attend(arrays).map_err(|error| self.failed(error))?;
         self.told_to_others()?;
         // What was seen to fail meanwhile may be what these were made of.
         match self.poison.since(era) {
@@ -194,16 +198,18 @@ impl Runner {
     }
 
     /// Starts the computation of these, unless they are there.
-    fn hand_over(&mut self, arrays: &[Array]) -> Result<()> {
-        if all_there(arrays)? {
+    fn hand_over(&mut self, arrays: &[Array]) -> std::result::Result<(), Arc<Failure>> {
+        if all_there(arrays).map_err(|error| self.failed(error))? {
             return Ok(());
         }
         let started = turn::start(arrays, self.thread.device);
+        let started = started.map_err(|error| self.thrown(mlx::from_mlx(error)));
         if self.thread.device == Device::Cpu {
-            mlx::tell(&self.stream, self.progress.clone())?;
+            let told = mlx::tell(&self.stream, self.progress.clone());
+            told.map_err(|error| self.failed(error))?;
             self.ends += 1;
         }
-        started.map_err(mlx::from_mlx)
+        started
     }
 
     /// A failure of this thread's that another one was told of.
@@ -218,11 +224,7 @@ impl Runner {
     pub(super) fn settle(&mut self, operands: &[Array]) -> std::result::Result<(), Arc<Failure>> {
         self.finish(operands)?;
         for stream in [self.stream.clone(), self.cpu.clone()] {
-            if let Err(error) = mlx::synchronize(&stream) {
-                let failure = Failure::new(error);
-                self.poison(failure.clone());
-                return Err(failure);
-            }
+            mlx::synchronize(&stream).map_err(|error| self.failed(error))?;
         }
         Ok(())
     }

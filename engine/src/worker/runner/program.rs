@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use emily_spec::{Class, DType, Error, ErrorKind, Id, Result, Tensor};
 use smallvec::SmallVec;
 
-use super::{Asked, Known, Origin, Runner, evaluation, fill, panicked};
+use super::{Asked, Known, Origin, Pending, Runner, evaluation, fill, panicked};
 use crate::program::{Block, Call, Planned, Work};
 use crate::worker::Handle;
 use crate::worker::failure::Failure;
@@ -35,6 +35,14 @@ impl Runner {
         let caught = catch_unwind(AssertUnwindSafe(|| self.execute(&run)));
         if let Err(panic) = caught {
             run.fail(&Failure::new(panicked(&*panic)));
+            self.let_go();
+        }
+    }
+
+    /// Gives back what was reserved for what is not started, and is dropped.
+    fn let_go(&mut self) {
+        if self.pending.slots.is_empty() {
+            self.pending = Pending::default();
         }
     }
 
@@ -59,7 +67,8 @@ impl Runner {
             .resize_with(program.program().types().len(), || None);
         let body = program.body();
         if let Err(Unwanted) = self.block(body, &mut at) {
-            return;
+            drop(at);
+            return self.let_go();
         }
         for (slot, id) in run.outputs.iter().zip(&body.results) {
             fill(
@@ -186,7 +195,7 @@ impl Runner {
         operands: &[Id],
         at: &mut Execution<'_>,
     ) -> std::result::Result<(), Unwanted> {
-        if evaluation::takes_long(call.bytes, call.products) {
+        if evaluation::is_enough_alone(call.bytes, call.products) {
             self.start(at);
         }
         match self.op_of_call(call, operands, at) {
