@@ -29,8 +29,8 @@ where an error exceeds what is allowed; how each tolerance is derived stands in 
   gradients.
 - **allowed**: `exact` is the same value, `bits` the same bytes, `ulp(n)` and `accum(n)` up to n units.
 - **recorded** counts the trials that differ on record, in DIVERGENCES.md; their errors are not
-  among the worst here. The GPU's columns are a run's of 27 November 2026: what was on record there and is in
-  DIVERGENCES.md no more is right since, as docs/conformance/cuda.md says.
+  among the worst here. The GPU's columns of `native`, `nif` and `backend` are of 28 November 2026, those of
+  `compiler` and `grad` of the 27th: what was on record there and is in DIVERGENCES.md no more is right since.
 ";
 
 /// The rows of one layer on one device.
