@@ -104,7 +104,8 @@ defmodule Emily.EndingTest do
     test name, %{test: test} do
       ends = for _ <- 1..@ends, do: run(@work, @ending)
       if System.get_env("EMILY_ENDS"), do: IO.puts(row(test, ends, @status))
-      assert Enum.map(ends, & &1.status) == List.duplicate(@status, @ends)
+      # With what a wrong one printed.
+      assert Enum.reject(ends, &(&1.status == @status)) == []
       if System.get_env("EMILY_ENDS"), do: assert(Enum.count(ends, &(&1.time > @at_once)) == 0)
     end
   end
