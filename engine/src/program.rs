@@ -26,13 +26,13 @@ pub struct Prepared {
     has_f64: bool,
     is_large: bool,
     /// Of the ops that run in any case: the most that one needs, and the most elements that one has.
-    most: Bytes,
+    most: OnDevice,
     elements: usize,
 }
 
-/// So many, on either device.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bytes {
+/// So many bytes, on either device.
+#[derive(Clone, Copy, Debug)]
+struct OnDevice {
     cpu: usize,
     gpu: usize,
 }
@@ -82,7 +82,7 @@ pub(crate) struct Call {
     /// The results' size.
     pub(crate) bytes: usize,
     /// What is needed beside operands and results.
-    on_the_way: Bytes,
+    on_the_way: OnDevice,
     /// The multiplications in a product of matrices.
     pub(crate) products: usize,
     /// The most elements that a kernel has to count.
@@ -107,7 +107,7 @@ impl Prepared {
                 .collect(),
             has_f64: program.types().iter().any(|ty| ty.dtype == DType::F64),
             is_large: program.node_count() >= MANY || bytes.is_some_and(|bytes| bytes >= LARGE),
-            most: Bytes::of(|device| calls().map(|call| call.need(device)).max().unwrap_or(0)),
+            most: OnDevice::of(|device| calls().map(|call| call.need(device)).max().unwrap_or(0)),
             elements: calls().map(|call| call.elements).max().unwrap_or(0),
             body,
             program,
@@ -176,9 +176,9 @@ impl Prepared {
     }
 }
 
-impl Bytes {
-    fn of(count: impl Fn(Device) -> usize) -> Bytes {
-        Bytes {
+impl OnDevice {
+    fn of(count: impl Fn(Device) -> usize) -> OnDevice {
+        OnDevice {
             cpu: count(Device::Cpu),
             gpu: count(Device::Gpu),
         }
@@ -281,7 +281,7 @@ fn block(region: &Region, program: &Program) -> Result<Block> {
 fn call(context: Context, results: Vec<TensorType>) -> Result<Call> {
     let size = |sum: usize, ty: &TensorType| Ok(sum.saturating_add(ty.byte_size()?));
     let on_the_way = |device| ops::on_the_way(&context.op, device, &context.inputs, &results);
-    let on_the_way = Bytes {
+    let on_the_way = OnDevice {
         cpu: on_the_way(Device::Cpu)?,
         gpu: on_the_way(Device::Gpu)?,
     };

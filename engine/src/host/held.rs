@@ -47,8 +47,8 @@ impl Own<'_> {
     }
 }
 
-/// A copy of each operand, where it is a view, a weight and a bias as `f32`, and by thread a row as `f64`. By reading the kernels: these are no
-/// buffers of MLX's, whose counter the tests hold prices against.
+/// A copy of each operand, where it is a view, a weight and a bias as `f32`, and by thread a row as `f64`. By reading the
+/// kernels: these are no buffers of MLX's, whose counter the tests hold prices against.
 fn rows(inputs: &[TensorType], length: usize) -> Option<u64> {
     let copies = inputs.iter().map(TensorType::byte_size);
     let copies: usize = copies.sum::<Result<_, _>>().ok()?;
