@@ -80,12 +80,21 @@ fn signed(x: &Array, q: &Array, r: &Array) -> Result<(Array, Array)> {
         let product = signs.prod_axes(&[-1], true)?.multiply(determinant)?;
         signs = concatenate(&[signs, product.multiply(reflections)?], -1)?;
     } else if k > steps {
-        let mut free = signs.shape().to_vec();
-        free[last] = k - steps;
-        signs = concatenate(&[signs, ones_dtype(&free, x.dtype())?], -1)?;
+        signs = with_ones(&signs, k)?;
     }
     let r = r.multiply(transposed(&signs)?)?;
     Ok((q.multiply(signs)?, triu(r, 0)?))
+}
+
+/// A row of signs, and ones after it for the columns that it has none of, to so many.
+pub(super) fn with_ones(signs: &Array, count: i32) -> Result<Array> {
+    let last = signs.ndim() - 1;
+    let mut shape = signs.shape().to_vec();
+    shape[last] = count - shape[last];
+    if shape[last] == 0 {
+        return Ok(clone_array(signs));
+    }
+    concatenate(&[signs, &ones_dtype(&shape, signs.dtype())?], -1)
 }
 
 /// Which matrices are finite, as one element each, and zeros in the place of the others: LAPACK gives

@@ -9,11 +9,11 @@
 
 use emily_spec::{Svd, TensorType};
 use mlx_rs::error::Result;
-use mlx_rs::ops::{argsort_axis, concatenate, ones_dtype, select};
+use mlx_rs::ops::{argsort_axis, select};
 use mlx_rs::transforms::eval;
 use mlx_rs::{Array, linalg};
 
-use super::decompose::{finite, moderate, narrowed, or_nan};
+use super::decompose::{finite, moderate, narrowed, or_nan, with_ones};
 use super::{BLOCK, sizes, transposed, wide};
 use crate::mlx::{dtype_of, real};
 use crate::ops::{Cx, length};
@@ -75,30 +75,14 @@ pub(in crate::ops) fn svd(
 
 /// U and Vᵀ with signs that depend on them alone.
 fn signed(u: &Array, v: &Array) -> Result<(Array, Array)> {
-    let (m, n) = (u.dim(-2), v.dim(-1));
-    if m < n {
+    if u.dim(-2) < v.dim(-1) {
         let signs = signs(u)?;
-        return Ok((u.multiply(&signs)?, first(v, &transposed(&signs)?, -2)?));
+        let rows = transposed(&with_ones(&signs, v.dim(-2))?)?;
+        return Ok((u.multiply(signs)?, v.multiply(rows)?));
     }
     let signs = signs(&transposed(v)?)?;
-    Ok((first(u, &signs, -1)?, v.multiply(transposed(&signs)?)?))
-}
-
-/// Times these along an axis, as far as they go.
-fn first(x: &Array, signs: &Array, axis: i32) -> Result<Array> {
-    let rest = x.dim(axis) - signs.dim(axis);
-    if rest == 0 {
-        return x.multiply(signs);
-    }
-    let mut shape = signs.shape().to_vec();
-    let axis = if axis == -1 {
-        shape.len() - 1
-    } else {
-        shape.len() - 2
-    };
-    shape[axis] = rest;
-    let rest = ones_dtype(&shape, x.dtype())?;
-    x.multiply(concatenate(&[signs, &rest], axis as i32)?)
+    let columns = with_ones(&signs, u.dim(-1))?;
+    Ok((u.multiply(columns)?, v.multiply(transposed(&signs)?)?))
 }
 
 /// 1 or −1 for each of these columns, as a sum of its elements has it that is 0 of hardly any: its weights, from 1 to
